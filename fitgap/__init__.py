@@ -1,0 +1,1 @@
+"""fitgap: which remedy closes the gap between training and validation, and when to borrow a network."""

@@ -1,0 +1,1 @@
+"""VGG16: its layers, the printed characters it learns from, and its features."""

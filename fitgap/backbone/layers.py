@@ -1,0 +1,40 @@
+"""The names of VGG16's convolutional layers, in order from the input to the output.
+
+Only names live here, so that params.yaml can be checked without importing TensorFlow.
+
+Source: K. Simonyan, A. Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition,
+2014, arXiv:1409.1556 (configuration D); the names are those of `keras.applications.VGG16`.
+"""
+
+CONVOLUTIONS_PER_BLOCK = {"block1": 2, "block2": 2, "block3": 3, "block4": 3, "block5": 3}
+FILTERS_PER_BLOCK = {"block1": 64, "block2": 128, "block3": 256, "block4": 512, "block5": 512}
+BLOCKS = tuple(CONVOLUTIONS_PER_BLOCK)
+POOLS = tuple(f"{block}_pool" for block in BLOCKS)
+LAYERS = tuple(
+    name
+    for block, count in CONVOLUTIONS_PER_BLOCK.items()
+    for name in [*(f"{block}_conv{i}" for i in range(1, count + 1)), f"{block}_pool"]
+)
+INPUT = "image"  # what stands below the first layer
+DEPTHS = BLOCKS + tuple(name for name in LAYERS if not name.endswith("_pool"))
+
+
+def first_layer(depth: str) -> str:
+    """Name the first layer that is trained when the network is unfrozen from `depth` on.
+
+    `depth` is a block ("block5") or a convolution ("block5_conv3"); a block begins at its first
+    convolution.
+    """
+    return f"{depth}_conv1" if depth in BLOCKS else depth
+
+
+def freeze_point(depth: str) -> str:
+    """Name the last frozen layer when unfreezing from `depth` on; `image` if nothing stays frozen."""
+    position = LAYERS.index(first_layer(depth))
+    return LAYERS[position - 1] if position else INPUT
+
+
+def layers_between(below: str, top: str) -> tuple[str, ...]:
+    """List the layers above `below` (a layer, or `image`) up to and including `top`."""
+    start = 0 if below == INPUT else LAYERS.index(below) + 1
+    return LAYERS[start : LAYERS.index(top) + 1]

@@ -1,0 +1,222 @@
+"""params.yaml: its schema, and one clear line for every mistake in it."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fitgap.backbone.layers import DEPTHS, LAYERS, POOLS, first_layer
+from fitgap.errors import UserError
+from fitgap.strict_yaml import StrictLoader
+
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+Strength = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+
+
+def _unique(items: list) -> list:
+    """Refuse a list in which an entry stands twice."""
+    repeated = [item for item in items if items.count(item) > 1]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} stands in it more than once; name each once")
+    return items
+
+
+class Section(BaseModel):
+    """A part of params.yaml: every key known, every type exact, nothing changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Data(Section):
+    """Section `data`: which images, and how they are split."""
+
+    source: Literal["digits"]
+    image_size: Annotated[int, Field(ge=32, le=512)]
+    train_images: Count
+    validation_images: Count
+    split_seed: Seed
+
+
+class Glyphs(Section):
+    """Section `backbone.glyphs`: how VGG16 learns printed characters."""
+
+    images: Annotated[int, Field(ge=36)]
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: Rate
+
+
+class Backbone(Section):
+    """Section `backbone`: where VGG16's weights come from."""
+
+    weights: Literal["glyphs", "none"]
+    seed: Seed
+    glyphs: Glyphs
+
+
+class Training(Section):
+    """What every training stage sets."""
+
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: Rate
+
+
+class Scratch(Training):
+    """Section `scratch`: the notes' convolutional network from random weights."""
+
+    filters: Annotated[list[Count], Field(min_length=1, max_length=5)]
+    dense_units: Count
+    batch_norm_momentum: Fraction
+
+
+class Head(Training):
+    """Section `head`: way 2, a new classifier on frozen features."""
+
+    layer: Literal[POOLS]
+    dense_units: Count
+    batch_norm_momentum: Fraction
+
+
+class Finetune(Training):
+    """Section `finetune`: way 3, upper layers unfrozen, starting from a trained head."""
+
+    head: Name
+    depths: Annotated[list[Literal[DEPTHS]], Field(min_length=1), AfterValidator(_unique)]
+
+
+class Variant(Section):
+    """An entry of `variants`: a set of remedies. An empty entry has none."""
+
+    dropout: Fraction = 0.0
+    batch_norm: bool = False
+    l1: Strength = 0.0
+    l2: Strength = 0.0
+    learning_rate: Rate | None = None
+
+    @property
+    def remedies(self) -> dict[str, Any]:
+        """The remedies that are switched on, by name."""
+        return {k: v for k, v in self.model_dump(exclude={"learning_rate"}).items() if v}
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_unique)]
+    data: Data
+    backbone: Backbone
+    scratch: Scratch
+    head: Head
+    finetune: Finetune
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _baseline_is_bare(self):
+        if "baseline" not in self.variants:
+            raise ValueError("variants: no entry 'baseline'; every comparison needs it: add 'baseline: {}'")
+        if self.variants["baseline"].remedies:
+            raise ValueError("variants.baseline: has remedies, but is what remedies are compared with: empty it")
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ_in_more_than_case(self):
+        seen: dict[str, str] = {}
+        for name in self.variants:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                raise ValueError(
+                    f"variants.{name}: the same folder as variants.{other} where case is ignored; rename one"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _finetune_fits_the_head(self):
+        if self.finetune.head not in self.variants:
+            raise ValueError(
+                f"finetune.head: {self.finetune.head!r} is not a variant; allowed: {', '.join(self.variants)}"
+            )
+        for depth in self.finetune.depths:
+            if LAYERS.index(first_layer(depth)) > LAYERS.index(self.head.layer):
+                raise ValueError(
+                    f"finetune.depths: {depth!r} lies above head.layer ({self.head.layer}), "
+                    "where the head begins; name a lower depth or a higher head.layer"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _pools_fit_the_image(self):
+        if self.data.image_size < 2 ** len(self.scratch.filters):
+            raise ValueError("scratch.filters: more pooling steps than data.image_size allows; shorten the list")
+        return self
+
+    def learning_rate(self, family: str, variant: str) -> float:
+        """Give the learning rate of a model: the variant's own where it names one, else its family's."""
+        own = self.variants[variant].learning_rate
+        return getattr(self, family).learning_rate if own is None else own
+
+
+def load(path: Path | str = "params.yaml") -> Params:
+    """Read and check params.yaml as a whole.
+
+    Raises
+    ------
+    UserError
+        One line: the file, the key, what was given, what is allowed.
+    """
+    path = Path(path)
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # a SafeLoader
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run from the repository's top folder") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: holds {type(tree).__name__}, not the sections {', '.join(Params.model_fields)}")
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Tell pydantic's findings in one line: the first in full, how many more there are."""
+    problems = error.errors(include_url=False)
+    line = " ".join(_describe_one(problems[0]).split())
+    return line if len(problems) == 1 else f"{line} (and {len(problems) - 1} more after this one)"
+
+
+def _describe_one(problem: dict[str, Any]) -> str:
+    location = [str(part) for part in problem["loc"] if part != "[key]"]
+    key, message = ".".join(location), problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return _unknown_key(location)
+    if problem["type"] == "missing":
+        return f"{key}: missing; the file that ships with the project shows its default"
+    if not key:  # a check across sections names its keys itself
+        return message
+    if "[key]" in problem["loc"]:
+        allowed = "letters, digits, '_' and '-', at most 63, beginning with a letter or digit"
+        return f"{key}: cannot be the name of a folder; allowed: {allowed}"
+    return f"{key}: {_shown(problem['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _unknown_key(location: list[str]) -> str:
+    *parents, key = location
+    section: type[BaseModel] = Variant if parents[:1] == ["variants"] else Params
+    for part in parents if section is Params else []:
+        section = section.model_fields[part].annotation
+    allowed = list(section.model_fields)
+    near = difflib.get_close_matches(key, allowed, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return f"{'.'.join(location)}: unknown key{hint} allowed here: {', '.join(allowed)}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
