@@ -155,10 +155,40 @@ class Params(Section):
             raise ValueError("scratch.filters: more pooling steps than data.image_size allows; shorten the list")
         return self
 
+    def variant(self, name: str) -> Variant:
+        """Give an entry of `variants`; a UserError names those there are."""
+        if name not in self.variants:
+            raise UserError(f"{name!r} is not in `variants` of params.yaml; allowed: {', '.join(self.variants)}")
+        return self.variants[name]
+
     def learning_rate(self, family: str, variant: str) -> float:
         """Give the learning rate of a model: the variant's own where it names one, else its family's."""
         own = self.variants[variant].learning_rate
         return getattr(self, family).learning_rate if own is None else own
+
+    def of_section(self, name: str) -> dict[str, Any]:
+        """Give a section flat, as runs and records carry it: dotted key -> value."""
+        return _flat(getattr(self, name).model_dump(), f"{name}.")
+
+    def of_model(self, family: str, name: str) -> dict[str, Any]:
+        """Give what a model was trained with, under the same keys for every family, so that runs compare.
+
+        `name` is a variant, or a depth for `finetune`, whose remedies and layers are those of its head.
+        """
+        variant = self.finetune.head if family == "finetune" else name
+        section = getattr(self, family).model_dump(exclude={"depths"})
+        extra = {"depth": name, "layer": self.head.layer} if family == "finetune" else {}
+        rate = self.finetune.learning_rate if family == "finetune" else self.learning_rate(family, variant)
+        remedies = self.variants[variant].model_dump()
+        return {**section, **extra, **remedies, "learning_rate": rate, "seeds": self.seeds}
+
+
+def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
+    leaves = {prefix + key: value for key, value in tree.items() if not isinstance(value, dict)}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= _flat(value, f"{prefix}{key}.")
+    return leaves
 
 
 def load(path: Path | str = "params.yaml") -> Params:
@@ -220,3 +250,9 @@ def _unknown_key(location: list[str]) -> str:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+if __name__ == "__main__":  # `python -m fitgap.params` checks params.yaml before anything else runs
+    from fitgap import stage
+
+    stage.run(lambda: load() and None)

@@ -11,6 +11,7 @@ or absolute path, so that the same computation leaves the same bytes. Wall times
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,7 +93,8 @@ def read(folder: Path) -> Result:
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     history = pd.read_csv(folder / HISTORY, float_precision="round_trip") if (folder / HISTORY).exists() else None
     saved = folder / PROBABILITIES
-    return Result(record, history, np.load(saved) if saved.exists() else None)
+    probabilities = np.load(saved) if saved.exists() else None
+    return Result(record, history, probabilities if probabilities is not None and probabilities.size else None)
 
 
 def spread(values: pd.Series) -> float | None:
@@ -100,8 +102,17 @@ def spread(values: pd.Series) -> float | None:
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
+def _finite(tree: Any) -> Any:
+    """Replace what JSON cannot hold, the infinities and NaN of a diverged training, by null."""
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_finite(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
+
+
 def _json(tree: Any) -> str:
-    return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_finite(tree), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _csv(table: pd.DataFrame) -> str:

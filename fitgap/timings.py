@@ -30,7 +30,10 @@ def keep(result: Result, stage_seconds: float, seed_seconds: dict[int, float] | 
         "rates": rates,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
-    (folder() / f"{result.fingerprint}.json").write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
+    path = folder() / f"{result.fingerprint}.json"
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)  # whole or absent, whenever the process is killed
 
 
 def of(result: Result) -> dict[str, Any] | None:

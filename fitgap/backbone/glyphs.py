@@ -3,51 +3,161 @@
 The images are light strokes on black and as soft as scikit-learn's handwritten digits, which were made
 by counting the pixels of a 32x32 bitmap in 4x4 blocks (E. Alpaydin and C. Kaynak, "Optical Recognition of
 Handwritten Digits", UCI Machine Learning Repository, 1998, doi:10.24432/C50P49). A glyph goes the same way:
-drawn on a 32x32 canvas, averaged down to a coarse grid, enlarged to the size asked for.
+drawn on a 32x32 canvas, averaged down to a coarse grid, enlarged to the size asked for. On its way it is slanted,
+stretched and bent a little, as print is by paper and scanner; bending with a smooth random field is the elastic
+distortion of Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks", ICDAR 2003.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import map_coordinates
+
+from fitgap.errors import UserError
 
 CLASS_NAMES: tuple[str, ...] = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 # Text fonts only: the rest of matplotlib's fonts hold symbols, extensions, or placeholder boxes.
-_TEXT_FONTS = ("DejaVuSans*", "DejaVuSerif*", "STIXGeneral*", "cmb10*", "cmr10*", "cmss10*", "cmti10*", "cmtt10*")
-_FONT_SIZE = 48  # pixels; large enough that slanting and thickening leave smooth edges
-_CANVAS = 32  # pixels, the bitmap size of the handwritten digits
-_STROKES = (-3, -1, 0, 1, 3)  # pixels at _FONT_SIZE by which strokes are thinned or thickened on either side
+_TEXT_FONTS = ("DejaVuSans*", "DejaVuSerif*", "STIXGeneral*", "cmb10", "cmr10", "cmss10", "cmti10", "cmtt10")
+_FONT_SIZE = 48  # pixels; large enough that thickening and slanting leave smooth edges
+_CANVAS = 32  # pixels on a side: the bitmap size the handwritten digits were scanned to
+
+# Random appearance, drawn uniformly from these ranges. Modest on purpose: print, not an imitation of handwriting.
+_HEIGHT = (0.8, 1.1)  # of the canvas
+_STRETCH = (0.75, 1.15)  # width, relative to the font's own proportions
+_SLANT = (-0.25, 0.25)  # horizontal shift per unit of height
+_SHEAR = (-0.12, 0.12)  # vertical shift per unit of width
+_SHIFT = 1.5  # pixels of the canvas at most, in each direction
+_STROKE_WIDTH = 2  # pixels at most, added on either side of a stroke at _FONT_SIZE
+_GRID = (8, 10)  # pixels on a side of the coarse grid; the handwritten digits have 8
+_BEND = 0.6  # pixels of the canvas: standard deviation of the elastic distortion at its 4x4 knots
 
 
 def font_paths() -> list[Path]:
-    """Return the text fonts of matplotlib, sorted by file name.
+    """Return matplotlib's text fonts, sorted by file name.
 
     Returns
     -------
     list of Path
-        TrueType files that contain all of `CLASS_NAMES`.
+        TrueType files that hold every one of `CLASS_NAMES`.
 
     Raises
     ------
-    FileNotFoundError
+    UserError
         If matplotlib was installed without its fonts, as some Linux distributions do.
     """
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    found = {path for pattern in _TEXT_FONTS for path in folder.glob(f"{pattern}.ttf")}
+    found = [path for pattern in _TEXT_FONTS for path in folder.glob(f"{pattern}.ttf")]
     paths = sorted(path for path in found if "Display" not in path.name)
     if not paths:
-        raise FileNotFoundError(f"no text fonts in {folder}: install matplotlib from PyPI, which brings them")
+        raise UserError(f"no text fonts in {folder}: install matplotlib from PyPI, whose package brings them")
     return paths
 
 
 @cache
-def _outline(path: Path, character: str, stroke: int) -> Image.Image:
-    """Draw one character, white on black, cropped to its strokes."""
+def _drawn(path: Path, character: str, stroke_width: int) -> np.ndarray:
+    """Draw one character, light on black, uint8 (height, width), cropped to its strokes plus a dark pixel around."""
     font = ImageFont.truetype(path, _FONT_SIZE, layout_engine=ImageFont.Layout.BASIC)
-    image = Image.new("L", (2 * _FONT_SIZE, 2 * _FONT_SIZE))
-    draw = ImageDraw.Draw(image)
-    draw.text((_FONT_SIZE // 2, _FONT_SIZE // 4), character, fill=255, font=font, stroke_width=max(stroke, 0))
-    return image.crop(image.getbbox())
+    image = Image.new("L", (3 * _FONT_SIZE, 3 * _FONT_SIZE))
+    centre = (1.5 * _FONT_SIZE, 1.5 * _FONT_SIZE)
+    pen = ImageDraw.Draw(image)
+    pen.text(centre, character, fill=255, font=font, anchor="mm", stroke_width=stroke_width)
+    left, top, right, bottom = image.getbbox()
+    return np.asarray(image.crop((left - 1, top - 1, right + 1, bottom + 1)))
+
+
+@cache
+def _spread() -> np.ndarray:
+    """Return the (_CANVAS, 4) matrix that interpolates four knots smoothly along one side of the canvas."""
+    knots = Image.fromarray(np.eye(4, dtype=np.float32))
+    return np.asarray(knots.resize((4, _CANVAS), Image.Resampling.BICUBIC))
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """The random appearance of `count` glyphs: one row of each array per glyph."""
+
+    fonts: np.ndarray
+    stroke_widths: np.ndarray
+    shapes: np.ndarray  # (count, 4): height, stretch, slant, shear
+    shifts: np.ndarray  # (count, 2): x, y
+    knots: np.ndarray  # (count, 2, 4, 4): displacement in x and y
+    grids: np.ndarray
+
+    @classmethod
+    def draw(cls, random: np.random.Generator, count: int, fonts: int) -> "_Looks":
+        return cls(
+            fonts=random.integers(fonts, size=count),
+            stroke_widths=random.integers(_STROKE_WIDTH, size=count, endpoint=True),
+            shapes=random.uniform(*np.transpose([_HEIGHT, _STRETCH, _SLANT, _SHEAR]), size=(count, 4)),
+            shifts=random.uniform(-_SHIFT, _SHIFT, size=(count, 2)),
+            knots=random.normal(0.0, _BEND, size=(count, 2, 4, 4)),
+            grids=random.integers(*_GRID, size=count, endpoint=True),
+        )
+
+
+def _placed(drawn: np.ndarray, shape: np.ndarray, shift: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    """Put a drawn character on the canvas, slanted, stretched, shifted and bent.
+
+    Each pixel of the canvas looks up the point of `drawn` that lands on it, so no holes can appear.
+    """
+    height, stretch, slant, shear = shape
+    size = np.array(drawn.shape[::-1])  # width, height
+    scale_y = height * _CANVAS / size[1]
+    scale_x = min(scale_y * stretch, _CANVAS / size[0])  # wide letters such as W keep inside the canvas
+    backward = np.linalg.inv([[scale_x, slant * scale_y], [shear * scale_x, scale_y]])
+    bend = _spread() @ knots @ _spread().T
+    canvas = np.stack(np.meshgrid(np.arange(_CANVAS), np.arange(_CANVAS)))
+    from_middle = canvas + bend - (_CANVAS - 1) / 2 - shift[:, np.newaxis, np.newaxis]
+    x, y = np.tensordot(backward, from_middle, axes=1) + ((size - 1) / 2)[:, np.newaxis, np.newaxis]
+    return map_coordinates(drawn, [y, x], order=1)
+
+
+def _softened(canvas: np.ndarray, grid: int, image_size: int) -> np.ndarray:
+    """Average the canvas down to `grid` pixels on a side and enlarge it to `image_size`."""
+    coarse = Image.fromarray(canvas).resize((grid, grid), Image.Resampling.BOX)
+    return np.asarray(coarse.resize((image_size, image_size), Image.Resampling.BICUBIC))
+
+
+def render(count: int, image_size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Render printed characters, each with a font and an appearance of its own.
+
+    Parameters
+    ----------
+    count : int
+        Number of images, at least 1.
+    image_size : int
+        Pixels on a side, at least 8. The same seed gives the same characters at every size.
+    seed : int
+        Seed of numpy's generator, not negative: the same seed gives the same images.
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (count, image_size, image_size, 3)
+        Grey levels 0-255 in three equal channels, light strokes on black.
+    labels : ndarray of int64, shape (count,)
+        Indices into `CLASS_NAMES`, shuffled; no class has two images more than another.
+
+    Raises
+    ------
+    ValueError
+        If `count` or `image_size` is too small.
+    UserError
+        If matplotlib's fonts are missing.
+    """
+    if count < 1 or image_size < _GRID[0]:
+        raise ValueError(f"count must be >= 1 and image_size >= {_GRID[0]}, got {count} and {image_size}")
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.arange(count, dtype=np.int64) % len(CLASS_NAMES))
+    paths = font_paths()
+    looks = _Looks.draw(random, count, len(paths))
+    images = np.empty((count, image_size, image_size, 3), np.uint8)
+    for i, label in enumerate(labels):
+        drawn = _drawn(paths[looks.fonts[i]], CLASS_NAMES[label], int(looks.stroke_widths[i]))
+        canvas = _placed(drawn, looks.shapes[i], looks.shifts[i], looks.knots[i])
+        images[i] = _softened(canvas, looks.grids[i], image_size)[..., np.newaxis]
+    return images, labels

@@ -35,6 +35,28 @@ def freeze_point(depth: str) -> str:
 
 
 def layers_between(below: str, top: str) -> tuple[str, ...]:
-    """List the layers above `below` (a layer, or `image`) up to and including `top`."""
-    start = 0 if below == INPUT else LAYERS.index(below) + 1
-    return LAYERS[start : LAYERS.index(top) + 1]
+    """List the layers above `below` (a layer, or `image`) up to and including `top` (likewise)."""
+    whole = (INPUT, *LAYERS)
+    return whole[whole.index(below) + 1 : whole.index(top) + 1]
+
+
+def activation_shape(layer: str, image_size: int) -> tuple[int, int, int]:
+    """Give the shape (height, width, channels) of one image's activations at `layer`, or of `image` itself."""
+    if layer == INPUT:
+        return image_size, image_size, 3
+    block = layer.split("_")[0]
+    halvings = BLOCKS.index(block) + layer.endswith("_pool")
+    side = image_size >> halvings
+    return side, side, FILTERS_PER_BLOCK[block]
+
+
+def count_parameters(top: str) -> int:
+    """Count the weights of the layers up to and including `top`; of all, `block5_pool`: 14,714,688."""
+    channels, total = 3, 0
+    for layer in layers_between(INPUT, top):
+        if layer.endswith("_pool"):
+            continue
+        filters = FILTERS_PER_BLOCK[layer.split("_")[0]]
+        total += (9 * channels + 1) * filters
+        channels = filters
+    return total

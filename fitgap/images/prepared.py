@@ -1,9 +1,9 @@
 """The folder data/prepared/: images and labels as memory-mapped arrays, split by split, with a manifest.
 
-    images.npy     uint8, (n, size, size, 3), RGB, 0-255; all training rows first, then validation, then test
-    labels.npy     int64, (n,), a position in `class_names`
-    manifest.csv   one line per row: row, name, sha256 (of the pixels), label, class, split
-    prepared.json  source, class names, rows of each split, duplicates, digest
+images.npy     uint8, (n, size, size, 3), RGB, 0-255; all training rows first, then validation, then test
+labels.npy     int64, (n,), a position in `class_names`
+manifest.csv   one line per row: row, name, sha256 (of the pixels), label, class, split
+prepared.json  source, class names, rows of each split, duplicates, digest
 """
 
 import hashlib

@@ -1,0 +1,50 @@
+# The commands of the README. `make` alone lists them.
+# The environment is .venv; PYTHON names the interpreter that it is made from (3.11 to 3.13).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Neither MLflow nor Keras has anything to tell its makers about your experiments. (DVC: .dvc/config.)
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install repro test ui sync lint format lock
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/installed ## Make .venv and install the pinned packages into it
+
+# pip compiles byte-code as it installs, which halves the time TensorFlow takes to import.
+$(VENV)/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	  "fitgap: Python %d.%d: needs 3.11, 3.12 or 3.13; name one, e.g. make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	@touch $@
+
+repro: install ## Run the pipeline: whatever has changed, and the report
+	@$(BIN)/python -m fitgap.params
+	$(BIN)/dvc repro
+	@echo "The report: reports/report.html    The runs: make ui"
+
+test: install ## Run all tests
+	$(BIN)/python -m pytest
+
+ui: install ## Compare the runs in MLflow's UI, on http://127.0.0.1:5000
+	$(BIN)/mlflow ui --host 127.0.0.1
+
+sync: install ## Write the runs that MLflow is missing, e.g. after its server was away
+	$(BIN)/python -m stages.report
+
+lint: install ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install ## Apply style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: install ## Pin requirements.txt anew from pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --quiet pyproject.toml --output-file requirements.txt

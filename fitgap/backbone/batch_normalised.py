@@ -1,0 +1,103 @@
+"""VGG16 with batch normalisation, which learns from random weights, and how it becomes a plain VGG16 again.
+
+A plain 13-layer VGG16 barely learns from scratch in a few minutes: its authors trained a shallower network first
+and began the deeper one with its weights (Simonyan and Zisserman 2014, arXiv:1409.1556, section 3.1). Batch
+normalisation after each convolution (Ioffe and Szegedy 2015, arXiv:1502.03167) makes that unnecessary. At inference
+it is a fixed scale and shift of each channel, so it folds into the convolution before it, and what remains has
+exactly the layers of `keras.applications.VGG16`.
+"""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from fitgap.backbone import vgg16
+from fitgap.backbone.layers import CONVOLUTIONS_PER_BLOCK, FILTERS_PER_BLOCK
+from fitgap.training.determinism import derived_seed
+
+CLASSIFIER = "classifier"
+
+
+def _convolutions() -> Iterator[tuple[str, str]]:
+    """Yield block and layer name of each convolution, from the input up."""
+    for block, count in CONVOLUTIONS_PER_BLOCK.items():
+        yield from ((block, f"{block}_conv{number}") for number in range(1, count + 1))
+
+
+def build(image_size: int, class_count: int, seed: int, momentum: float = 0.9, policy: str = "float32") -> keras.Model:
+    """Build VGG16 with batch normalisation after each convolution and one dense layer on flattened `block5_pool`.
+
+    Parameters
+    ----------
+    image_size : int
+        Side of the square images in pixels, at least 32: five poolings halve it.
+    class_count : int
+        Number of source classes.
+    seed : int
+        Seed of the initial weights (He et al. 2015, arXiv:1502.01852, for the convolutions).
+    momentum : float
+        Of the moving statistics of batch normalisation.
+    policy : str
+        Keras's dtype policy of the convolutional base.
+
+    Returns
+    -------
+    keras.Model
+        From RGB images 0-255, (n, image_size, image_size, 3), to float32 logits, (n, class_count).
+    """
+    inputs = keras.Input((image_size, image_size, 3), name="image")
+    outputs = vgg16.apply(vgg16.preprocessing(), inputs)
+    for block, name in _convolutions():
+        outputs = vgg16.apply(_convolution(name, FILTERS_PER_BLOCK[block], seed, momentum, policy), outputs)
+        if name == f"{block}_conv{CONVOLUTIONS_PER_BLOCK[block]}":
+            outputs = keras.layers.MaxPooling2D(2, dtype=policy, name=f"{block}_pool")(outputs)
+    initial = keras.initializers.GlorotUniform(seed=derived_seed(seed, CLASSIFIER))
+    outputs = keras.layers.Flatten(dtype=policy, name="flatten")(outputs)
+    outputs = keras.layers.Dense(class_count, kernel_initializer=initial, dtype="float32", name=CLASSIFIER)(outputs)
+    return keras.Model(inputs, outputs, name="vgg16_batch_norm")
+
+
+def _convolution(name: str, filters: int, seed: int, momentum: float, policy: str) -> list[keras.layers.Layer]:
+    """Give convolution, batch normalisation, activation: the normalisation's shift makes a bias needless."""
+    initial = keras.initializers.HeNormal(seed=derived_seed(seed, name))
+    return [
+        keras.layers.Conv2D(
+            filters, 3, padding="same", use_bias=False, kernel_initializer=initial, dtype=policy, name=name
+        ),
+        keras.layers.BatchNormalization(momentum=momentum, dtype=policy, name=f"{name}_norm"),
+        keras.layers.ReLU(dtype=policy, name=f"{name}_relu"),
+    ]
+
+
+def fold(network: keras.Model) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """Fold each batch normalisation into the convolution before it, which leaves a plain VGG16.
+
+    At inference, gamma * (k*x - mean) / sqrt(variance + epsilon) + beta is a convolution too, with kernel
+    k * gamma / sqrt(variance + epsilon) and bias beta - mean * gamma / sqrt(variance + epsilon)
+    (Jacob et al. 2017, arXiv:1712.05877, section 3.2).
+
+    Parameters
+    ----------
+    network : keras.Model
+        As `build` gives it; it is not changed.
+
+    Returns
+    -------
+    base : keras.Model
+        VGG16 without its classifier, from preprocessed images to `block5_pool`: in inference mode the same
+        function as the network's, to rounding. Its weights can be saved in Keras's notop format.
+    kernel : ndarray of float32, shape (features of flattened block5_pool, class_count)
+        Of the source classifier.
+    bias : ndarray of float32, shape (class_count,)
+        Of the source classifier.
+    """
+    base = vgg16.convolutional_base(None, network.input_shape[1])
+    for _, name in _convolutions():
+        norm = network.get_layer(f"{name}_norm")
+        gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in norm.get_weights())
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        (kernel,) = network.get_layer(name).get_weights()
+        base.get_layer(name).set_weights([kernel * scale, beta - mean * scale])
+    kernel, bias = network.get_layer(CLASSIFIER).get_weights()
+    return base, kernel, bias

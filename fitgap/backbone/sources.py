@@ -1,0 +1,61 @@
+"""Where the convolutional base's weights come from: one function for each value of `backbone.weights`."""
+
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import pandas as pd
+
+from fitgap.backbone import batch_normalised, glyphs, pretraining, vgg16
+from fitgap.params import Backbone
+from fitgap.training.determinism import derived_seed
+
+HELD_OUT = 3600  # rendered characters that training has not seen: 100 of each class
+
+
+@dataclass(frozen=True)
+class Source:
+    """A convolutional base, and what goes with it.
+
+    Attributes
+    ----------
+    classifier : kernel (features, classes) and bias (classes,) on flattened block5_pool, or None
+    history : the source training, columns `images_seen`, `loss`, `accuracy`, or None
+    """
+
+    base: keras.Model
+    class_names: list[str] = field(default_factory=list)
+    classifier: tuple[np.ndarray, np.ndarray] | None = None
+    measured: dict[str, float] = field(default_factory=dict)
+    history: pd.DataFrame | None = None
+
+
+def make(backbone: Backbone, image_size: int) -> Source:
+    """Make the base that `backbone.weights` names."""
+    return {"glyphs": _glyphs, "none": _none}[backbone.weights](backbone, image_size)
+
+
+def _none(backbone: Backbone, image_size: int) -> Source:
+    """Random weights: Keras's `weights=None`. Nothing can be transferred from them."""
+    return Source(vgg16.convolutional_base(None, image_size))
+
+
+def _glyphs(backbone: Backbone, image_size: int) -> Source:
+    """Printed characters: VGG16 learns them here, offline, from matplotlib's own fonts."""
+    chosen, names = backbone.glyphs, list(glyphs.CLASS_NAMES)
+    images, labels = glyphs.render(chosen.images, image_size, derived_seed(backbone.seed, "glyphs"))
+    settings = pretraining.PretrainingSettings(chosen.batch_size, chosen.learning_rate)
+    network, steps = pretraining.pretrain(images, labels, len(names), settings, backbone.seed)
+    base, kernel, bias = batch_normalised.fold(network)
+    unseen, truth = glyphs.render(HELD_OUT, image_size, derived_seed(backbone.seed, "held-out glyphs"))
+    answers = pretraining.folded_answers(base, kernel, bias, unseen)
+    measured = {"glyph_accuracy": float((answers == truth).mean()), "glyphs_held_out": len(truth)}
+    return Source(base, names, (kernel, bias), measured, _thinned(steps))
+
+
+def _thinned(steps: pd.DataFrame, rows: int = 100) -> pd.DataFrame:
+    """Average a step-by-step history down to about `rows` rows, for a curve that can be read."""
+    group = np.arange(len(steps)) * min(rows, len(steps)) // len(steps)
+    means = steps.groupby(group)[["loss", "accuracy"]].mean()
+    means.insert(0, "images_seen", steps.groupby(group)["images_seen"].last())
+    return means.reset_index(drop=True)

@@ -1,0 +1,83 @@
+"""VGG16's convolutional base, whole or cut at the freeze point, from raw images or from cached features.
+
+The three arguments of the notes stand in `convolutional_base`, the one place where Keras's VGG16 is built:
+`weights`, `input_shape`, `include_top`.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from fitgap.backbone.layers import INPUT, layers_between
+
+# Mean of ImageNet's training images per channel, RGB, on the scale 0-255; what VGG16 has subtracted since it
+# was published (arXiv:1409.1556, section 2.1), and Keras's `preprocess_input` with it.
+MEAN_RGB = (123.68, 116.779, 103.939)
+
+
+def convolutional_base(weights: Path | str | None, image_size: int) -> keras.Model:
+    """Build VGG16 without its classifier.
+
+    Parameters
+    ----------
+    weights : a file in Keras's notop format, or None for random weights
+    image_size : side of the square input in pixels, at least 32
+
+    Returns
+    -------
+    Model from preprocessed images, float32 (n, size, size, 3), to `block5_pool`.
+    """
+    return keras.applications.VGG16(
+        include_top=False,
+        weights=None if weights is None else str(weights),
+        input_tensor=keras.Input((image_size, image_size, 3), name="preprocessed"),
+        input_shape=(image_size, image_size, 3),
+    )
+
+
+def preprocessing() -> list[keras.Layer]:
+    """Give the layers that turn RGB 0-255 into what VGG16 expects: BGR, mean subtracted, not scaled.
+
+    They do what `keras.applications.vgg16.preprocess_input` does, but as plain layers: they belong to the
+    network, so that a saved model takes raw images; they change no array in place; and any Keras loads them.
+    """
+    swap = keras.layers.Conv2D(3, 1, use_bias=False, trainable=False, name="rgb_to_bgr")
+    swap.build((None, None, None, 3))
+    swap.set_weights([np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)])
+    return [keras.layers.Rescaling(1.0, offset=[-mean for mean in MEAN_RGB], name="subtract_mean"), swap]
+
+
+def frozen_layers(weights: Path, image_size: int, top: str) -> list[keras.Layer]:
+    """Give the layers from raw images, uint8 RGB, up to and including `top`; none of them is trained."""
+    base = convolutional_base(weights, image_size)
+    base.trainable = False
+    return preprocessing() + [base.get_layer(name) for name in layers_between(INPUT, top)]
+
+
+def frozen_base(weights: Path, image_size: int, tops: Iterable[str]) -> keras.Model:
+    """Build the frozen base from raw images to each of the layers `tops`, one pass for all.
+
+    Returns
+    -------
+    Model from uint8 (n, size, size, 3), RGB, to a dict of float32 arrays by layer name. `image` as a top
+    gives the preprocessed images: what is cached where nothing stays frozen.
+    """
+    x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
+    outputs = {}
+    for layer in frozen_layers(weights, image_size, "block5_pool"):
+        x = outputs[INPUT if layer.name == "rgb_to_bgr" else layer.name] = layer(x)
+    return keras.Model(images, {name: outputs[name] for name in tops}, name="frozen_base")
+
+
+def upper_layers(base: keras.Model, below: str, top: str) -> list[keras.Layer]:
+    """Give the layers of `base` above the freeze point `below`, up to and including `top`."""
+    return [base.get_layer(name) for name in layers_between(below, top)]
+
+
+def apply(layers: Iterable[keras.Layer], x):
+    """Send a tensor through layers one after the other."""
+    for layer in layers:
+        x = layer(x)
+    return x

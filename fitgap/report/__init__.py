@@ -1,0 +1,1 @@
+"""From results to a report: statistics, the notes' statements as claims, tables, figures and the page."""

@@ -1,0 +1,105 @@
+"""What a claim is, and how it becomes a line of claims.json."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fitgap.report.study import Study
+from fitgap.report.verdicts import INCONCLUSIVE, NOT_APPLICABLE, Comparison, Finding
+
+DIRECTIONS = {1: "above", -1: "below"}
+
+
+class CannotTellError(Exception):
+    """The results there are cannot answer a claim; the message says why."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the notes with everything that decides it, fixed before any result is seen.
+
+    Attributes
+    ----------
+    id : str
+    statement : str
+        In the notes' words.
+    models : tuple of str
+        The models compared; the claim is not applicable where one of `needed` is absent.
+    statistic : str
+        What is estimated, with its unit.
+    direction : str
+        The side of 0 on which estimates speak for the statement: "above" or "below".
+    rule : str
+        When it counts as supported, and when as contradicted.
+    evaluate : callable
+        From a Study to a Finding. Raises CannotTellError where the results do not allow an answer.
+    needed : tuple of str
+        Models without which there is nothing to judge.
+    obstacle : str
+        Why the claim cannot be asked with these params at all; empty if it can.
+    """
+
+    id: str
+    statement: str
+    models: tuple[str, ...]
+    statistic: str
+    direction: str
+    rule: str
+    evaluate: Callable[[Study], Finding]
+    needed: tuple[str, ...] = ()
+    obstacle: str = ""
+
+
+def find(claim: Claim, study: Study) -> Finding:
+    """Judge a claim on the results there are; whatever is missing gives a verdict too, and its reason."""
+    absent = [name for name in claim.needed if name not in study.results]
+    failed = [name for name in claim.needed if name in study.failed]
+    if claim.obstacle or absent:
+        return Finding(NOT_APPLICABLE, note=claim.obstacle or f"no results of {', '.join(absent)}")
+    if failed:
+        return Finding(INCONCLUSIVE, note=f"failed: {', '.join(failed)} diverged (its loss is not a finite number)")
+    try:
+        return claim.evaluate(study)
+    except CannotTellError as reason:
+        return Finding(INCONCLUSIVE, note=str(reason))
+
+
+def describe(claim: Claim, finding: Finding) -> dict[str, Any]:
+    """Give a claim and its finding as claims.json holds them; numbers to six significant digits."""
+    decided = _numbers(finding.deciding, finding.level)
+    return {
+        "id": claim.id,
+        "statement": claim.statement,
+        "models": list(claim.models),
+        "statistic": claim.statistic,
+        "direction": DIRECTIONS[finding.deciding.direction] if finding.deciding else claim.direction,
+        "compared": decided.pop("compared"),
+        **decided,
+        "confidence": _rounded(finding.level),
+        "verdict": finding.verdict,
+        "rule": claim.rule,
+        "seeds_needed": finding.seeds_needed,
+        "note": finding.note,
+        "comparisons": [_numbers(comparison, finding.level) for comparison in finding.comparisons],
+    }
+
+
+def _numbers(comparison: Comparison | None, level: float) -> dict[str, Any]:
+    if comparison is None:
+        return {"compared": "", "unit": "", "estimate": None, "ci_low": None, "ci_high": None, "n": 0}
+    estimate = comparison.estimate
+    low, high = estimate.interval(level) or (None, None)
+    return {
+        "compared": comparison.label,
+        "unit": comparison.unit,
+        "estimate": _rounded(estimate.value),
+        "ci_low": _rounded(low),
+        "ci_high": _rounded(high),
+        "n": estimate.seeds,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    # Six digits say all there is to say, and the last bits of a sum may differ between machines.
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")

@@ -1,0 +1,70 @@
+"""The claim that no remedy wins everywhere."""
+
+import itertools
+from dataclasses import replace
+from functools import partial
+
+from fitgap.params import Params
+from fitgap.report.claims.claim import CannotTellError, Claim
+from fitgap.report.claims.comparing import ACCURACY, compare, failed_in, rivals
+from fitgap.report.study import Study
+from fitgap.report.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Comparison, Finding, judge
+
+CONTESTS = {ACCURACY: 1, "gap_last": -1}  # measurement -> the side of 0 that is ahead
+
+
+def no_winner_everywhere(study: Study, families: tuple[str, ...]) -> Finding:
+    """Judge that every remedy is beaten by some other variant, in some contest.
+
+    For each remedy the opposite is judged: that it is ahead of every other variant in every contest. The
+    claim is supported if that is contradicted for each of them (intersection-union again), and contradicted
+    if it is supported for one.
+    """
+    remedies = [name for name, variant in study.params.variants.items() if variant.remedies]
+    opposites = [judge(found) for name in remedies if (found := _contests(study, name, families))]
+    if not opposites:
+        raise CannotTellError("there are no two variants to compare")
+    for opposite, verdict in (
+        (SUPPORTED, CONTRADICTED),
+        (INCONCLUSIVE, INCONCLUSIVE),
+        (CONTRADICTED, SUPPORTED),
+    ):
+        shown = next((finding for finding in opposites if finding.verdict == opposite), None)
+        if shown:
+            return _turned(shown, verdict, failed_in(study, *families))
+
+
+def _turned(finding: Finding, verdict: str, failures: str) -> Finding:
+    """Give the finding on "wins everywhere" as one on "does not"."""
+    turned = tuple(replace(comparison, direction=-comparison.direction) for comparison in finding.comparisons)
+    deciding = replace(finding.deciding, direction=-finding.deciding.direction)
+    note = "; ".join(filter(None, [finding.note, failures]))
+    return replace(finding, verdict=verdict, deciding=deciding, comparisons=turned, note=note)
+
+
+def _contests(study: Study, variant: str, families: tuple[str, ...]) -> list[Comparison]:
+    """Compare a variant with every other in every contest that both took part in."""
+    found = []
+    for family, (measurement, side) in itertools.product(families, CONTESTS.items()):
+        model = f"{family}@{variant}"
+        if model in study.results and model not in study.failed:
+            found += compare(study, model, rivals(study, model), measurement, side)
+    return found
+
+
+def claims(params: Params) -> list[Claim]:
+    """List the one claim about rankings."""
+    families = ("scratch", "head") if params.backbone.weights != "none" else ("scratch",)
+    return [
+        Claim(
+            id="no_remedy_wins_everywhere",
+            statement="No remedy is guaranteed to help: none of them wins everywhere.",
+            models=tuple(f"{family}@{name}" for family in families for name in params.variants),
+            statistic="difference of test accuracy or final gap between a remedy and another variant",
+            direction="either",
+            rule="supported if for each remedy some variant is ahead of it in test accuracy or final gap, "
+            "from scratch or on frozen features, by intervals widened for all its comparisons (Bonferroni); "
+            "contradicted if one remedy is ahead of all variants in all of them",
+            evaluate=partial(no_winner_everywhere, families=families),
+        )
+    ]

@@ -1,0 +1,145 @@
+"""Claims about the three ways to use a pre-trained network."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from fitgap.params import Params
+from fitgap.report.claims.claim import CannotTellError, Claim
+from fitgap.report.claims.comparing import ACCURACY, right_answers
+from fitgap.report.claims.remedies import ONE, against
+from fitgap.report.statistics import Proportion, over_seeds
+from fitgap.report.study import Study
+from fitgap.report.verdicts import Comparison, Finding, judge
+
+HEAD, SCRATCH = "head@baseline", "scratch@baseline"
+BOTH = "; it allows for seeds and test images"
+
+
+def obstacle(params: Params) -> str:
+    """Say why nothing can be said of transfer; empty if it can."""
+    untrained = params.backbone.weights == "none"
+    return "backbone.weights is none: a random network has learned nothing to transfer" if untrained else ""
+
+
+def epochs_until(history: pd.DataFrame, targets: pd.Series) -> pd.Series:
+    """Give each seed's first epoch with its target's validation accuracy or more; infinity if none."""
+    curves = history.pivot(index="epoch", columns="seed", values="val_accuracy").reindex(columns=targets.index)
+    reached = curves.ge(targets, axis="columns")
+    return reached.idxmax().astype(float).where(reached.any(), np.inf)
+
+
+def fewer_epochs(study: Study) -> Finding:
+    """Judge that the frozen base's classifier needs fewer epochs to the scratch baseline's best accuracy."""
+    scratch, head = study.history(SCRATCH), study.history(HEAD)
+    targets = scratch.groupby("seed")["val_accuracy"].max()
+    targets = targets[targets.index.isin(head["seed"])]
+    own, longest = epochs_until(head, targets), float(head["epoch"].max())
+    never = np.isinf(own)
+    # An accuracy never reached takes at least one epoch more than were run: the difference is a lower bound.
+    differences = own.where(~never, longest + 1) - epochs_until(scratch, targets)
+    if (differences[never] < 0).any():
+        raise CannotTellError(f"{HEAD} has not reached it within its {longest:.0f} epochs; head.epochs is too few")
+    estimate = over_seeds(differences, resolution=1)
+    finding = judge([Comparison(f"{HEAD} - {SCRATCH}: epochs to get there", estimate, -1, "epochs")])
+    note = f"in {never.sum()} of {len(never)} seeds it is not reached within {longest:.0f} epochs"
+    return replace(finding, note=note) if never.any() else finding
+
+
+def lost_to_source_classes(study: Study) -> Finding:
+    """Judge that some images are lost because the network can only name the classes it was trained on.
+
+    Lost are images of classes that it does not know, and images that it gets right only when its answer is
+    restricted to the target's classes.
+    """
+    measured = study.results["asis"].record["measured"]
+    images = right_answers(study, "asis").shape[1]
+    within_reach = measured["coverage"] * (measured["accuracy_known_classes"] or 0.0)  # None if it knows no class
+    lost = 1 - measured["coverage"] + max(within_reach - measured["accuracy_all_classes"], 0.0)
+    finding = judge([Comparison("asis: share of test images lost", Proportion(lost, images), 1, "share")])
+    return replace(finding, note=_coverage(measured, len(study.prepared.class_names)))
+
+
+def _coverage(measured: dict[str, float | None], classes: int) -> str:
+    known = measured["accuracy_known_classes"]
+    held = "" if known is None else f", and {known:.1%} of the covered ones when held to the target's"
+    return (
+        f"it knows {measured['known_classes']} of {classes} target classes among its own "
+        f"{measured['source_classes']}, which covers {measured['coverage']:.1%} of the test images; "
+        f"right are {measured['accuracy_all_classes']:.1%} over all its classes{held}"
+    )
+
+
+def claims(params: Params) -> list[Claim]:
+    """List the claims about transfer learning."""
+    deeper = [claim for depth in params.finetune.depths for claim in _of_depth(params, depth)]
+    return [_way_2_is_quick(params), *_way_1(params), *deeper]
+
+
+def _way_2_is_quick(params: Params) -> Claim:
+    return Claim(
+        id="transfer_is_quick",
+        statement="Transfer learning is a quick way to a good baseline: fewer epochs to the same accuracy.",
+        models=(HEAD, SCRATCH),
+        statistic="difference of the epochs until the scratch baseline's best validation accuracy is reached",
+        direction="below",
+        rule=ONE.format(side="below") + "; where it is never reached, as one epoch more than were run",
+        evaluate=fewer_epochs,
+        needed=(HEAD, SCRATCH),
+        obstacle=obstacle(params),
+    )
+
+
+def _way_1(params: Params) -> list[Claim]:
+    return [
+        Claim(
+            id="way1_names_source_classes_only",
+            statement="Way 1, the network unchanged: it can only name the classes it was trained on.",
+            models=("asis",),
+            statistic="share of test images lost because its classes are not the target's",
+            direction="above",
+            rule="supported if the 95% interval lies above 0",
+            evaluate=lost_to_source_classes,
+            needed=("asis",),
+            obstacle=obstacle(params),
+        ),
+        Claim(
+            id="way1_rarely_useful",
+            statement="Way 1 is rarely useful: a new classifier on the frozen base is more accurate.",
+            models=("asis", HEAD),
+            statistic="difference of the test accuracy",
+            direction="below",
+            rule=ONE.format(side="below") + BOTH,
+            evaluate=partial(against, model="asis", other=HEAD, measurement=ACCURACY, side=-1),
+            needed=("asis", HEAD),
+            obstacle=obstacle(params),
+        ),
+    ]
+
+
+def _of_depth(params: Params, depth: str) -> list[Claim]:
+    """List what is claimed of fine-tuning from one depth on: better than frozen, better than from scratch."""
+    model, start = f"finetune@{depth}", params.finetune.head
+    rivals = {
+        "frozen": (
+            f"head@{start}",
+            f"Way 3 beats way 2: unfrozen from {depth} on, it beats the frozen base.",
+        ),
+        "scratch": (f"scratch@{start}", f"Fine-tuning from {depth} on beats training from scratch."),
+    }
+    return [
+        Claim(
+            id=f"finetune_{depth}_beats_{rival}",
+            statement=statement,
+            models=(model, other),
+            statistic="difference of the test accuracy",
+            direction="above",
+            rule=ONE.format(side="above") + BOTH,
+            evaluate=partial(against, model=model, other=other, measurement=ACCURACY, side=1),
+            needed=(model, other),
+            obstacle=obstacle(params),
+        )
+        for rival, (other, statement) in rivals.items()
+    ]

@@ -1,0 +1,115 @@
+"""Training and validation curves: one panel per variant, same axes, band over seeds, the gap shaded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from fitgap.report.figures import canvas
+from fitgap.report.figures.palette import LIGHT, STAND_INS
+from fitgap.report.study import Study
+
+LABELS = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
+SIZE = (300, 205)  # points
+
+
+def panels(study: Study, family: str, measurement: str = "loss") -> dict[str, Markup]:
+    """Draw one panel per variant of a family, all with the same axes: model name -> SVG element.
+
+    `measurement` is "loss" or "accuracy". Models without a history have no panel.
+    """
+    histories = _histories(study, family)
+    frame = limits(histories, measurement) if histories else None
+    found: dict[str, Markup] = {}
+    for number, (name, history) in enumerate(histories.items()):
+        with canvas.style():
+            figure, axes = canvas.blank(*SIZE)
+            draw(axes, history, measurement, frame, STAND_INS)
+            figure.subplots_adjust(left=0.155, right=0.96, top=0.97, bottom=0.19)
+            title = f"{measurement} curves of {name}"
+            found[name] = canvas.inline(
+                figure, f"{family}-{measurement}-{number}", title, describe(history, measurement)
+            )
+    return found
+
+
+def sheet(study: Study, path: Path, family: str = "scratch") -> None:
+    """Write all loss curves of a family as one picture on white, .png or .svg, e.g. for a README."""
+    histories = _histories(study, family)
+    frame, columns = limits(histories, "loss"), min(3, len(histories))
+    rows = -(-len(histories) // columns)
+    width, height = 270 * columns, 185 * rows + 26
+    with canvas.style():
+        figure, grid = canvas.blank(width, height, rows, columns, squeeze=False)
+        for axes, (name, history) in zip(grid.flat, histories.items(), strict=False):
+            draw(axes, history, "loss", frame, LIGHT)
+            title = f"{name.split('@')[1]}   final gap {final_gap(history):.2f}"
+            axes.set_title(title, loc="left", fontsize=11, color=LIGHT["ink"])
+        for axes in grid.flat[len(histories) :]:
+            axes.set_axis_off()
+        figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="upper center", ncols=3, frameon=False)
+        margins = {"top": 1 - 46 / height, "bottom": 36 / height, "left": 40 / width, "right": 1 - 8 / width}
+        figure.subplots_adjust(**margins, hspace=0.5, wspace=0.25)
+        canvas.write(figure, path)
+
+
+def final_gap(history: pd.DataFrame) -> float:
+    """Give the mean over seeds of validation loss - training loss after the last epoch."""
+    last = history.groupby("epoch")[["train_loss", "val_loss"]].mean().iloc[-1]
+    return float(last["val_loss"] - last["train_loss"])
+
+
+def limits(histories: Mapping[str, pd.DataFrame], measurement: str) -> tuple[float, float, float]:
+    """Give last epoch, lowest and highest value of the common axes.
+
+    A single exploding curve must not flatten all others: values beyond 2.5 times the 95th percentile are cut.
+    """
+    columns = [f"train_{measurement}", f"val_{measurement}"]
+    values = pd.concat([history[columns] for history in histories.values()]).to_numpy()
+    values = values[np.isfinite(values)]
+    last = max(history["epoch"].max() for history in histories.values())
+    if measurement == "accuracy" or not len(values):
+        return last, float(np.floor(values.min() * 10) / 10) if len(values) else 0.0, 1.0
+    return last, 0.0, 1.05 * float(min(values.max(), 2.5 * np.quantile(values, 0.95)))
+
+
+def draw(axes: Axes, history: pd.DataFrame, measurement: str, frame, colours: Mapping[str, str]) -> None:
+    """Draw mean curves over seeds, the band from lowest to highest seed, the gap and the best epoch."""
+    last, low, high = frame
+    canvas.dress(axes, colours, "epoch", LABELS[measurement])
+    axes.set_xlim(0, last)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.set_ylim(low, high)
+    by_epoch = history.groupby("epoch")
+    mean, lowest, highest = (getattr(by_epoch, what)() for what in ("mean", "min", "max"))
+    training, validation = mean[f"train_{measurement}"], mean[f"val_{measurement}"]
+    shade = {"color": colours["gap"], "alpha": 0.16, "linewidth": 0}
+    axes.fill_between(mean.index, training, validation, label="gap", **shade)
+    for split, line in (("train", (0, (4, 1.5))), ("val", "-")):
+        column, colour = f"{split}_{measurement}", colours["training" if split == "train" else "validation"]
+        label = "training" if split == "train" else "validation"
+        axes.fill_between(mean.index, lowest[column], highest[column], color=colour, alpha=0.22, linewidth=0)
+        axes.plot(mean.index, mean[column], color=colour, linewidth=1.8, linestyle=line, label=label)
+    best = mean["val_loss"].idxmin() if mean["val_loss"].notna().any() else None
+    if best is not None:
+        axes.plot([best], [validation[best]], "o", markersize=5, color=colours["validation"])
+
+
+def describe(history: pd.DataFrame, measurement: str) -> str:
+    """Say in words what a panel shows."""
+    mean = history.groupby("epoch").mean()
+    first, last = mean.iloc[0], mean.iloc[-1]
+    return (
+        f"Mean over {history['seed'].nunique()} seeds, epoch 1 to {mean.index[-1]}: "
+        f"training from {first[f'train_{measurement}']:.2f} to {last[f'train_{measurement}']:.2f}, "
+        f"validation from {first[f'val_{measurement}']:.2f} to {last[f'val_{measurement}']:.2f}."
+    )
+
+
+def _histories(study: Study, family: str) -> dict[str, pd.DataFrame]:
+    found = {name: study.history(name) for name in study.names(family)}
+    return {name: history for name, history in found.items() if history is not None}

@@ -1,0 +1,114 @@
+"""report.html, one self-contained file, and report.md with the same tables."""
+
+import re
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup, escape
+
+from fitgap.report import tables
+from fitgap.report.answer import answer
+from fitgap.report.figures import curves, points, progress
+from fitgap.report.figures.interval import interval
+from fitgap.report.figures.palette import COLOURS
+from fitgap.report.mistakes import mistakes
+from fitgap.report.pace import paces
+from fitgap.report.study import Study
+from fitgap.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_APPLICABLE, SUPPORTED, VERDICTS
+
+FAMILIES = {
+    "scratch": "From scratch: the notes' network",
+    "head": "Way 2: a new classifier on the frozen base",
+    "finetune": "Way 3: fine-tuning from a depth on",
+}
+SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}
+MOST_CLASSES = 15  # beyond this a confusion matrix cannot be read; the worst classes are listed instead
+
+
+def html(study: Study, table: pd.DataFrame, claims: list[dict[str, Any]], about: dict[str, str]) -> str:
+    """Give report.html.
+
+    `table` is what `summary` gives, `claims` what `judge_all` gives, and `about` holds versions, machine, git
+    revision and whatever else ran, shown as name and value.
+    """
+    return _render("report.html.j2", {**_content(study, table, claims, about), **_drawn(study, table)})
+
+
+def markdown(study: Study, table: pd.DataFrame, claims: list[dict[str, Any]], about: dict[str, str]) -> str:
+    """Give report.md: the same answer and tables as `html`, without figures."""
+    return _render("report.md.j2", _content(study, table, claims, about))
+
+
+def _content(study: Study, table: pd.DataFrame, claims: list[dict[str, Any]], about: dict[str, str]) -> dict:
+    verdicts = [claim["verdict"] for claim in claims]
+    return {
+        "study": study,
+        "params": study.params,
+        "answer": answer(study, table, claims),
+        "claims": claims,
+        "tally": {verdict: verdicts.count(verdict) for verdict in VERDICTS},
+        "signs": SIGNS,
+        "headings": tables.MODEL_HEADINGS,
+        "rows": tables.model_rows(table),
+        "tables": tables,
+        "mistakes": mistakes(study, study.best) if study.best else None,
+        "most_classes": MOST_CLASSES,
+        "paces": paces(study) if study.is_transfer else [],
+        "about": about,
+        "declared": _flat(study.params.model_dump()),
+    }
+
+
+def _drawn(study: Study, table: pd.DataFrame) -> dict[str, Any]:
+    """Draw everything; a figure without data is None, and the page says so."""
+    sound = table[~table["failed"]]
+    families = {family: title for family, title in FAMILIES.items() if study.names(family)}
+    timed = study.is_transfer and sound["seconds_mean"].notna().any()
+    return {
+        "colours": COLOURS,
+        "families": families,
+        "curves": {
+            (family, what): curves.panels(study, family, what) for family in families for what in ("loss", "accuracy")
+        },
+        "trade_off": points.trade_off(sound),
+        "cost": points.cost(sound) if timed else None,
+        "progress": progress.progress(study, paces(study)) if timed else None,
+        "depth": points.depth(study, sound) if study.is_transfer else None,
+        "interval": interval,
+    }
+
+
+def _render(name: str, content: dict[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fitgap.report"),
+        autoescape=True,  # a class named <script> is shown, not run; in Markdown too, which may hold HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"bold": _bold, "cell": _cell}
+    return environment.get_template(name).render(content)
+
+
+def _bold(text: str) -> Markup:
+    """Turn **this** into bold, after everything else is made harmless."""
+    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text))))
+
+
+def _cell(text: Any) -> Markup:
+    """Make a text fit for one cell of a Markdown table."""
+    return Markup(" ".join(str(escape(text)).split()).replace("|", "&#124;"))
+
+
+def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Give nested params as dotted keys; what is at its default of "none" stays out."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{above}{key}.")
+        elif value is not None and not (above.startswith("variants.") and np.all(value == 0)):
+            found[above + key] = value
+    return found

@@ -1,0 +1,115 @@
+"""Everything the report looks at, in one place: params, results by model, test labels, wall times."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fitgap.images.prepared import PreparedImages
+from fitgap.params import Params
+from fitgap.results import Result
+
+FAMILIES = ("scratch", "head", "finetune", "asis")
+ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # a model without these has diverged
+
+
+def expected_models(params: Params) -> list[str]:
+    """Name the models that params declare, in the order of the report."""
+    variants = [f"{family}@{name}" for family in ("scratch", "head") for name in params.variants]
+    return [*variants, *(f"finetune@{depth}" for depth in params.finetune.depths), "asis"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Results of the models that params declare; others (of deleted variants) are left out.
+
+    Attributes
+    ----------
+    params : Params
+    results : dict
+        Model name -> Result, in the order of `expected_models`.
+    prepared : PreparedImages
+    times : dict
+        Model name -> what `fitgap.timings.of` gives, or None.
+    orphans : tuple of str
+        Names of results that no params declare.
+    """
+
+    params: Params
+    results: dict[str, Result]
+    prepared: PreparedImages
+    times: dict[str, dict[str, Any] | None]
+    orphans: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, params: Params, results: list[Result], prepared: PreparedImages, times=None) -> "Study":
+        """Gather what belongs together."""
+        found = {result.name: result for result in results}
+        declared = expected_models(params)
+        kept = {name: found[name] for name in declared if name in found}
+        orphans = tuple(name for name in found if name not in declared and name.split("@")[0] in FAMILIES)
+        return cls(params, kept, prepared, times or {}, orphans)
+
+    @property
+    def is_transfer(self) -> bool:
+        """Whether the backbone has learned anything that could be transferred."""
+        return self.params.backbone.weights != "none"
+
+    @property
+    def missing(self) -> list[str]:
+        """Declared models without a result."""
+        return [name for name in expected_models(self.params) if name not in self.results]
+
+    def names(self, family: str) -> list[str]:
+        """Name the models of a family that have results."""
+        return [name for name in self.results if name.split("@")[0] == family]
+
+    def seeds(self, name: str) -> pd.DataFrame:
+        """Give a model's measurements as floats, one row per seed; empty where it has none."""
+        return self._seeds[name]
+
+    @cached_property
+    def _seeds(self) -> dict[str, pd.DataFrame]:
+        models = {name: result.seeds.astype(float) for name, result in self.results.items() if result.is_model}
+        return {name: models.get(name, pd.DataFrame()) for name in self.results}
+
+    def history(self, name: str) -> pd.DataFrame | None:
+        """Give a model's history with everything that is not finite as NaN."""
+        history = self.results[name].history
+        return None if history is None else history.replace([np.inf, -np.inf], np.nan)
+
+    @cached_property
+    def failed(self) -> tuple[str, ...]:
+        """Models of which some seed diverged: a loss, or a probability, is not a finite number."""
+        return tuple(name for name in self.results if self._has_diverged(name))
+
+    @cached_property
+    def best(self) -> str | None:
+        """The model with the lowest mean validation loss; the test set has no say in it."""
+        trained = [n for n in self.results if n not in self.failed and "val_loss_best" in self.seeds(n)]
+        return min(trained, key=lambda n: self.seeds(n)["val_loss_best"].mean(), default=None)
+
+    def has_answers(self, name: str) -> bool:
+        """Whether a model's answers on the test images are known."""
+        result = self.results[name]
+        return result.is_model and result.test_probabilities is not None
+
+    def answers(self, name: str) -> np.ndarray:
+        """Give the class names a model answers on the test images: str, (seeds, images)."""
+        result = self.results[name]
+        classes = result.record.get("classes")
+        names = classes if isinstance(classes, list) else self.prepared.class_names
+        return np.asarray(names)[result.test_probabilities.argmax(axis=-1)]
+
+    def right(self, name: str) -> pd.DataFrame:
+        """Tell which answers on the test images are right: bool, one row per seed, one column per image."""
+        truth = np.asarray(self.prepared.class_names)[self.prepared.split("test")[1]]
+        return pd.DataFrame(self.answers(name) == truth, index=self.results[name].seeds.index)
+
+    def _has_diverged(self, name: str) -> bool:
+        seeds, probabilities = self.seeds(name), self.results[name].test_probabilities
+        essential = seeds[[column for column in ESSENTIAL if column in seeds]]
+        finite = np.isfinite(essential.to_numpy(dtype=float)).all()
+        return not (finite and (probabilities is None or np.isfinite(probabilities).all()))

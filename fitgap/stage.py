@@ -1,0 +1,33 @@
+"""What every stage does the same: start, tell a mistake in one line, and stop with the right status."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fitgap.errors import UserError
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run a stage's `main` with the command line's arguments.
+
+    A mistake the user can mend is one line on standard error and exit status 1, without a traceback.
+    """
+    try:
+        main(*sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"fitgap: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@dataclass
+class Clock:
+    """Wall time since it was made."""
+
+    begin: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self.begin

@@ -1,0 +1,125 @@
+"""A result as MLflow runs: names, tags, params and metrics, without MLflow."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from fitgap.results import Result
+
+FINGERPRINT = "fitgap.fingerprint"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run shall hold.
+
+    Attributes
+    ----------
+    name : str
+    tags, params : dict of str
+    points : list of (metric, value, step)
+        Measurements of the finished work stand at step 0, curves at their epochs (from 1) or images seen.
+    inputs : dict
+        Name -> {"name", "digest"}.
+    seconds : float
+        How long the work took; 0 where it was done elsewhere.
+    """
+
+    name: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    points: list[tuple[str, float, int]]
+    inputs: dict[str, dict[str, str]]
+    seconds: float
+
+
+def whole(result: Result, times: Mapping[str, Any] | None) -> Run:
+    """Give the run of a stage: for a model the parent, with means over seeds, spreads (`_sd`) and `seeds`.
+
+    Of `times` (see `timings.of`) the `stage_seconds`, rates and a training's mean `seconds` become metrics.
+    """
+    record, measured = result.record, dict(result.record.get("measured", {}))
+    if result.is_model:
+        measured |= _over_seeds(result.seeds)
+    if times:
+        trainings = list(times["seed_seconds"].values())
+        measured |= {"stage_seconds": times["stage_seconds"], **times["rates"]}
+        measured |= {"seconds": sum(trainings) / len(trainings)} if trainings else {}
+    curves = None if result.history is None else _mean_curves(result.history)
+    tags = {"best_seed": str(record["best_seed"])} if "best_seed" in record else {}
+    return _run(result, result.name, tags, measured, curves, times["stage_seconds"] if times else 0)
+
+
+def of_seeds(result: Result, times: Mapping[str, Any] | None) -> list[Run]:
+    """Give the children: one run per seed, with the parent's metric names.
+
+    None for a stage that trains no model per seed: `asis` judges one network, and has no variant.
+    """
+    seconds = times["seed_seconds"] if times else {}
+    if not result.is_model or result.record["variant"] is None:
+        return []
+    return [_of_seed(result, seed, seconds.get(str(seed))) for seed in result.seeds.index]
+
+
+def _of_seed(result: Result, seed: int, seconds: float | None) -> Run:
+    measured = result.seeds.loc[seed].to_dict()
+    measured |= {} if seconds is None else {"seconds": seconds}
+    history = result.history
+    curves = None if history is None else _by_step(history[history["seed"] == seed])
+    return _run(result, f"{result.name} seed {seed}", {"seed": str(seed)}, measured, curves, seconds or 0)
+
+
+def _run(result, name: str, tags: dict, measured: dict, curves: pd.DataFrame | None, seconds: float) -> Run:
+    measured |= {f"params_{kind}": n for kind, n in result.record.get("parameters", {}).items()}
+    both = set(measured) & set(() if curves is None else curves.columns)
+    if both:  # the table of runs shows the last value: a curve's last epoch would pass for the measurement
+        raise ValueError(f"{name}: a measurement and a curve have the same name: {', '.join(sorted(both))}")
+    params = {key: _as_in_yaml(value) for key, value in result.record["params"].items()}
+    tags = {**_tags(result), **tags}
+    return Run(name, tags, params, _points(measured, curves), result.record["inputs"], seconds)
+
+
+def _over_seeds(seeds: pd.DataFrame) -> dict[str, float]:
+    numbers = seeds.select_dtypes("number")
+    means = numbers.mean(skipna=False)
+    spreads = numbers.std(ddof=1, skipna=False).add_suffix("_sd") if len(seeds) > 1 else {}
+    return {**means, **spreads, "seeds": len(seeds)}
+
+
+def _by_step(history: pd.DataFrame) -> pd.DataFrame:
+    """Index curves by what they run over, the first column beside `seed`: epochs, or images seen."""
+    curves = history.drop(columns="seed", errors="ignore")
+    return curves.set_index(curves.columns[0])
+
+
+def _mean_curves(history: pd.DataFrame) -> pd.DataFrame:
+    """Give the mean per step, where every seed has a value: a mean over some of them would jump."""
+    steps = _by_step(history).groupby(level=0)
+    return steps.mean().where(steps.count() == (history["seed"].nunique() if "seed" in history else 1))
+
+
+def _points(measured: dict, curves: pd.DataFrame | None) -> list[tuple[str, float, int]]:
+    points = [(name, value, 0) for name, value in measured.items()]
+    for name in () if curves is None else curves.columns:
+        points += [(name, value, step) for step, value in curves[name].items()]
+    # Databases and charts disagree on NaN and infinity; history.csv, among the artifacts, keeps them.
+    return [(n, float(v), int(step)) for n, v, step in points if _is_number(v) and math.isfinite(v)]
+
+
+def _is_number(value: Any) -> bool:
+    return pd.api.types.is_number(value) and not pd.api.types.is_bool(value)
+
+
+def _tags(result: Result) -> dict[str, str]:
+    record = result.record
+    digests = {f"{name}_digest": identity["digest"] for name, identity in record["inputs"].items()}
+    variant = {} if record["variant"] is None else {"variant": record["variant"]}
+    return {"stage": record["stage"], **variant, **digests, FINGERPRINT: result.fingerprint}
+
+
+def _as_in_yaml(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

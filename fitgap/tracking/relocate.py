@@ -1,0 +1,68 @@
+"""Point mlflow.db at the mlruns/ beside it, after the repository was moved or copied.
+
+    python -m fitgap.tracking.relocate
+
+MLflow stores where artifacts stand as absolute paths, of the experiment and again of each run and model,
+and has no command that changes them. All are changed at once or none is.
+"""
+
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from fitgap.errors import UserError
+from fitgap.tracking import store
+from fitgap.tracking.database import EXPERIMENT, folder_of
+
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+)
+
+
+def relocate(root: Path) -> int:
+    """Give the number of locations changed in the database of the repository at `root`.
+
+    Raises
+    ------
+    UserError
+        There is no database, or the artifacts did not move with it.
+    """
+    database, here = root / "mlflow.db", root / "mlruns"
+    if not database.exists():
+        raise UserError(f"{database}: not found; run from the repository's top folder")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        there = _former_folder(connection)
+        if there is None or folder_of(there).resolve() == here:
+            return 0
+        if folder_of(there).exists() and not here.exists():
+            raise UserError(f"{here}: not found; first bring {folder_of(there)} there")
+        return sum(_change(connection, table, column, there, str(here)) for table, column in _PLACES)
+
+
+def _former_folder(connection: sqlite3.Connection) -> str | None:
+    query = "SELECT artifact_location FROM experiments WHERE name = ?"
+    row = connection.execute(query, (EXPERIMENT,)).fetchone()
+    return None if row is None or folder_of(row[0]) is None else row[0].rpartition("/")[0]
+
+
+def _change(connection: sqlite3.Connection, table: str, column: str, there: str, here: str) -> int:
+    length = len(there)
+    statement = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
+    return connection.execute(statement, (here, length + 1, length + 1, f"{there}/")).rowcount
+
+
+def main() -> int:
+    """Relocate the repository in the current folder; give the exit code."""
+    try:
+        print(f"mlflow.db: {relocate(store.root())} locations now point to {store.root() / 'mlruns'}")
+    except UserError as error:
+        print(f"fitgap: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

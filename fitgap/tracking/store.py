@@ -1,0 +1,133 @@
+"""Where runs go: MLFLOW_TRACKING_URI, or else mlflow.db and mlruns/ beside params.yaml.
+
+The latter is MLflow 3's own default pair, so that a bare `mlflow ui` in the repository shows everything.
+MLflow is imported late: it takes 1.5 s, which only a stage that writes runs should pay.
+"""
+
+import hashlib
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from fitgap.errors import UserError
+from fitgap.tracking import surroundings
+from fitgap.tracking.failures import redacted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# MLflow itself would wait 120 s and try 7 times again, per request. Here a request fails after 5 s + 5 s,
+# and none is begun after SECONDS: a server that hangs or crawls costs a stage less than half a minute.
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+}
+SECONDS = 15
+SECONDS_SQLITE = 60  # no server that could be away; the first run sets up the database, others wait for it
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that is open for this process alone.
+
+    Attributes
+    ----------
+    client : MlflowClient
+    experiment_id : str
+    writer : str
+        Stands for this repository on this machine; the same for all its processes.
+    deadline : float
+        Of `time.monotonic()`: when to give up on a store that answers, but too slowly.
+    """
+
+    client: "MlflowClient"
+    experiment_id: str
+    writer: str
+    deadline: float
+
+    def keep_time(self) -> None:
+        """Raise TimeoutError where the time for this store is used up."""
+        if time.monotonic() > self.deadline:
+            raise TimeoutError("the tracking store answers too slowly")
+
+    def link(self, text: str, run_id: str) -> str:
+        """Give a link to a run, in Markdown, for MLflow's descriptions."""
+        return f"[{text}](#/experiments/{self.experiment_id}/runs/{run_id})"
+
+
+def root() -> Path:
+    """Give the repository's folder: the real one when DVC runs a stage in a copy of it."""
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+
+
+def uri() -> str:
+    """Give the store's address: MLFLOW_TRACKING_URI, or mlflow.db in the repository.
+
+    Raises
+    ------
+    UserError
+        The address is a folder; MLflow 3 refuses to keep runs in one.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
+    if given.startswith("sqlite:///"):  # a relative file would be lost with a copy that DVC made for a stage
+        return f"sqlite:///{root() / given.removeprefix('sqlite:///')}"
+    scheme = urlsplit(given).scheme
+    if (scheme == "file" or len(scheme) < 2) and given != "databricks" and not _folders_allowed():
+        raise UserError(
+            f"MLFLOW_TRACKING_URI: {redacted(given)!r} is a folder, where MLflow 3 keeps no runs; allowed: "
+            "sqlite:///FILE, http://SERVER, a database's address; unset it to use mlflow.db in the repository"
+        )
+    return given
+
+
+def _folders_allowed() -> bool:
+    return os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1")
+
+
+@contextmanager
+def opened(patience: Mapping[str, str] = PATIENCE) -> Iterator[Store]:
+    """Open the store for this process alone; create the database and the experiment where they are missing.
+
+    What can go wrong, here and while the store is open, is what `failures.failures()` gives.
+    """
+    address = uri()
+    surroundings.switch_telemetry_off()
+    with ExitStack() as stack:
+        stack.enter_context(surroundings.collection_paused())
+        from mlflow import MlflowClient
+
+        from fitgap.tracking import database
+
+        seconds = SECONDS_SQLITE if address.startswith("sqlite") else SECONDS
+        deadline = time.monotonic() + seconds
+        stack.enter_context(surroundings.environment(patience))
+        stack.enter_context(surroundings.logging_silenced())
+        # Two processes that set up one database break each other. And with the lock held, a run of this
+        # repository that is not finished was left by a process that died.
+        stack.enter_context(FileLock(_lock_file(), timeout=seconds))
+        database.prepare(address, root())
+        client = MlflowClient(tracking_uri=address, registry_uri=address)
+        yield Store(client, database.experiment(client, address, root()), _writer(), deadline)
+
+
+def _writer() -> str:
+    return hashlib.sha256(f"{platform.node()}:{root()}".encode()).hexdigest()[:12]
+
+
+def _lock_file() -> Path:
+    if (root() / ".dvc").is_dir():
+        (root() / ".dvc" / "tmp").mkdir(exist_ok=True)
+        return root() / ".dvc" / "tmp" / "fitgap-mlflow.lock"
+    return Path(tempfile.gettempdir()) / f"fitgap-mlflow-{_writer()}.lock"

@@ -1,0 +1,1 @@
+"""Networks, remedies, and the one loop that trains them all."""

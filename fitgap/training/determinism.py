@@ -1,0 +1,56 @@
+"""Seeds: the same bytes at every run, and comparisons that are paired."""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def start_tensorflow(seed: int) -> None:
+    """Import TensorFlow quietly and make it repeatable.
+
+    Call it before anything else imports TensorFlow. A GPU, where there is one, hands out memory as it is
+    needed, so that two stages can share it.
+    """
+    with _quiet_unless_it_fails():
+        import keras
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def _quiet_unless_it_fails() -> Iterator[None]:
+    """Hold back what native code writes to standard error; show it when an exception passes.
+
+    TensorFlow announces its instruction sets and every GPU library that it does not find before its own
+    log level takes effect, a dozen lines at each start of a stage.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def derived_seed(seed: int, name: str) -> int:
+    """Give a seed of its own to everything that has a name.
+
+    A layer's initial weights then depend on the model's seed and the layer's name alone, not on which other
+    layers were built before it: layers that two variants share begin alike, and comparisons are paired.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "little") >> 1

@@ -1,0 +1,63 @@
+"""Cross-entropy and accuracy as a user of the model would see them: inference mode, no penalty terms.
+
+Keras's own training metrics are means over the epoch, with dropout on and penalties added; curves drawn from
+them do not show the gap between training and validation.
+"""
+
+import keras
+import numpy as np
+import scipy.special
+import tensorflow as tf
+
+BATCH = 512  # images per step; results do not depend on it beyond rounding
+
+
+class Evaluator:
+    """Evaluates one network, compiled once.
+
+    Parameters
+    ----------
+    network : Model that gives logits; `outputs` takes any model
+    """
+
+    def __init__(self, network: keras.Model):
+        self._network = network
+        inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
+        labels = tf.TensorSpec((None,), tf.int64)
+        self._sums = tf.function(self._batch_sums, input_signature=[inputs, labels])
+        self._outputs = tf.function(lambda batch: network(batch, training=False), input_signature=[inputs])
+
+    def loss_and_accuracy(self, inputs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+        """Give the mean cross-entropy (nats) and the share of right answers, over all inputs."""
+        sums = [self._sums(x, y) for x, y in zip(_batches(inputs), _batches(labels), strict=True)]
+        loss, right = np.sum(sums, axis=0, dtype=np.float64) / len(labels)
+        return float(loss), float(right)
+
+    def outputs(self, inputs: np.ndarray) -> np.ndarray:
+        """Give what the network gives, in inference mode, float32 (n, classes)."""
+        return np.concatenate([self._outputs(batch).numpy() for batch in _batches(inputs)])
+
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Give the class probabilities that follow from the network's logits, float32 (n, classes)."""
+        return scipy.special.softmax(self.outputs(inputs), axis=1)
+
+    def _batch_sums(self, inputs, labels):
+        logits = tf.cast(self._network(inputs, training=False), tf.float32)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        right = tf.equal(tf.argmax(logits, axis=1), labels)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32))
+
+
+def penalty(network: keras.Model) -> float:
+    """Give the sum of the regularisers' terms at the network's present weights."""
+    return float(sum(float(term) for term in network.losses))
+
+
+def weight_norm(network: keras.Model) -> float:
+    """Give the Euclidean norm of all trainable kernels together (not biases, scales or shifts)."""
+    kernels = [weight for weight in network.trainable_weights if weight.name == "kernel"]
+    return float(np.sqrt(sum(float(tf.reduce_sum(tf.square(kernel.value))) for kernel in kernels)))
+
+
+def _batches(array: np.ndarray):
+    return (array[start : start + BATCH] for start in range(0, len(array), BATCH))

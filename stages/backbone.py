@@ -1,0 +1,49 @@
+"""backbone: VGG16's convolutional weights, learned from printed characters or left random.
+
+reads   params.yaml (backbone, data.image_size)
+leaves  data/backbone/, results/backbone/, a run in MLflow
+"""
+
+from pathlib import Path
+
+from fitgap import params, stage, timings
+from fitgap.backbone import stored
+from fitgap.folders import fresh
+from fitgap.results import Result
+from fitgap.tracking import runs
+from fitgap.training.determinism import start_tensorflow
+
+BACKBONE, RESULT = Path("data/backbone"), Path("results/backbone")
+
+
+def main() -> None:
+    """Make the weights that params.yaml names."""
+    clock, chosen = stage.Clock(), params.load()
+    start_tensorflow(chosen.backbone.seed)
+    from fitgap.backbone import sources
+
+    made = sources.make(chosen.backbone, chosen.data.image_size)
+    about = {
+        "weights": chosen.backbone.weights,
+        "image_size": chosen.data.image_size,
+        "class_names": made.class_names,
+    }
+    with fresh(BACKBONE) as folder:
+        about = stored.write(folder, made.base, about, made.classifier)
+    record = {
+        "stage": "backbone",
+        "variant": None,
+        "params": {**chosen.of_section("backbone"), "data.image_size": chosen.data.image_size},
+        "inputs": {},
+        "outputs": {"backbone": {"name": f"vgg16-{about['weights']}", "digest": about["digest"]}},
+        "measured": made.measured,
+    }
+    result = Result(record, made.history)
+    with fresh(RESULT) as folder:
+        result.write(folder)
+    timings.keep(result, clock.seconds)
+    runs.log(result)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,51 @@
+"""features: one pass of the frozen base over all images, every layer that a later stage needs.
+
+reads   params.yaml (head.layer, finetune.depths), data/prepared/, data/backbone/
+leaves  data/features/, results/features/, a run in MLflow
+"""
+
+from pathlib import Path
+
+from fitgap import params, stage, timings
+from fitgap.backbone import stored
+from fitgap.folders import fresh
+from fitgap.images import prepared
+from fitgap.results import Result
+from fitgap.tracking import runs
+from fitgap.training.determinism import start_tensorflow
+
+PREPARED, BACKBONE = Path("data/prepared"), Path("data/backbone")
+FEATURES, RESULT = Path("data/features"), Path("results/features")
+
+
+def main() -> None:
+    """Cache the activations at the freeze points."""
+    clock, chosen = stage.Clock(), params.load()
+    start_tensorflow(seed=0)
+    from fitgap.backbone import features
+
+    images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
+    files = features.files_needed(chosen.head.layer, chosen.finetune.depths)
+    with fresh(FEATURES) as folder:
+        passing = stage.Clock()
+        shapes = features.extract(images.images, backbone.weights, files, folder)
+        seconds = passing.seconds
+        inputs = {"data": images.identity, "backbone": backbone.identity}
+        features.write_about(folder, {"files": files, "shapes": shapes, **inputs})
+    result = Result(
+        {
+            "stage": "features",
+            "variant": None,
+            "params": {"head.layer": chosen.head.layer, "finetune.depths": chosen.finetune.depths},
+            "inputs": inputs,
+            "measured": {"images": len(images.labels), "files": len(shapes)},
+        }
+    )
+    with fresh(RESULT) as folder:
+        result.write(folder)
+    timings.keep(result, clock.seconds, images_per_second=len(images.labels) / seconds)
+    runs.log(result)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,54 @@
+"""finetune@DEPTH: way 3 of the notes, upper layers unfrozen from DEPTH on, starting from a trained head.
+
+reads   params.yaml (seeds, finetune, head, variants.HEAD), data/prepared/, data/backbone/,
+        data/features/below_DEPTH.npy, models/head/HEAD/
+leaves  models/finetune/DEPTH/ (the best seed's unfrozen layers and head), results/finetune/DEPTH/, runs in MLflow
+"""
+
+from pathlib import Path
+
+from fitgap import params, stage
+from fitgap.backbone import stored
+from fitgap.backbone.layers import count_parameters, freeze_point
+from fitgap.images import prepared
+from fitgap.tracking import runs
+from fitgap.training.determinism import start_tensorflow
+
+PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
+HEADS, MODELS, RESULTS = Path("models/head"), Path("models/finetune"), Path("results/finetune")
+
+
+def main(depth: str) -> None:
+    """Train the layers from `depth` on, and the head, on activations cached at the freeze point."""
+    clock, chosen = stage.Clock(), params.load()
+    start_tensorflow(seed=0)
+    from fitgap.backbone import features
+    from fitgap.training import experiment
+    from fitgap.training.assembly import Assembly
+
+    images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
+    assembly = Assembly(chosen, len(images.class_names), backbone.weights)
+    heads = HEADS / chosen.finetune.head
+    outcome = experiment.run(
+        experiment.Experiment(
+            record={
+                "stage": "finetune",
+                "variant": depth,
+                "params": chosen.of_model("finetune", depth),
+                "inputs": {"data": images.identity, "backbone": backbone.identity},
+                "classes": images.class_names,
+            },
+            splits=features.splits(FEATURES / f"below_{depth}.npy", images),
+            build=lambda seed: assembly.finetune(depth, seed, heads / experiment.weights_file(seed)),
+            schedule=chosen.finetune,
+            learning_rate=chosen.finetune.learning_rate,
+            frozen_parameters=count_parameters(freeze_point(depth)),
+        ),
+        chosen.seeds,
+    )
+    outcome.leave(MODELS / depth, RESULTS / depth, [outcome.best_seed], clock.seconds)
+    runs.log(outcome.result)
+
+
+if __name__ == "__main__":
+    stage.run(main)

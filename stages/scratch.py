@@ -1,0 +1,51 @@
+"""scratch@VARIANT: the notes' convolutional network, trained from random weights.
+
+reads   params.yaml (seeds, scratch, variants.VARIANT), data/prepared/
+leaves  models/scratch/VARIANT/ (the best seed's weights), results/scratch/VARIANT/, runs in MLflow
+"""
+
+from functools import partial
+from pathlib import Path
+
+from fitgap import params, stage
+from fitgap.images import prepared
+from fitgap.tracking import models, runs
+from fitgap.training.determinism import start_tensorflow
+
+PREPARED, MODELS, RESULTS = Path("data/prepared"), Path("models/scratch"), Path("results/scratch")
+
+
+def main(variant: str) -> None:
+    """Train one network per seed with the remedies of `variant`."""
+    clock, chosen = stage.Clock(), params.load()
+    chosen.variant(variant)
+    start_tensorflow(seed=0)
+    from fitgap.training import experiment, networks
+    from fitgap.training.assembly import Assembly
+
+    images = prepared.read(PREPARED)
+    assembly, size = Assembly(chosen, len(images.class_names)), chosen.data.image_size
+    outcome = experiment.run(
+        experiment.Experiment(
+            record={
+                "stage": "scratch",
+                "variant": variant,
+                "params": chosen.of_model("scratch", variant),
+                "inputs": {"data": images.identity},
+                "classes": images.class_names,
+            },
+            splits={name: images.split(name) for name in images.rows},
+            build=lambda seed: assembly.scratch(variant, seed),
+            schedule=chosen.scratch,
+            learning_rate=chosen.learning_rate("scratch", variant),
+        ),
+        chosen.seeds,
+    )
+    outcome.leave(MODELS / variant, RESULTS / variant, [outcome.best_seed], clock.seconds)
+    run = runs.log(outcome.result)
+    whole = partial(networks.whole, outcome.network_of(outcome.best_seed), size)
+    models.log_model(run, whole, images.images[:1])
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,188 @@
+"""Results as stages would leave them, made from a handful of numbers, for tests of what reads them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from fitgap.images.prepared import PreparedImages
+from fitgap.params import Params, load
+from fitgap.report.study import Study
+from fitgap.results import Result
+
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
+# family/variant -> accuracy at the end, final training loss, rise of the validation loss after its best epoch
+CHARACTERS = {
+    "baseline": (0.92, 0.004, 0.35),
+    "dropout": (0.95, 0.08, 0.02),
+    "batchnorm": (0.945, 0.002, 0.33),
+    "l1": (0.925, 0.05, 0.2),
+    "l2": (0.93, 0.04, 0.16),
+    "elasticnet": (0.93, 0.06, 0.15),
+}
+SHIFT = {"scratch": 0.0, "head": -0.06, "finetune": 0.035}
+
+
+def params(**changes) -> Params:
+    """Give the shipped params with dotted keys changed, e.g. `params(**{"backbone.weights": "none"})`."""
+    tree = load(SHIPPED).model_dump()
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = tree
+        for section in sections:
+            place = place[section]
+        place[last] = value
+    return Params.model_validate(yaml.safe_load(yaml.safe_dump(tree, sort_keys=False)))
+
+
+def prepared(class_names=None, images: int = 240) -> PreparedImages:
+    """Give small noise images with a bright bar whose place tells the class; half are for the test."""
+    names = class_names or [str(digit) for digit in range(10)]
+    random = np.random.default_rng(0)
+    labels = np.arange(images, dtype=np.int64) % len(names)
+    pixels = random.integers(0, 90, (images, 32, 32, 3), dtype=np.uint8)
+    for pixel, label in zip(pixels, labels, strict=True):
+        pixel[:, 3 * label : 3 * label + 3] = 220
+    quarter = images // 4
+    rows = {
+        "train": slice(0, quarter),
+        "validation": slice(quarter, 2 * quarter),
+        "test": slice(2 * quarter, images),
+    }
+    about = {"source": "digits", "digest": "0" * 64, "duplicates": 0, "near_duplicates": 0}
+    return PreparedImages(pixels, labels, names, rows, about)
+
+
+def curves(random, accuracy: float, floor: float, rise: float, epochs: int) -> pd.DataFrame:
+    """Give one seed's history: training loss falls to `floor`, validation loss turns up by `rise`."""
+    epoch = np.arange(1, epochs + 1)
+    falling = 2.3 * np.exp(-epoch / (epochs / 6))
+    train = falling + floor * (1 + 0.1 * random.normal(size=epochs))
+    validation = falling + 2.8 * (1 - accuracy) + rise * (epoch / epochs) ** 2 + 0.015 * random.normal(size=epochs)
+    return pd.DataFrame(
+        {
+            "epoch": epoch,
+            "train_loss": np.abs(train),
+            "train_accuracy": 1 - 0.9 * np.exp(-epoch / (epochs / 8)),
+            "val_loss": validation,
+            "val_accuracy": np.clip(accuracy - 0.85 * np.exp(-epoch / (epochs / 8)), 0, 1),
+            "objective": np.abs(train) + 0.1,
+            "penalty": np.full(epochs, 0.1),
+            "weight_norm": 20 + rise * 10 * epoch / epochs + random.normal(scale=0.1, size=epochs),
+        }
+    )
+
+
+def measurements(history: pd.DataFrame) -> dict[str, float]:
+    """Give one seed's measurements from its history, as a training stage does."""
+    best, last = history.loc[history["val_loss"].idxmin()], history.iloc[-1]
+    found = {"epochs_to_best": int(best["epoch"])}
+    for when, row in (("best", best), ("last", last)):
+        for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+            found[f"{name}_{when}"] = float(row[name])
+        found[f"gap_{when}"] = float(row["val_loss"] - row["train_loss"])
+    return {**found, "weight_norm_last": float(last["weight_norm"]), "updates": 4 * len(history)}
+
+
+def probabilities(random, labels: np.ndarray, classes: int, accuracy: float, seeds: int) -> np.ndarray:
+    """Give answers that are right with about `accuracy`, hard images being hard for every seed."""
+    ease = random.normal(size=len(labels))
+    score = ease + random.normal(scale=0.7, size=(seeds, len(labels)))
+    right = score > np.quantile(score, 1 - accuracy)
+    wrong = (labels + 1 + random.integers(0, classes - 1, right.shape)) % classes
+    answers = np.where(right, labels, wrong)
+    given = np.full((*right.shape, classes), 0.2 / classes, dtype=np.float32)
+    np.put_along_axis(given, answers[..., None], np.float32(0.8), axis=-1)
+    return given / given.sum(axis=-1, keepdims=True)
+
+
+def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epochs=30, character=None) -> Result:
+    """Give the result of a training stage."""
+    accuracy, floor, rise = character or CHARACTERS.get(variant, CHARACTERS["baseline"])
+    accuracy = min(accuracy + SHIFT[stage], 0.99)
+    random = np.random.default_rng([sum(map(ord, f"{stage}@{variant}")), len(seeds)])
+    histories = [curves(random, accuracy + 0.003 * random.normal(), floor, rise, epochs) for _ in seeds]
+    labels = data.split("test")[1]
+    given = probabilities(random, labels, len(data.class_names), accuracy, len(seeds))
+    measured = [measurements(history) for history in histories]
+    for row, answers in zip(measured, given, strict=True):
+        row["test_accuracy"] = float((answers.argmax(axis=-1) == labels).mean())
+        row["test_loss"] = float(-np.log(answers[np.arange(len(labels)), labels]).mean())
+    history = pd.concat([h.assign(seed=seed) for seed, h in zip(seeds, histories, strict=True)])
+    record = {
+        "stage": stage,
+        "variant": variant,
+        "params": {f"{stage}.epochs": epochs},
+        "inputs": {"prepared": data.identity},
+        "classes": data.class_names,
+        "parameters": {
+            "total": 812_000,
+            "trainable": 812_000 if stage == "scratch" else 134_000,
+            "frozen": 0,
+        },
+        "best_seed": seeds[0],
+        "seeds": [{"seed": seed, **row} for seed, row in zip(seeds, measured, strict=True)],
+        "measured": {},
+    }
+    columns = ["seed", *[name for name in history if name != "seed"]]
+    return Result(record, history[columns].reset_index(drop=True), given)
+
+
+def asis(data: PreparedImages, weights: str = "glyphs") -> Result:
+    """Give the result of way 1: one network, 36 source classes of which the first ten are digits."""
+    record = {"stage": "asis", "variant": None, "params": {}, "inputs": {"prepared": data.identity}}
+    if weights == "none":
+        record |= {"measured": {}, "not_applicable": "random weights have no classifier of their own"}
+        return Result(record, test_probabilities=np.empty((0, 0, 0), np.float32))
+    labels, classes = data.split("test")[1], [*data.class_names, *(f"other{i}" for i in range(26))]
+    given = probabilities(np.random.default_rng(1), labels, len(classes), 0.4, 1)
+    right = float((given[0].argmax(axis=-1) == labels).mean())
+    known = len(data.class_names)
+    record |= {
+        "classes": classes,
+        "parameters": {"total": 14_733_000, "trainable": 0, "frozen": 14_733_000},
+        "seeds": [{"seed": 0, "test_accuracy": right}],
+        "measured": {
+            "accuracy_all_classes": right,
+            "accuracy_known_classes": float((given[0][:, :known].argmax(axis=-1) == labels).mean()),
+            "known_classes": known,
+            "coverage": 1.0,
+            "source_classes": len(classes),
+        },
+    }
+    return Result(record, None, given)
+
+
+def times(result: Result) -> dict:
+    """Give wall times as `fitgap.timings.of` does."""
+    seconds = {"scratch": 9.0, "head": 1.4, "finetune": 12.0}.get(result.record["stage"])
+    if seconds is None:
+        return {
+            "stage": result.name,
+            "stage_seconds": 2.0,
+            "seed_seconds": {},
+            "rates": {"images_per_second": 700.0},
+        }
+    by_seed = {str(seed): seconds + 0.1 * seed for seed in result.seeds.index}
+    total = sum(by_seed.values())
+    return {
+        "stage": result.name,
+        "stage_seconds": total,
+        "seed_seconds": by_seed,
+        "rates": {"images_per_second": 900.0},
+    }
+
+
+def study(settings: Params | None = None, data: PreparedImages | None = None, seeds=None, **characters) -> Study:
+    """Give a whole study; `characters` replaces those of variants."""
+    settings, data = settings or params(), data or prepared()
+    seeds = tuple(seeds or settings.seeds)
+    found = [
+        model(stage, variant, data, seeds, getattr(settings, stage).epochs, characters.get(variant))
+        for stage in ("scratch", "head")
+        for variant in settings.variants
+    ]
+    found += [model("finetune", depth, data, seeds, settings.finetune.epochs) for depth in settings.finetune.depths]
+    found.append(asis(data, settings.backbone.weights))
+    return Study.of(settings, found, data, {result.name: times(result) for result in found})

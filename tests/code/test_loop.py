@@ -1,0 +1,108 @@
+"""The training loop: honest histories, the best epoch's weights, pairs by seed, the same bits every time."""
+
+import numpy as np
+import pytest
+
+from fitgap.params import Training, Variant, load
+
+SCHEDULE = Training(epochs=6, batch_size=8, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    features = rng.normal(labels[:, None], 1.5, (60, 5)).astype(np.float32)
+    return (features[:30], labels[:30]), (features[30:], labels[30:])
+
+
+@pytest.fixture(scope="module")
+def build(tensorflow, repository):
+    from fitgap.training import networks
+
+    head = load(repository / "params.yaml").head
+    return lambda seed=0, **remedies: networks.classifier((5,), 3, head, Variant(**remedies), seed)
+
+
+@pytest.fixture(scope="module")
+def trained(build, examples):
+    from fitgap.training.loop import train
+
+    return lambda seed=0, **remedies: train(build(seed, **remedies), *examples, SCHEDULE, 0.01, seed)
+
+
+def cross_entropy(network, inputs, labels) -> float:
+    logits = network(inputs, training=False).numpy().astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    return float((np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]).mean())
+
+
+def test_network_ends_with_the_weights_of_its_best_epoch(trained, examples):
+    one = trained()
+    best = one.history.loc[one.history["val_loss"].idxmin()]
+    assert cross_entropy(one.network, *examples[0]) == pytest.approx(best["train_loss"], rel=1e-5)
+    assert cross_entropy(one.network, *examples[1]) == pytest.approx(best["val_loss"], rel=1e-5)
+
+
+def test_history_is_in_inference_mode_and_without_penalty(build, examples):
+    """At a learning rate of nothing the weights stay, so every epoch must show the same, dropout or not."""
+    from fitgap.training.loop import train
+
+    network = build(dropout=0.5, l2=0.1)
+    expected = cross_entropy(network, *examples[0])
+    history = train(network, *examples, SCHEDULE, 1e-30, 0).history
+    np.testing.assert_allclose(history["train_loss"], expected, rtol=1e-5)
+    assert history["objective"].std() > 0
+    np.testing.assert_allclose(history["penalty"], sum(float(loss) for loss in network.losses), rtol=1e-5)
+    assert (history["objective"] > history["penalty"]).all()
+
+
+def test_penalty_and_weight_norm_are_those_of_the_epochs_end(trained):
+    history = trained(l2=0.1).history
+    np.testing.assert_allclose(history["penalty"], 0.1 * history["weight_norm"] ** 2, rtol=1e-5)
+
+
+def test_updates_are_counted(trained):
+    assert trained().updates == 6 * 4  # 30 examples in batches of 8: the last one has 6
+
+
+@pytest.mark.parametrize("remedies", [{}, {"dropout": 0.5, "batch_norm": True}])
+def test_same_seed_same_bits_whatever_was_trained_before(trained, remedies):
+    first = trained(1, **remedies)
+    trained(0)
+    again = trained(1, **remedies)
+    assert first.history.equals(again.history)
+    for one, other in zip(first.network.get_weights(), again.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_order_of_the_data_depends_on_the_seed_alone_and_changes_every_epoch(tensorflow):
+    from fitgap.training.loop import shuffled_batches
+
+    rows = np.arange(50)
+    orders = []
+    for seed in (0, 0, 1):
+        batches = shuffled_batches(rows, rows, 8, seed)
+        orders.append([np.concatenate([x.numpy() for x, _ in batches]).tolist() for _ in range(2)])
+    assert orders[0] == orders[1] != orders[2]
+    assert orders[0][0] != orders[0][1]
+    assert sorted(orders[0][0]) == rows.tolist()
+
+
+def test_evaluation_does_not_depend_on_the_batch(build, examples, monkeypatch):
+    from fitgap.training import evaluation
+
+    network, (inputs, labels) = build(batch_norm=True), examples[0]
+    whole = evaluation.Evaluator(network).loss_and_accuracy(inputs, labels)
+    monkeypatch.setattr(evaluation, "BATCH", 7)
+    assert evaluation.Evaluator(network).loss_and_accuracy(inputs, labels) == pytest.approx(whole, rel=1e-5)
+
+
+def test_diverged_training_is_measured_not_hidden(build, examples):
+    from fitgap.training.experiment import measure
+    from fitgap.training.loop import train
+
+    one = train(build(), examples[0], examples[1], SCHEDULE, 1e30, 0)
+    row = measure(one, np.full((30, 3), np.nan, np.float32), examples[1][1])
+    assert not np.isfinite(row["val_loss_last"])
+    assert row["epochs_to_best"] >= 1

@@ -1,0 +1,161 @@
+"""params.yaml: what ships is valid, and every mistake gets one line with key, value and what is allowed."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from fitgap import params
+from fitgap.errors import UserError
+
+REMOVE = object()
+
+# (key to change, new value, what the line must name beside the key)
+MISTAKES = [
+    ("seed", 1, ["unknown key", "did you mean 'seeds'"]),
+    ("scratch > epoch", 3, ["unknown key", "did you mean 'epochs'", "batch_size"]),
+    ("variants > dropout > drop_out", 0.5, ["unknown key", "did you mean 'dropout'"]),
+    ("backbone > glyphs > image", 10, ["unknown key", "images"]),
+    ("scratch > epochs", REMOVE, ["missing"]),
+    ("scratch > epochs", "30", ["'30'", "integer"]),
+    ("scratch > epochs", 0, ["0", "greater than or equal to 1"]),
+    ("scratch > epochs", 2.5, ["2.5", "integer"]),
+    ("head > learning_rate", -0.1, ["-0.1", "greater than 0"]),
+    ("head > learning_rate", float("nan"), ["nan", "finite"]),
+    ("head > batch_size", 1, ["1", "greater than or equal to 2"]),
+    ("head > layer", "block6_pool", ["'block6_pool'", "'block5_pool'"]),
+    ("seeds", [], ["[]", "at least 1 item"]),
+    ("seeds", [1, 1], ["stands in it more than once"]),
+    ("seeds", [-1], ["-1", "greater than or equal to 0"]),
+    ("seeds", 3, ["3", "list"]),
+    ("variants", {}, ["{}", "at least 1 item"]),
+    ("variants", {"dropout": {"dropout": 0.5}}, ["baseline"]),
+    ("variants > baseline", {"dropout": 0.5}, ["baseline", "remedies"]),
+    ("variants > a/b", {}, ["cannot be the name of a folder", "letters, digits"]),
+    ("variants > ..", {}, ["cannot be the name of a folder"]),
+    ("variants > Dropout", {}, ["variants.dropout", "case"]),
+    ("variants > dropout > dropout", 1.0, ["1.0", "less than 1"]),
+    ("variants > dropout > dropout", "a lot", ["'a lot'", "number"]),
+    ("variants > batchnorm > batch_norm", 1, ["1", "boolean"]),
+    ("variants > l1", None, ["None"]),
+    ("variants > l2 > l2", -0.001, ["-0.001", "greater than or equal to 0"]),
+    ("finetune > depths", ["block6"], ["'block6'", "'block5'", "'block5_conv3'"]),
+    ("finetune > depths", [], ["at least 1 item"]),
+    ("finetune > head", "nobody", ["'nobody'", "baseline, dropout"]),
+    ("head > layer", "block4_pool", ["finetune.depths", "'block5'", "block4_pool"]),
+    ("data > source", "mnist", ["'mnist'", "'digits'"]),
+    ("data > image_size", 31, ["31", "greater than or equal to 32"]),
+    ("data > train_images", "all", ["'all'", "integer"]),
+    ("backbone > weights", "imagnet", ["'imagnet'", "'glyphs'"]),
+    ("scratch > filters", [8] * 6, ["at most 5 items"]),
+]
+
+
+def changed(tree: dict, key: str, value) -> dict:
+    """Set (or remove) one key of a nested mapping; " > " leads one level down."""
+    *parents, last = key.split(" > ")
+    section = tree
+    for parent in parents:
+        section = section[parent]
+    if value is REMOVE:
+        del section[last]
+    else:
+        section[last] = value
+    return tree
+
+
+@pytest.fixture
+def shipped(repository) -> dict:
+    return yaml.safe_load((repository / "params.yaml").read_text())
+
+
+def test_shipped_file_is_valid(repository):
+    chosen = params.load(repository / "params.yaml")
+    assert list(chosen.variants) == ["baseline", "dropout", "batchnorm", "l1", "l2", "elasticnet"]
+    assert len(chosen.seeds) >= 3
+
+
+def test_every_line_of_the_shipped_file_is_commented(repository):
+    lines = [line for line in (repository / "params.yaml").read_text().splitlines() if line.strip()]
+    assert [line for line in lines if not line.partition("#")[2].strip()] == []
+
+
+@pytest.mark.parametrize(("key", "value", "said"), MISTAKES, ids=[f"{k}={v!r:.20}" for k, v, _ in MISTAKES])
+def test_mistake_gets_one_line(shipped, tmp_path, key, value, said):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(changed(shipped, key, value), sort_keys=False))
+    with pytest.raises(UserError) as caught:
+        params.load(path)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith(f"{path}: ")
+    for words in said:
+        assert words in line
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds NoneType"),
+        ("- 1\n- 2\n", "holds list"),
+        ("seeds: [0\n", "not readable as YAML"),
+        ("seeds: [0]\nseeds: [1]\n", "stands twice"),
+        ("1: 2\n", "is not text"),
+        ("seeds: !!python/object/apply:os.system ['true']\n", "not readable as YAML"),
+    ],
+)
+def test_file_that_is_no_mapping_gets_one_line(tmp_path, text, said):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=said) as caught:
+        params.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(UserError, match="run from the repository's top folder"):
+        params.load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("written", ["0.0001", "1e-4", "1.0e-4", "1E-4"])
+def test_numbers_mean_what_dvc_takes_them_for(repository, tmp_path, written):
+    from dvc.utils.serialize import load_yaml
+
+    path = tmp_path / "params.yaml"
+    text = (repository / "params.yaml").read_text().replace("learning_rate: 0.0001 ", f"learning_rate: {written} ")
+    path.write_text(text)
+    assert params.load(path).finetune.learning_rate == 0.0001 == load_yaml(path)["finetune"]["learning_rate"]
+
+
+@pytest.mark.parametrize("stage", ["prepare", "scratch baseline", "report"])
+def test_stage_stops_with_one_line_and_touches_nothing(repository, tmp_path, shipped, stage):
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed(shipped, "scratch > epochs", 0)))
+    command = [sys.executable, "-m", *f"stages.{stage}".split()]
+    environment = {"PYTHONPATH": str(repository), "PATH": ""}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [
+        "fitgap: params.yaml: scratch.epochs: 0: input should be greater than or equal to 1"
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_unknown_variant_is_named_with_those_there_are(repository):
+    with pytest.raises(UserError, match="'dropot' is not in `variants`.*baseline, dropout"):
+        params.load(repository / "params.yaml").variant("dropot")
+
+
+def test_learning_rate_is_the_variants_own_where_it_names_one(repository, shipped, tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(changed(shipped, "variants > l1 > learning_rate", 0.05)))
+    chosen = params.load(path)
+    assert chosen.learning_rate("scratch", "l1") == 0.05 == chosen.of_model("head", "l1")["learning_rate"]
+    assert chosen.learning_rate("scratch", "l2") == chosen.scratch.learning_rate
+
+
+def test_models_of_all_families_carry_the_same_keys(repository):
+    chosen = params.load(repository / "params.yaml")
+    keys = {"epochs", "batch_size", "learning_rate", "dropout", "batch_norm", "l1", "l2", "seeds"}
+    for family, name in [("scratch", "dropout"), ("head", "dropout"), ("finetune", "block5")]:
+        assert keys <= chosen.of_model(family, name).keys()

@@ -1,0 +1,63 @@
+"""The split: fixed, stratified, and no image on two sides."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fitgap.errors import UserError
+from fitgap.images import split
+
+
+def manifest(labels, copies_of=None) -> pd.DataFrame:
+    hashes = [f"image {i if copies_of is None else copies_of[i]}" for i in range(len(labels))]
+    return pd.DataFrame({"sha256": hashes, "label": labels})
+
+
+@settings(max_examples=50, deadline=None)
+@given(classes=st.integers(2, 8), each=st.integers(10, 30), seed=st.integers(0, 1000), data=st.data())
+def test_copies_of_an_image_stay_on_one_side(classes, each, seed, data):
+    labels = np.repeat(np.arange(classes), each)
+    doubled = data.draw(st.sets(st.integers(0, len(labels) - 1), max_size=len(labels) // 4))
+    rows = manifest(np.append(labels, labels[sorted(doubled)]), [*range(len(labels)), *sorted(doubled)])
+    rows["split"] = split.stratified_split(rows, 2 * classes, 2 * classes, seed)
+    assert (rows.groupby("sha256")["split"].nunique() == 1).all()
+    distinct = rows.drop_duplicates("sha256")["split"].value_counts()
+    assert (distinct["train"], distinct["validation"]) == (2 * classes, 2 * classes)
+
+
+def test_classes_keep_their_shares():
+    rows = manifest(np.repeat([0, 1], [300, 100]))
+    counts = pd.crosstab(split.stratified_split(rows, 40, 80, 0), rows["label"])
+    assert counts.loc["train"].tolist() == [30, 10]
+    assert counts.loc["validation"].tolist() == [60, 20]
+
+
+def test_seed_fixes_the_split():
+    rows = manifest(np.repeat(np.arange(5), 40))
+    first, again, other = (split.stratified_split(rows, 20, 40, seed) for seed in (0, 0, 1))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "said"),
+    [(9, 40, "data.train_images: 9: at least 10"), (40, 9, "data.validation_images: 9"), (60, 35, "at most 90")],
+)
+def test_split_that_cannot_be_names_key_and_limit(train, validation, said):
+    with pytest.raises(UserError, match=said):
+        split.stratified_split(manifest(np.repeat(np.arange(10), 10)), train, validation, 0)
+
+
+def test_order_puts_train_first_and_keeps_the_order_within():
+    splits = pd.Series(["test", "train", "validation", "train", "test"])
+    assert split.order_by_split(splits).tolist() == [1, 3, 2, 0, 4]
+
+
+def test_near_duplicate_is_counted_and_a_different_image_is_not():
+    rng = np.random.default_rng(0)
+    image = np.repeat(rng.integers(0, 200, (8, 9)).repeat(8, 0).repeat(8, 1)[:, :, None], 3, axis=2).astype(np.uint8)
+    brighter, mirrored = image + 20, image[:, ::-1]
+    splits = pd.Series(["train", "validation", "test"])
+    assert split.near_duplicates(np.stack([image, brighter, mirrored]), splits) == 1

@@ -1,0 +1,46 @@
+"""Way 1: what the source classifier's answers are worth on the target."""
+
+import numpy as np
+import pytest
+
+from fitgap.backbone.unchanged import judge
+
+SOURCE = ["A", "0", "1", "B"]
+TARGET = ["0", "1", "cat"]
+
+
+def test_judged_by_hand():
+    probabilities = np.array(
+        [
+            [0.1, 0.6, 0.2, 0.1],  # says 0, is 0
+            [0.5, 0.3, 0.1, 0.1],  # says A, is 0; among shared classes 0
+            [0.1, 0.5, 0.3, 0.1],  # says 0, is 1
+            [0.1, 0.6, 0.2, 0.1],  # is a cat, which the source does not know
+        ]
+    )
+    found = judge(probabilities, SOURCE, np.array([0, 0, 1, 2]), TARGET)
+    assert found.known_classes == ["0", "1"]
+    assert found.coverage == 0.75
+    assert found.accuracy_all_classes == 0.25
+    assert found.accuracy_known_classes == pytest.approx(2 / 3)
+
+
+def test_nothing_in_common():
+    found = judge(np.full((2, 4), 0.25), SOURCE, np.array([0, 1]), ["cat", "dog"])
+    assert (found.known_classes, found.coverage, found.accuracy_all_classes) == ([], 0, 0)
+    assert found.accuracy_known_classes is None
+
+
+def test_source_network_is_the_base_with_its_classifier(tensorflow, tmp_path):
+    from fitgap.backbone import unchanged, vgg16
+
+    rng = np.random.default_rng(0)
+    base = vgg16.convolutional_base(None, 32)
+    base.save_weights(tmp_path / "base.weights.h5")
+    kernel, bias = rng.normal(size=(512, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32)
+    images = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    network = unchanged.source_network(tmp_path / "base.weights.h5", kernel, bias, 32)
+    features = base(vgg16.apply(vgg16.preprocessing(), images)).numpy().reshape(3, -1)
+    logits = features @ kernel + bias
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(network(images), expected, rtol=1e-3, atol=1e-6)

@@ -1,0 +1,97 @@
+"""VGG16: names, shapes and counts agree with Keras's own; preprocessing agrees with Keras's to the bit."""
+
+import numpy as np
+import pytest
+
+from fitgap.backbone import layers
+
+
+@pytest.fixture(scope="module")
+def weights(tensorflow, tmp_path_factory):
+    """Random weights in Keras's notop format."""
+    from fitgap.backbone import vgg16
+
+    path = tmp_path_factory.mktemp("weights") / "vgg16.weights.h5"
+    vgg16.convolutional_base(None, 32).save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def kerass_own(tensorflow):
+    import keras
+
+    return keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
+
+
+def test_names_are_kerass(kerass_own):
+    assert [layer.name for layer in kerass_own.layers[1:]] == list(layers.LAYERS)
+
+
+@pytest.mark.parametrize("name", layers.LAYERS)
+def test_shapes_and_counts_are_kerass(kerass_own, name):
+    below = kerass_own.layers[: kerass_own.layers.index(kerass_own.get_layer(name)) + 1]
+    assert layers.activation_shape(name, 64) == kerass_own.get_layer(name).output.shape[1:]
+    assert layers.count_parameters(name) == sum(layer.count_params() for layer in below)
+
+
+@pytest.mark.parametrize(
+    ("depth", "point"),
+    [("block5", "block4_pool"), ("block4", "block3_pool"), ("block5_conv3", "block5_conv2"), ("block1", "image")],
+)
+def test_freeze_point_is_the_layer_below(depth, point):
+    assert layers.freeze_point(depth) == point
+
+
+def test_preprocessing_is_kerass_to_the_bit_and_changes_nothing_in_place(tensorflow, images):
+    import keras
+
+    from fitgap.backbone import vgg16
+
+    before = images.copy()
+    ours = vgg16.apply(vgg16.preprocessing(), tensorflow.constant(images)).numpy()
+    theirs = keras.applications.vgg16.preprocess_input(images.astype(np.float32))
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(images, before)
+
+
+def test_golden_pixel(tensorflow):
+    """Red 10, green 20, blue 30 becomes blue, green, red minus ImageNet's means."""
+    from fitgap.backbone import vgg16
+
+    pixel = np.array([10, 20, 30], np.uint8).reshape(1, 1, 1, 3)
+    ours = vgg16.apply(vgg16.preprocessing(), tensorflow.constant(pixel)).numpy().ravel()
+    np.testing.assert_allclose(ours, [30 - 103.939, 20 - 116.779, 10 - 123.68], rtol=1e-6)
+
+
+def test_one_pass_gives_every_layer_that_keras_gives(tensorflow, weights, images):
+    import keras
+
+    from fitgap.backbone import vgg16
+
+    tops = ["image", "block3_pool", "block4_conv2", "block5_pool"]
+    ours = vgg16.frozen_base(weights, 32, tops)(images)
+    theirs = keras.applications.VGG16(include_top=False, weights=str(weights), input_shape=(32, 32, 3))
+    x = keras.applications.vgg16.preprocess_input(images.astype(np.float32))
+    np.testing.assert_array_equal(ours["image"], x)
+    for name in tops[1:]:
+        part = keras.Model(theirs.input, theirs.get_layer(name).output)
+        np.testing.assert_allclose(ours[name], part(x), rtol=1e-4, atol=1e-4 * np.abs(part(x)).max())
+
+
+def test_extraction_writes_what_the_base_gives_whatever_the_batch(tensorflow, weights, images, tmp_path, monkeypatch):
+    from fitgap.backbone import features, vgg16
+
+    files = features.files_needed("block5_pool", ["block5", "block4_conv2"])
+    assert files == {"block5_pool": "block5_pool", "below_block5": "block4_pool", "below_block4_conv2": "block4_conv1"}
+    monkeypatch.setattr(features, "BATCH", 2)
+    shapes = features.extract(images, weights, files, tmp_path)
+    whole = vgg16.frozen_base(weights, 32, files.values())(images)
+    for name, layer in files.items():
+        written = np.load(tmp_path / f"{name}.npy")
+        assert written.shape == shapes[name] == whole[layer].shape
+        np.testing.assert_allclose(written, whole[layer], rtol=1e-4, atol=1e-4 * np.abs(written).max())

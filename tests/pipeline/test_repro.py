@@ -1,0 +1,146 @@
+"""`dvc repro` from nothing to the report, and what an edit of params.yaml runs again.
+
+The tests follow one another on one clone, as a user would: run, look, edit, run.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+MODELS = ["scratch@baseline", "scratch@dropout", "head@baseline", "head@dropout", "finetune@block5", "asis"]
+COLUMNS = (
+    "family variant test_accuracy_mean test_accuracy_sd val_loss_best_mean gap_last_mean gap_best_mean "
+    "epochs_to_best_mean params_total params_trainable seconds_mean seeds"
+).split()
+
+
+@pytest.fixture(autouse=True)
+def _after_the_first_run(first_run):
+    """Every test here looks at a clone in which the pipeline has run."""
+
+
+def test_every_stage_runs_once(first_run):
+    assert sorted(first_run) == sorted(["prepare", "backbone", "features", *MODELS, "report"])
+
+
+def test_reports_are_whole(clone):
+    summary = clone.summary
+    assert list(summary.index) == MODELS
+    assert set(COLUMNS) <= set(summary.columns)
+    assert (summary["seeds"] == [2, 2, 2, 2, 2, 1]).all()
+    assert summary["test_accuracy_mean"].between(0, 1).all()
+    assert summary["seconds_mean"].drop("asis").gt(0).all()
+    assert {claim["verdict"] for claim in clone.claims} <= {
+        "supported",
+        "contradicted",
+        "inconclusive",
+        "not applicable",
+    }
+    for name in ("report.html", "report.md"):
+        text = (clone.path / "reports" / name).read_text()
+        assert all(model.split("@")[-1] in text for model in MODELS)
+
+
+def test_numbers_of_the_summary_are_those_of_the_results(clone):
+    record = json.loads((clone.path / "results/head/dropout/record.json").read_text())
+    accuracies = [seed["test_accuracy"] for seed in record["seeds"]]
+    row = clone.summary.loc["head@dropout"]
+    assert row["test_accuracy_mean"] == pytest.approx(np.mean(accuracies))
+    assert row["test_accuracy_sd"] == pytest.approx(np.std(accuracies, ddof=1))
+    assert row["params_total"] == row["params_trainable"] + 14_714_688
+
+
+def test_accuracy_is_that_of_the_stored_probabilities(clone):
+    labels = np.load(clone.path / "data/prepared/labels.npy")
+    answers = np.load(clone.path / "results/scratch/baseline/test_probabilities.npy").argmax(axis=-1)
+    accuracy = (answers == labels[-answers.shape[1] :]).mean()
+    assert clone.summary.loc["scratch@baseline", "test_accuracy_mean"] == pytest.approx(accuracy)
+
+
+def test_nothing_to_do_runs_nothing(clone):
+    assert clone.repro() == []
+
+
+def test_no_clock_time_path_or_run_id_in_what_dvc_keeps(clone):
+    for name in ("results", "data", "reports/claims.json", "reports/curves.csv"):
+        path = clone.path / name
+        for file in [path] if path.is_file() else [*path.rglob("*.json"), *path.rglob("*.csv")]:
+            text = file.read_text()
+            assert str(clone.path) not in text, file
+            assert "seconds" not in text, file
+
+
+@pytest.mark.parametrize("stage", ["scratch@dropout", "head@dropout", "finetune@block5"])
+def test_forced_stage_leaves_the_same_bytes(clone, stage):
+    before = (clone.path / "dvc.lock").read_bytes()
+    assert clone.repro("--force", "--single-item", stage) == [stage]
+    assert (clone.path / "dvc.lock").read_bytes() == before
+
+
+def test_dvc_shows_metrics_and_plots(clone):
+    shown = json.loads(clone.run("dvc", "metrics", "show", "--json").stdout)
+    metrics = shown[""]["data"]["results/scratch/dropout/metrics.json"]["data"]
+    assert {"test_accuracy", "val_loss_best", "gap_last", "gap_best", "epochs_to_best"} <= metrics.keys()
+    clone.run("dvc", "plots", "show", "--out", "plots")
+    page = (clone.path / "plots/index.html").read_text()
+    assert '"model": "scratch@dropout"' in page
+    assert "DVC_METRIC" not in page
+
+
+def test_edit_of_a_variant_runs_that_variant_and_the_report(clone):
+    clone.edit(**{"variants.dropout.dropout": 0.25})
+    assert clone.repro() == ["scratch@dropout", "head@dropout", "report"]
+    assert json.loads((clone.path / "results/head/dropout/record.json").read_text())["params"]["dropout"] == 0.25
+
+
+def test_edit_undone_is_restored_not_run_again(clone, store):
+    runs = len(store.search_runs(["1"], max_results=1000))
+    clone.edit(**{"variants.dropout.dropout": 0.5})
+    assert clone.repro() == ["report"]
+    reports = store.search_runs(["1"], "tags.stage = 'report'")
+    assert len(store.search_runs(["1"], max_results=1000)) == runs
+    assert len(reports) == 2
+
+
+def test_edit_of_the_head_that_fine_tuning_starts_from_runs_it_too(clone):
+    clone.edit(**{"finetune.head": "dropout"})
+    assert clone.repro() == ["finetune@block5", "report"]
+
+
+def test_variant_added_in_params_alone_adds_its_two_models(clone):
+    clone.edit(**{"variants.dropout_bn": {"dropout": 0.3, "batch_norm": True}})
+    assert sorted(clone.repro()) == ["head@dropout_bn", "report", "scratch@dropout_bn"]
+    assert {"scratch@dropout_bn", "head@dropout_bn"} <= set(clone.summary.index)
+    assert "dropout_bn" in (clone.path / "reports/report.html").read_text()
+
+
+def test_deleted_variant_leaves_no_trace_in_the_report(clone):
+    clone.edit(variants={"baseline": {}, "dropout": {"dropout": 0.5}})
+    assert clone.repro() == ["report"]
+    assert list(clone.summary.index) == MODELS
+    for name in ("claims.json", "curves.csv", "summary.csv"):
+        assert "dropout_bn" not in (clone.path / "reports" / name).read_text()
+
+
+def test_mistake_stops_the_run_and_changes_nothing(clone):
+    before = (clone.path / "dvc.lock").read_bytes()
+    clone.edit(**{"scratch.epochs": 0})
+    ended = clone.run("dvc", "repro", check=False)
+    assert ended.returncode != 0
+    assert "fitgap: params.yaml: scratch.epochs: 0: input should be greater than or equal to 1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (clone.path / "dvc.lock").read_bytes() == before
+    clone.edit(**{"scratch.epochs": 3})
+    assert clone.repro() == []
+
+
+def test_random_weights_make_transfer_claims_not_applicable(clone):
+    clone.edit(**{"backbone.weights": "none"})
+    ran = clone.repro()
+    assert not [stage for stage in ran if stage.startswith("scratch")]
+    verdicts = {
+        claim["verdict"] for claim in clone.claims if "asis" in claim["models"] or "finetune@block5" in claim["models"]
+    }
+    assert verdicts == {"not applicable"}
+    assert np.isnan(clone.summary.loc["asis", "test_accuracy_mean"])

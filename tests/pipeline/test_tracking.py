@@ -1,0 +1,74 @@
+"""What the first run has left in MLflow: a projection of results/, ready to be compared."""
+
+import json
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def runs(store):
+    found = store.search_runs(["1"], max_results=1000)
+    return {run.info.run_name: run for run in found if "mlflow.parentRunId" not in run.data.tags}
+
+
+@pytest.fixture(scope="module")
+def children(store, runs):
+    def of(name: str) -> list:
+        parent = runs[name].info.run_id
+        found = store.search_runs(["1"], f"tags.`mlflow.parentRunId` = '{parent}'")
+        return sorted(found, key=lambda run: int(run.data.tags["seed"]))
+
+    return of
+
+
+def test_every_stage_has_its_run(runs):
+    assert {"prepare", "backbone", "features", "asis", "report", "scratch@baseline", "head@dropout"} <= runs.keys()
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+@pytest.mark.parametrize("name", ["scratch@baseline", "head@baseline", "finetune@block5"])
+def test_parent_has_a_child_per_seed_and_their_means(runs, children, name):
+    seeds = children(name)
+    assert [run.data.tags["seed"] for run in seeds] == ["0", "1"]
+    for metric in ("test_accuracy", "val_loss_best", "gap_last"):
+        values = [run.data.metrics[metric] for run in seeds]
+        assert runs[name].data.metrics[metric] == pytest.approx(np.mean(values))
+        assert runs[name].data.metrics[f"{metric}_sd"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_families_can_be_compared(runs):
+    kinds = [runs[name] for name in ("scratch@dropout", "head@dropout", "finetune@block5")]
+    shared = set.intersection(*(set(run.data.metrics) for run in kinds))
+    assert {"test_accuracy", "gap_last", "gap_best", "epochs_to_best", "params_total", "seconds"} <= shared
+    assert {"dropout", "learning_rate", "epochs"} <= set.intersection(*(set(run.data.params) for run in kinds))
+
+
+def test_curves_have_a_point_per_epoch(store, children):
+    child = children("scratch@baseline")[0]
+    for metric in ("train_loss", "val_loss", "objective", "penalty"):
+        assert [point.step for point in store.get_metric_history(child.info.run_id, metric)] == [1, 2, 3]
+
+
+def test_runs_say_what_they_ran_on(clone, children):
+    child = children("scratch@dropout")[1]
+    digest = json.loads((clone.path / "data/prepared/prepared.json").read_text())["digest"]
+    assert (child.data.tags["stage"], child.data.tags["variant"]) == ("scratch", "dropout")
+    assert digest in child.data.tags.values()
+    assert len(child.data.tags["mlflow.source.git.commit"]) == 40
+    assert [item.dataset.name for item in child.inputs.dataset_inputs] == ["digits"]
+
+
+@pytest.mark.parametrize("name", ["scratch@dropout", "finetune@block5"])
+def test_logged_model_answers_as_it_was_measured(clone, store, runs, name, monkeypatch):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
+    loaded = mlflow.pyfunc.load_model(f"runs:/{runs[name].info.run_id}/model")
+    folder = clone.path / "results" / name.replace("@", "/")
+    measured = np.load(folder / "test_probabilities.npy")
+    record = json.loads((folder / "record.json").read_text())
+    best = [seed["seed"] for seed in record["seeds"]].index(record["best_seed"])
+    images = np.load(clone.path / "data/prepared/images.npy")[-measured.shape[1] :]
+    np.testing.assert_allclose(loaded.predict(images), measured[best], rtol=1e-2, atol=1e-5)
+    assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, 32, 32, 3)
