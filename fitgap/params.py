@@ -50,6 +50,12 @@ class Glyphs(Section):
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Rate
 
+    @model_validator(mode="after")
+    def _at_least_one_update(self):
+        if self.images < self.batch_size:
+            raise ValueError(f"fewer images than batch_size ({self.batch_size}); raise it or lower batch_size")
+        return self
+
 
 class Backbone(Section):
     """Section `backbone`: where VGG16's weights come from."""

@@ -12,11 +12,11 @@ import numpy as np
 from fitgap import params, stage, timings
 from fitgap.backbone import stored
 from fitgap.backbone.layers import LAYERS, count_parameters
+from fitgap.determinism import start_tensorflow
 from fitgap.folders import fresh
 from fitgap.images import prepared
 from fitgap.results import Result
 from fitgap.tracking import runs
-from fitgap.training.determinism import start_tensorflow
 
 PREPARED, BACKBONE, RESULT = Path("data/prepared"), Path("data/backbone"), Path("results/asis")
 
@@ -48,7 +48,7 @@ def not_applicable(record: dict) -> Result:
 def judged(record: dict, images: prepared.PreparedImages, backbone: stored.StoredBackbone) -> tuple[Result, dict]:
     """Measure the answers on the test images; nothing is trained, so there is one row and no spread."""
     start_tensorflow(seed=0)
-    from fitgap.backbone import unchanged
+    from fitgap.networks import unchanged
     from fitgap.training.evaluation import Evaluator
 
     kernel, bias = backbone.classifier()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from fitgap import params, stage, timings
 from fitgap.backbone import stored
+from fitgap.determinism import start_tensorflow
 from fitgap.folders import fresh
 from fitgap.results import Result
 from fitgap.tracking import runs
-from fitgap.training.determinism import start_tensorflow
 
 BACKBONE, RESULT = Path("data/backbone"), Path("results/backbone")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from fitgap import params, stage, timings
 from fitgap.backbone import stored
+from fitgap.determinism import start_tensorflow
 from fitgap.folders import fresh
 from fitgap.images import prepared
 from fitgap.results import Result
 from fitgap.tracking import runs
-from fitgap.training.determinism import start_tensorflow
 
 PREPARED, BACKBONE = Path("data/prepared"), Path("data/backbone")
 FEATURES, RESULT = Path("data/features"), Path("results/features")

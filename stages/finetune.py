@@ -10,9 +10,9 @@ from pathlib import Path
 from fitgap import params, stage
 from fitgap.backbone import stored
 from fitgap.backbone.layers import count_parameters, freeze_point
+from fitgap.determinism import start_tensorflow
 from fitgap.images import prepared
 from fitgap.tracking import runs
-from fitgap.training.determinism import start_tensorflow
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 HEADS, MODELS, RESULTS = Path("models/head"), Path("models/finetune"), Path("results/finetune")
@@ -23,8 +23,8 @@ def main(depth: str) -> None:
     clock, chosen = stage.Clock(), params.load()
     start_tensorflow(seed=0)
     from fitgap.backbone import features
+    from fitgap.networks.assembly import Assembly
     from fitgap.training import experiment
-    from fitgap.training.assembly import Assembly
 
     images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
     assembly = Assembly(chosen, len(images.class_names), backbone.weights)

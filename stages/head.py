@@ -11,9 +11,9 @@ from pathlib import Path
 from fitgap import params, stage
 from fitgap.backbone import stored
 from fitgap.backbone.layers import count_parameters
+from fitgap.determinism import start_tensorflow
 from fitgap.images import prepared
 from fitgap.tracking import runs
-from fitgap.training.determinism import start_tensorflow
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 MODELS, RESULTS = Path("models/head"), Path("results/head")
@@ -25,8 +25,8 @@ def main(variant: str) -> None:
     chosen.variant(variant)
     start_tensorflow(seed=0)
     from fitgap.backbone import features
+    from fitgap.networks.assembly import Assembly
     from fitgap.training import experiment
-    from fitgap.training.assembly import Assembly
 
     images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
     assembly = Assembly(chosen, len(images.class_names))

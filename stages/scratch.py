@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from fitgap import params, stage
+from fitgap.determinism import start_tensorflow
 from fitgap.images import prepared
 from fitgap.tracking import models, runs
-from fitgap.training.determinism import start_tensorflow
 
 PREPARED, MODELS, RESULTS = Path("data/prepared"), Path("models/scratch"), Path("results/scratch")
 
@@ -20,8 +20,9 @@ def main(variant: str) -> None:
     clock, chosen = stage.Clock(), params.load()
     chosen.variant(variant)
     start_tensorflow(seed=0)
-    from fitgap.training import experiment, networks
-    from fitgap.training.assembly import Assembly
+    from fitgap.networks import remedied
+    from fitgap.networks.assembly import Assembly
+    from fitgap.training import experiment
 
     images = prepared.read(PREPARED)
     assembly, size = Assembly(chosen, len(images.class_names)), chosen.data.image_size
@@ -43,7 +44,7 @@ def main(variant: str) -> None:
     )
     outcome.leave(MODELS / variant, RESULTS / variant, [outcome.best_seed], clock.seconds)
     run = runs.log(outcome.result)
-    whole = partial(networks.whole, outcome.network_of(outcome.best_seed), size)
+    whole = partial(remedied.whole, outcome.network_of(outcome.best_seed), size)
     models.log_model(run, whole, images.images[:1])
 
 

@@ -15,7 +15,7 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def tensorflow():
     """TensorFlow as the stages start it."""
-    from fitgap.training.determinism import start_tensorflow
+    from fitgap.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     import tensorflow as tf

@@ -14,7 +14,7 @@ import numpy as np
 
 from fitgap.backbone import vgg16
 from fitgap.backbone.layers import CONVOLUTIONS_PER_BLOCK, FILTERS_PER_BLOCK
-from fitgap.training.determinism import derived_seed
+from fitgap.determinism import derived_seed
 
 CLASSIFIER = "classifier"
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from fitgap.backbone import vgg16
 from fitgap.backbone.batch_normalised import build, fold
-from fitgap.training.determinism import derived_seed
+from fitgap.determinism import derived_seed
 
 __all__ = ["PretrainingSettings", "fold", "folded_answers", "pretrain"]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from fitgap.backbone import batch_normalised, glyphs, pretraining, vgg16
+from fitgap.determinism import derived_seed
 from fitgap.params import Backbone
-from fitgap.training.determinism import derived_seed
 
-HELD_OUT = 3600  # rendered characters that training has not seen: 100 of each class
+HELD_OUT = 1800  # rendered characters that training has not seen: 50 of each class
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,10 @@ def attach(
 
 def _network(result: Result, params: Params, folder: Path, backbone: Path):
     # TensorFlow takes seconds to import; where every run has its network, it is not needed.
-    from fitgap.training.determinism import start_tensorflow
+    from fitgap.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
-    from fitgap.training.assembly import Assembly
+    from fitgap.networks.assembly import Assembly
 
     record = result.record
     weights = folder / record["stage"] / record["variant"] / f"seed-{record['best_seed']}.weights.h5"

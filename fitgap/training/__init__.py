@@ -1,1 +1,1 @@
-"""Networks, remedies, and the one loop that trains them all."""
+"""The one loop that trains all models, how they are evaluated, and one experiment over several seeds."""

@@ -14,8 +14,7 @@ from fitgap import timings
 from fitgap.folders import fresh
 from fitgap.params import Training
 from fitgap.results import Result
-from fitgap.training.evaluation import Evaluator
-from fitgap.training.loop import Examples, Trained, train
+from fitgap.training.loop import Examples, Trained, Trainer
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,10 @@ class Experiment:
 
 @dataclass
 class Outcome:
-    """What came of it: the measurements, the trained weights and the wall times, by seed."""
+    """What came of it: the measurements, and what each seed's training left."""
 
     result: Result
-    weights: dict[int, list[np.ndarray]]
-    seconds: dict[int, float]
-    images_per_second: float
+    trained: dict[int, Trained]
     network: keras.Model = field(repr=False)
 
     @property
@@ -53,9 +50,12 @@ class Outcome:
         return self.result.record["best_seed"]
 
     def network_of(self, seed: int) -> keras.Model:
-        """Give the network with the weights that `seed` ended with (its best epoch)."""
-        self.network.set_weights(self.weights[seed])
-        return self.network
+        """Give the network with the weights that `seed` ended with (its best epoch), without its optimizer.
+
+        Keras saves an optimizer's state with the weights; Adam's would treble the file.
+        """
+        self.network.set_weights(self.trained[seed].weights)
+        return keras.Model(self.network.input, self.network.output, name=self.network.name)
 
     def leave(self, models: Path, results: Path, seeds: list[int], stage_seconds: float) -> None:
         """Write the weights of `seeds`, the result and its wall times."""
@@ -64,7 +64,9 @@ class Outcome:
                 self.network_of(seed).save_weights(folder / weights_file(seed))
         with fresh(results) as folder:
             self.result.write(folder)
-        timings.keep(self.result, stage_seconds, self.seconds, images_per_second=self.images_per_second)
+        seconds = {seed: one.seconds for seed, one in self.trained.items()}
+        rate = float(np.mean([one.images_per_second for one in self.trained.values()]))
+        timings.keep(self.result, stage_seconds, seconds, images_per_second=rate)
 
 
 def weights_file(seed: int) -> str:
@@ -73,34 +75,23 @@ def weights_file(seed: int) -> str:
 
 
 def run(experiment: Experiment, seeds: list[int]) -> Outcome:
-    """Train one model per seed. The test images are looked at once per finished model, at the very end."""
-    trained = {seed: _train(experiment, seed) for seed in tqdm(seeds, desc=experiment.record["stage"], disable=None)}
-    weights = {seed: one.network.get_weights() for seed, one in trained.items()}
-    probabilities = np.stack(
-        [Evaluator(t.network).probabilities(experiment.splits["test"][0]) for t in trained.values()]
-    )
-    measured = [
-        {"seed": seed, **measure(one, answers, experiment.splits["test"][1])}
-        for (seed, one), answers in zip(trained.items(), probabilities, strict=True)
-    ]
-    network = trained[seeds[0]].network
+    """Train one model per seed. The test images are looked at once per finished model, after its training."""
+    splits = experiment.splits
+    trainer = Trainer(experiment.build(seeds[0]), experiment.schedule, experiment.learning_rate)
+    trained, probabilities, rows = {}, [], []
+    for seed in tqdm(seeds, desc=experiment.record["stage"], unit="seed", disable=None):
+        one = trained[seed] = trainer.train(experiment.build(seed), splits["train"], splits["validation"], seed)
+        probabilities.append(trainer.evaluator.probabilities(splits["test"][0]))
+        rows.append({"seed": seed, **measure(one, probabilities[-1], splits["test"][1])})
     record = {
         **experiment.record,
-        "parameters": count_parameters(network, experiment.frozen_parameters),
-        "best_seed": min(measured, key=lambda row: np.nan_to_num(row["val_loss_best"], nan=np.inf))["seed"],
-        "seeds": measured,
+        "parameters": count_parameters(trainer.network, experiment.frozen_parameters),
+        "best_seed": min(rows, key=lambda row: np.nan_to_num(row["val_loss_best"], nan=np.inf))["seed"],
+        "seeds": rows,
     }
     history = pd.concat([one.history.assign(seed=seed) for seed, one in trained.items()])
     history.insert(0, "seed", history.pop("seed"))
-    seconds = {seed: one.seconds for seed, one in trained.items()}
-    rate = float(np.mean([one.images_per_second for one in trained.values()]))
-    return Outcome(Result(record, history, probabilities), weights, seconds, rate, network)
-
-
-def _train(experiment: Experiment, seed: int) -> Trained:
-    splits = experiment.splits
-    network = experiment.build(seed)
-    return train(network, splits["train"], splits["validation"], experiment.schedule, experiment.learning_rate, seed)
+    return Outcome(Result(record, history, np.stack(probabilities)), trained, trainer.network)
 
 
 def measure(trained: Trained, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The one training loop: scratch models, heads and fine-tuning all go through `train`."""
+"""The one training loop: scratch models, heads and fine-tuning all go through `Trainer.train`."""
 
 import time
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from fitgap.determinism import derived_seed
 from fitgap.params import Training
-from fitgap.training.determinism import derived_seed
 from fitgap.training.evaluation import Evaluator, penalty, weight_norm
 
 Examples = tuple[np.ndarray, np.ndarray]  # inputs, labels
@@ -18,51 +18,71 @@ STEPS_PER_EXECUTION = 32  # updates between two returns to Python; 1.5 times the
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training; the network holds the weights of its best epoch."""
+    """A finished training, and the weights of its best epoch."""
 
-    network: keras.Model
+    weights: list[np.ndarray]
     history: pd.DataFrame
     updates: int
     seconds: float
     images_per_second: float
 
 
-def train(
-    network: keras.Model,
-    training: Examples,
-    validation: Examples,
-    schedule: Training,
-    learning_rate: float,
-    seed: int,
-) -> Trained:
-    """Train a network that gives logits, and leave it with the weights of its best epoch.
+class Trainer:
+    """Trains networks of one shape, one after the other, and compiles only once: it takes seconds.
 
-    The best epoch is the one with the lowest validation loss; the first of equals. The order of the data
-    depends on `seed` alone, so that models of one seed see the same batches.
-
-    Returns
-    -------
-    Trained
-        `history` has one row per epoch: epoch (from 1), train_loss, train_accuracy, val_loss, val_accuracy
-        (inference mode, no penalty), objective (mean over the epoch of what was optimised, penalty and
-        dropout included), penalty and weight_norm (both at the epoch's end).
+    Parameters
+    ----------
+    network : gives logits; `train` overwrites its weights
+    schedule : epochs and batch size
+    learning_rate : of Adam (Kingma & Ba 2014, arXiv:1412.6980)
     """
-    network.compile(
-        optimizer=keras.optimizers.Adam(learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=False,  # XLA is many times slower for convolutions on CPUs
-    )
-    observer = HonestHistory(network, training, validation)
-    batches = shuffled_batches(*training, schedule.batch_size, seed)
-    begin = time.perf_counter()
-    network.fit(batches, epochs=schedule.epochs, shuffle=False, verbose=0, callbacks=[observer])
-    seconds = time.perf_counter() - begin
-    network.set_weights(observer.best_weights)
-    seen = schedule.epochs * len(training[1])
-    rate = seen / (seconds - observer.seconds)
-    updates = int(network.optimizer.iterations)
-    return Trained(network, pd.DataFrame(observer.rows), updates, seconds, rate)
+
+    def __init__(self, network: keras.Model, schedule: Training, learning_rate: float):
+        self.network, self._schedule = network, schedule
+        network.compile(
+            optimizer=keras.optimizers.Adam(learning_rate),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            steps_per_execution=STEPS_PER_EXECUTION,
+            jit_compile=False,  # XLA is many times slower for convolutions on CPUs
+        )
+        network.optimizer.build(network.trainable_variables)
+        self._optimizer_at_start = [variable.numpy() for variable in network.optimizer.variables]
+        self.evaluator = Evaluator(network)
+
+    def train(self, start: keras.Model, training: Examples, validation: Examples, seed: int) -> Trained:
+        """Train from the weights of `start`, and end with those of the best epoch.
+
+        The best epoch is the one with the lowest validation loss; the first of equals. The order of the data
+        depends on `seed` alone, so that models of one seed see the same batches. What was trained before
+        leaves no trace.
+
+        Parameters
+        ----------
+        start : a network of the same shape; its weights and the state of its dropout are taken over
+
+        Returns
+        -------
+        Trained
+            `history` has one row per epoch: epoch (from 1), train_loss, train_accuracy, val_loss,
+            val_accuracy (inference mode, no penalty), objective (mean over the epoch of what was optimised,
+            penalty and dropout included), penalty and weight_norm (both at the epoch's end).
+        """
+        self._begin_from(start)
+        epochs, observer = self._schedule.epochs, HonestHistory(self.evaluator, training, validation)
+        batches = shuffled_batches(*training, self._schedule.batch_size, seed)
+        begin = time.perf_counter()
+        self.network.fit(batches, epochs=epochs, shuffle=False, verbose=0, callbacks=[observer])
+        seconds = time.perf_counter() - begin
+        updates = int(self.network.optimizer.iterations)
+        self.network.set_weights(observer.best_weights)
+        rate = epochs * len(training[1]) / (seconds - observer.seconds)
+        return Trained(observer.best_weights, pd.DataFrame(observer.rows), updates, seconds, rate)
+
+    def _begin_from(self, start: keras.Model) -> None:
+        for own, given in zip(self.network.variables, start.variables, strict=True):
+            own.assign(given)
+        for own, at_start in zip(self.network.optimizer.variables, self._optimizer_at_start, strict=True):
+            own.assign(at_start)
 
 
 def shuffled_batches(inputs: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> tf.data.Dataset:
@@ -77,10 +97,9 @@ def shuffled_batches(inputs: np.ndarray, labels: np.ndarray, batch_size: int, se
 class HonestHistory(keras.callbacks.Callback):
     """Measures both splits in inference mode after every epoch, and keeps the best epoch's weights."""
 
-    def __init__(self, network: keras.Model, training: Examples, validation: Examples):
+    def __init__(self, evaluator: Evaluator, training: Examples, validation: Examples):
         super().__init__()
-        self._evaluator = Evaluator(network)
-        self._training, self._validation = training, validation
+        self._evaluator, self._training, self._validation = evaluator, training, validation
         self.rows: list[dict[str, float]] = []
         self.best_weights: list[np.ndarray] = []
         self._lowest = np.inf

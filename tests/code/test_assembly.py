@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 def assembly(tensorflow, repository, tmp_path_factory):
     """Networks over random base weights; heads with every remedy, so that each is put to the test."""
     from fitgap.backbone import vgg16
-    from fitgap.training.assembly import Assembly
+    from fitgap.networks.assembly import Assembly
 
     weights = tmp_path_factory.mktemp("backbone") / "vgg16.weights.h5"
     vgg16.convolutional_base(None, 32).save_weights(weights)
@@ -56,7 +56,7 @@ def relative_difference(one, other) -> float:
 def test_training_on_cached_features_equals_training_the_whole_network(assembly, examples, trained_head, depth):
     from fitgap.backbone import vgg16
     from fitgap.backbone.layers import freeze_point
-    from fitgap.training.loop import train
+    from fitgap.training.loop import Trainer
 
     images, labels = examples
     whole = whole_with_frozen_layers(assembly, depth, trained_head)
@@ -66,7 +66,8 @@ def test_training_on_cached_features_equals_training_the_whole_network(assembly,
     point = freeze_point(depth)
     features = vgg16.frozen_base(assembly.backbone, 32, [point])(images)[point].numpy()
     for network, inputs in ((whole, images), (upper, features)):
-        train(network, (inputs, labels), (inputs, labels), SCHEDULE, 1e-4, seed=0)
+        trainer = Trainer(network, SCHEDULE, 1e-4)
+        trainer.train(network, (inputs, labels), (inputs, labels), seed=0)
     moved = [relative_difference(w, s) for w, s in zip(upper.get_weights(), start, strict=True) if s.any()]
     assert min(moved) > 1e-4, "nothing was trained, so nothing was compared"
     for ours, theirs in zip(upper.trainable_weights, whole.trainable_weights, strict=True):

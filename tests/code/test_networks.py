@@ -8,18 +8,18 @@ from fitgap.params import Variant, load
 
 @pytest.fixture(scope="module")
 def cnn(tensorflow, repository):
-    from fitgap.training import networks
+    from fitgap.networks import remedied
 
     chosen = load(repository / "params.yaml")
-    return lambda seed=0, **remedies: networks.cnn(32, 10, chosen.scratch, Variant(**remedies), seed)
+    return lambda seed=0, **remedies: remedied.cnn(32, 10, chosen.scratch, Variant(**remedies), seed)
 
 
 @pytest.fixture(scope="module")
 def classifier(tensorflow, repository):
-    from fitgap.training import networks
+    from fitgap.networks import remedied
 
     chosen = load(repository / "params.yaml")
-    return lambda seed=0, **remedies: networks.classifier((1, 1, 512), 10, chosen.head, Variant(**remedies), seed)
+    return lambda seed=0, **remedies: remedied.classifier((1, 1, 512), 10, chosen.head, Variant(**remedies), seed)
 
 
 def names(network) -> list[str]:

@@ -118,14 +118,14 @@ def test_missing_file_says_where_to_run(tmp_path):
         params.load(tmp_path / "params.yaml")
 
 
-@pytest.mark.parametrize("written", ["0.0001", "1e-4", "1.0e-4", "1E-4"])
+@pytest.mark.parametrize("written", ["0.0002", "2e-4", "2.0e-4", "2E-4"])
 def test_numbers_mean_what_dvc_takes_them_for(repository, tmp_path, written):
     from dvc.utils.serialize import load_yaml
 
     path = tmp_path / "params.yaml"
-    text = (repository / "params.yaml").read_text().replace("learning_rate: 0.0001 ", f"learning_rate: {written} ")
+    text = (repository / "params.yaml").read_text().replace("learning_rate: 0.0002 ", f"learning_rate: {written} ")
     path.write_text(text)
-    assert params.load(path).finetune.learning_rate == 0.0001 == load_yaml(path)["finetune"]["learning_rate"]
+    assert params.load(path).finetune.learning_rate == 0.0002 == load_yaml(path)["finetune"]["learning_rate"]
 
 
 @pytest.mark.parametrize("stage", ["prepare", "scratch baseline", "report"])

@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from fitgap.training.determinism import start_tensorflow
+from fitgap.determinism import start_tensorflow
 
 SMALL = {"batch_size": 8, "learning_rate": 0.001}
 PROGRAM = """
-from fitgap.training.determinism import start_tensorflow
+from fitgap.determinism import start_tensorflow
 start_tensorflow(0)
 import test_pretraining
 print(test_pretraining.digest_of_a_small_training())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fitgap.backbone.unchanged import judge
+from fitgap.networks.unchanged import judge
 
 SOURCE = ["A", "0", "1", "B"]
 TARGET = ["0", "1", "cat"]
@@ -32,7 +32,8 @@ def test_nothing_in_common():
 
 
 def test_source_network_is_the_base_with_its_classifier(tensorflow, tmp_path):
-    from fitgap.backbone import unchanged, vgg16
+    from fitgap.backbone import vgg16
+    from fitgap.networks import unchanged
 
     rng = np.random.default_rng(0)
     base = vgg16.convolutional_base(None, 32)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from fitgap.backbone import vgg16
-from fitgap.training import networks
+from fitgap.networks import remedied
 
 
 def source_network(weights: Path, kernel: np.ndarray, bias: np.ndarray, image_size: int) -> keras.Model:
@@ -26,7 +26,7 @@ def source_network(weights: Path, kernel: np.ndarray, bias: np.ndarray, image_si
     network = keras.Model(features, top(features), name="asis")
     top.set_weights([kernel, bias])
     frozen = vgg16.frozen_layers(weights, image_size, "block5_pool")
-    return networks.whole(network, image_size, [*frozen, keras.layers.Flatten(name="flatten")])
+    return remedied.whole(network, image_size, [*frozen, keras.layers.Flatten(name="flatten")])
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import keras
 
 from fitgap.backbone import vgg16
 from fitgap.backbone.layers import activation_shape, freeze_point
+from fitgap.networks import remedied
 from fitgap.params import Params
-from fitgap.training import networks
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Assembly:
     def scratch(self, variant: str, seed: int) -> keras.Model:
         """Build the notes' CNN with a variant's remedies, from raw images to logits."""
         remedies, size = self.params.variant(variant), self.params.data.image_size
-        return networks.cnn(size, self.classes, self.params.scratch, remedies, seed)
+        return remedied.cnn(size, self.classes, self.params.scratch, remedies, seed)
 
     def head(self, variant: str, seed: int) -> keras.Model:
         """Build the classifier with a variant's remedies, from features to logits."""
         features = activation_shape(self.params.head.layer, self.params.data.image_size)
-        return networks.classifier(features, self.classes, self.params.head, self.params.variant(variant), seed)
+        return remedied.classifier(features, self.classes, self.params.head, self.params.variant(variant), seed)
 
     def finetune(self, depth: str, seed: int, trained_head: Path | None = None) -> keras.Model:
         """Build VGG16 from `depth` up and the head on it, from features at the freeze point to logits.
@@ -71,7 +71,7 @@ class Assembly:
         frozen = (
             vgg16.frozen_layers(self.backbone, size, self._input_layer(family, name)) if family != "scratch" else []
         )
-        return networks.whole(network, size, frozen)
+        return remedied.whole(network, size, frozen)
 
     def _input_layer(self, family: str, name: str) -> str:
         return freeze_point(name) if family == "finetune" else self.params.head.layer

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import keras
 
+from fitgap.determinism import derived_seed
 from fitgap.params import Head, Scratch, Variant
-from fitgap.training.determinism import derived_seed
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,57 @@
+"""What the shipped default promises of the features: general below, specialised on top, of use at both.
+
+Looks at data/ as `make repro` has left it, and skips where that has not run or ran on other params.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fitgap import params
+from fitgap.images import prepared
+
+SHIPPED = {"data.source": "digits", "data.train_images": 100, "backbone.weights": "glyphs"}
+
+
+@pytest.fixture(scope="module")
+def data(repository):
+    folder = repository / "data"
+    if not (folder / "features/features.json").exists():
+        pytest.skip("nothing stands in data/features: the pipeline has not run here")
+    chosen = params.load(repository / "params.yaml")
+    values = chosen.of_section("data") | chosen.of_section("backbone")
+    if not SHIPPED.items() <= values.items():
+        pytest.skip("params.yaml is not the shipped one, and the promise is of that one")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(data):
+    return prepared.read(data / "prepared")
+
+
+def test_every_image_has_finite_features(data, images):
+    for name in json.loads((data / "features/features.json").read_text())["files"]:
+        features = np.load(data / "features" / f"{name}.npy", mmap_mode="r")
+        assert features.dtype == np.float32
+        assert len(features) == len(images.labels)
+        assert np.isfinite(features).all()
+
+
+@pytest.mark.parametrize(("layer", "least"), [("below_block5", 0.95), ("block5_pool", 0.87)])
+def test_linear_probe_on_the_training_digits(data, images, layer, least):
+    """`below_block5` holds block4_pool. Alain & Bengio 2016, arXiv:1610.01644, on linear probes."""
+    features = np.load(data / "features" / f"{layer}.npy").reshape(len(images.labels), -1)
+    train, test = images.rows["train"], images.rows["test"]
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    probe.fit(features[train], images.labels[train])
+    assert probe.score(features[test], images.labels[test]) >= least
+
+
+def test_backbone_knows_its_own_characters(repository, data):
+    measured = json.loads((repository / "results/backbone/metrics.json").read_text())
+    assert measured["glyph_accuracy"] >= 0.93
