@@ -71,7 +71,9 @@ def judge(comparisons: list[Comparison]) -> Finding:
     worst = min(comparisons, key=lambda c: c.ends(level)[1])
     if worst.ends(level)[1] < 0:
         return Finding(CONTRADICTED, worst, level, everything)
-    return Finding(INCONCLUSIVE, weakest, level, everything, _seeds_needed(comparisons))
+    # Shown is what stands in the way: a difference on the wrong side before one that is merely uncertain.
+    shown = worst if worst.direction * worst.estimate.value < 0 else weakest
+    return Finding(INCONCLUSIVE, shown, level, everything, _seeds_needed(comparisons))
 
 
 def _seeds_needed(comparisons: list[Comparison]) -> int | None:

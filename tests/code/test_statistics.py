@@ -90,6 +90,12 @@ def test_best_of_all_needs_every_comparison():
     assert judge(compared(clear, over_seeds([-1.0, -1.1, -0.9]))).verdict == CONTRADICTED
 
 
+def test_inconclusive_shows_what_stands_in_the_way():
+    merely_uncertain, wrong_side = over_seeds([9.0, -5.0, 2.0]), over_seeds([-1.0, -0.2, -0.4])
+    assert judge(compared(merely_uncertain, wrong_side)).deciding.estimate == wrong_side
+    assert judge(compared(merely_uncertain, over_seeds([1.0, 1.1, 0.9]))).deciding.estimate == merely_uncertain
+
+
 def test_contradicted_needs_the_interval_on_the_other_side():
     assert judge(compared(over_seeds([-1.0, -0.2, -0.4]))).verdict == INCONCLUSIVE
     assert judge(compared(over_seeds([-1.0, -1.1, -0.9]))).verdict == CONTRADICTED
