@@ -7,8 +7,11 @@ BIN := $(VENV)/bin
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
+
 .DEFAULT_GOAL := help
-.PHONY: help install repro test ui sync lint format lock
+.PHONY: help install repro test browser ui sync lint format lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +33,13 @@ repro: install ## Run the pipeline: whatever has changed, and the report
 
 test: install ## Run all tests
 	$(BIN)/python -m pytest
+
+browser: ## Install what the test of the report in a browser needs: Chromium (Debian, Ubuntu) and axe-core (npm)
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
+	  { $(AS_ROOT) apt-get update -qq && $(AS_ROOT) apt-get install -y -qq chromium >/dev/null; } \
+	  || echo "fitgap: no browser for tests/pipeline/test_report_in_browser.py: install Chromium or Chrome"
+	@npm ci --ignore-scripts --no-fund --no-audit --prefix tests/pipeline \
+	  || echo "fitgap: no axe-core for tests/pipeline/test_report_in_browser.py: install Node.js with npm"
 
 ui: install ## Compare the runs in MLflow's UI, on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1

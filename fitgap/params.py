@@ -81,6 +81,13 @@ class Scratch(Training):
     batch_norm_momentum: Fraction
 
 
+class HighRate(Section):
+    """Section `highrate`: the notes' network once more, at a learning rate that is too high for comfort."""
+
+    learning_rate: Rate
+    variants: Annotated[list[Name], AfterValidator(_unique)]
+
+
 class Head(Training):
     """Section `head`: way 2, a new classifier on frozen features."""
 
@@ -118,6 +125,7 @@ class Params(Section):
     data: Data
     backbone: Backbone
     scratch: Scratch
+    highrate: HighRate
     head: Head
     finetune: Finetune
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
@@ -156,6 +164,19 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _high_rate_is_higher(self):
+        unknown = [name for name in self.highrate.variants if name not in self.variants]
+        if unknown:
+            raise ValueError(f"highrate.variants: {unknown[0]!r} is not a variant; allowed: {', '.join(self.variants)}")
+        usual = self.scratch.learning_rate
+        if self.highrate.learning_rate <= usual:
+            raise ValueError(
+                f"highrate.learning_rate: {self.highrate.learning_rate}: not higher than scratch.learning_rate "
+                f"({usual}); raise it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pools_fit_the_image(self):
         if self.data.image_size < 2 ** len(self.scratch.filters):
             raise ValueError("scratch.filters: more pooling steps than data.image_size allows; shorten the list")
@@ -168,8 +189,11 @@ class Params(Section):
         return self.variants[name]
 
     def learning_rate(self, family: str, variant: str) -> float:
-        """Give the learning rate of a model: the variant's own where it names one, else its family's."""
-        own = self.variants[variant].learning_rate
+        """Give the learning rate of a model: the variant's own where it names one, else its family's.
+
+        `highrate` is about its rate, and `finetune` about its depth: they keep the rate of their section.
+        """
+        own = self.variants[variant].learning_rate if family in ("scratch", "head") else None
         return getattr(self, family).learning_rate if own is None else own
 
     def of_section(self, name: str) -> dict[str, Any]:
@@ -182,9 +206,10 @@ class Params(Section):
         `name` is a variant, or a depth for `finetune`, whose remedies and layers are those of its head.
         """
         variant = self.finetune.head if family == "finetune" else name
-        section = getattr(self, family).model_dump(exclude={"depths"})
+        trained_like = "scratch" if family == "highrate" else family
+        section = getattr(self, trained_like).model_dump(exclude={"depths"})
         extra = {"depth": name, "layer": self.head.layer} if family == "finetune" else {}
-        rate = self.finetune.learning_rate if family == "finetune" else self.learning_rate(family, variant)
+        rate = self.learning_rate(family, variant)
         remedies = self.variants[variant].model_dump()
         return {**section, **extra, **remedies, "learning_rate": rate, "seeds": self.seeds}
 

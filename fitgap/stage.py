@@ -5,8 +5,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from fitgap import timings
 from fitgap.errors import UserError
+from fitgap.folders import fresh
+from fitgap.results import Result
+from fitgap.tracking import runs
 
 
 def run(main: Callable[..., None]) -> None:
@@ -36,3 +41,11 @@ class Clock:
     def seconds(self) -> float:
         """Seconds so far."""
         return time.perf_counter() - self.begin
+
+
+def leave(result: Result, folder: Path, clock: Clock, **rates: float) -> None:
+    """Write a result, keep its wall time and rates (such as images_per_second), and give it its run in MLflow."""
+    with fresh(folder) as made:
+        result.write(made)
+    timings.keep(result, clock.seconds, **rates)
+    runs.log(result)

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fitgap import params, stage, timings
+from fitgap import params, stage
 from fitgap.backbone import stored
 from fitgap.backbone.layers import LAYERS, count_parameters
 from fitgap.determinism import start_tensorflow
-from fitgap.folders import fresh
 from fitgap.images import prepared
 from fitgap.results import Result
-from fitgap.tracking import runs
 
 PREPARED, BACKBONE, RESULT = Path("data/prepared"), Path("data/backbone"), Path("results/asis")
 
@@ -33,10 +31,7 @@ def main() -> None:
         "measured": {},
     }
     result, rate = judged(record, images, backbone) if backbone.class_names else (not_applicable(record), {})
-    with fresh(RESULT) as folder:
-        result.write(folder)
-    timings.keep(result, clock.seconds, **rate)
-    runs.log(result)
+    stage.leave(result, RESULT, clock, **rate)
 
 
 def not_applicable(record: dict) -> Result:

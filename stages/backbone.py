@@ -6,12 +6,11 @@ leaves  data/backbone/, results/backbone/, a run in MLflow
 
 from pathlib import Path
 
-from fitgap import params, stage, timings
+from fitgap import params, stage
 from fitgap.backbone import stored
 from fitgap.determinism import start_tensorflow
 from fitgap.folders import fresh
 from fitgap.results import Result
-from fitgap.tracking import runs
 
 BACKBONE, RESULT = Path("data/backbone"), Path("results/backbone")
 
@@ -39,10 +38,7 @@ def main() -> None:
         "measured": made.measured,
     }
     result = Result(record, made.history)
-    with fresh(RESULT) as folder:
-        result.write(folder)
-    timings.keep(result, clock.seconds)
-    runs.log(result)
+    stage.leave(result, RESULT, clock)
 
 
 if __name__ == "__main__":

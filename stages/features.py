@@ -6,13 +6,12 @@ leaves  data/features/, results/features/, a run in MLflow
 
 from pathlib import Path
 
-from fitgap import params, stage, timings
+from fitgap import params, stage
 from fitgap.backbone import stored
 from fitgap.determinism import start_tensorflow
 from fitgap.folders import fresh
 from fitgap.images import prepared
 from fitgap.results import Result
-from fitgap.tracking import runs
 
 PREPARED, BACKBONE = Path("data/prepared"), Path("data/backbone")
 FEATURES, RESULT = Path("data/features"), Path("results/features")
@@ -41,10 +40,7 @@ def main() -> None:
             "measured": {"images": len(images.labels), "files": len(shapes)},
         }
     )
-    with fresh(RESULT) as folder:
-        result.write(folder)
-    timings.keep(result, clock.seconds, images_per_second=len(images.labels) / seconds)
-    runs.log(result)
+    stage.leave(result, RESULT, clock, images_per_second=len(images.labels) / seconds)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """report: the comparison of all models, and the notes' statements judged.
 
 reads   params.yaml (all of it), results/, data/prepared/, timings/; models/ and data/backbone/ for MLflow
-leaves  reports/: report.html, report.md, summary.csv, claims.json, curves.csv; runs in MLflow, of other
-        stages too where DVC restored their results from its cache
+leaves  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, curves.csv; runs in MLflow, of
+        other stages too where DVC restored their results from its cache; the best model in MLflow's registry
 """
 
 import json
@@ -11,44 +11,46 @@ from pathlib import Path
 from fitgap import params, results, stage, timings
 from fitgap.folders import fresh
 from fitgap.images import prepared
+from fitgap.report.champion import contest
 from fitgap.report.claims import judge_all
+from fitgap.report.claims_table import claims_table
 from fitgap.report.curves_table import curves_table
 from fitgap.report.environment import environment
 from fitgap.report.page import html, markdown
-from fitgap.report.study import Study, expected_models
+from fitgap.report.study import PROBE, Study, expected_models
 from fitgap.report.summary import summary
 from fitgap.report.verdicts import VERDICTS
 from fitgap.results import Result
-from fitgap.tracking import export, runs
+from fitgap.tracking import export, registry, runs
 
 PREPARED, RESULTS, REPORTS = Path("data/prepared"), Path("results"), Path("reports")
 MODELS, BACKBONE = Path("models"), Path("data/backbone/vgg16_notop.weights.h5")
-SOURCES = ("prepare", "backbone", "features")
+SOURCES = ("prepare", "backbone", "features", PROBE)
 ARTIFACTS = ("report.html", "report.md", "summary.csv", "claims.json")
 
 
 def main() -> None:
     """Compare what params.yaml declares; results of deleted variants stay out."""
     clock, chosen = stage.Clock(), params.load()
+    others = {name: results.read(RESULTS / name) for name in SOURCES}
     found = [results.read(RESULTS / name.replace("@", "/")) for name in expected_models(chosen)]
     times = {result.name: timings.of(result) for result in found}
-    study = Study.of(chosen, found, prepared.read(PREPARED), times)
-    result = write(study)
+    study = Study.of(chosen, [*found, others[PROBE]], prepared.read(PREPARED), times)
+    claims = judge_all(study)
+    result = result_of(study, claims)
+    ids = track([*others.values(), *found], study)
+    write(study, claims, registered(study, ids))
     timings.keep(result, clock.seconds)
-    track(study, result)
+    if ids:
+        artifacts = [REPORTS / name for name in ARTIFACTS]
+        runs.link(runs.log(result, artifacts, {"claims_table.json": claims_table(claims)}), ids)
 
 
-def write(study: Study) -> Result:
-    """Write everything in reports/; what has no wall times in it comes back as a result."""
-    table, claims, about = summary(study), judge_all(study), environment()
-    with fresh(REPORTS) as folder:
-        curves_table(study).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
-        table.to_csv(folder / "summary.csv", index=False, lineterminator="\n")
-        (folder / "report.html").write_text(html(study, table, claims, about), encoding="utf-8")
-        (folder / "report.md").write_text(markdown(study, table, claims, about), encoding="utf-8")
-        text = json.dumps(claims, indent=2, ensure_ascii=False) + "\n"
-        (folder / "claims.json").write_text(text, encoding="utf-8")
+def result_of(study: Study, claims: list[dict]) -> Result:
+    """Give what the report measures, as its run in MLflow carries it: a metric for each claim's numbers."""
     verdicts = [claim["verdict"] for claim in claims]
+    counts = {f"claims_{kind.replace(' ', '_')}": verdicts.count(kind) for kind in VERDICTS}
+    ends = {"": "estimate", "_ci_low": "ci_low", "_ci_high": "ci_high"}
     return Result(
         {
             "stage": "report",
@@ -57,21 +59,41 @@ def write(study: Study) -> Result:
             "inputs": {"data": study.prepared.identity},
             "models": {name: one.fingerprint for name, one in study.results.items()},
             "claims": claims,
-            "measured": {f"claims_{kind.replace(' ', '_')}": verdicts.count(kind) for kind in VERDICTS},
+            "measured": counts | {f"{c['id']}{end}": c[key] for c in claims for end, key in ends.items()},
         }
     )
 
 
-def track(study: Study, result: Result) -> None:
-    """Write the report's run, the runs that are missing, and the models a user would load."""
-    stages = [*(results.read(RESULTS / name) for name in SOURCES), *study.results.values()]
+def track(stages: list[Result], study: Study) -> dict[str, str]:
+    """Write the runs that are missing, and the models a user would load; give the runs' ids, none if one failed."""
     ids = runs.log_all(stages)
     if len(ids) < len(stages):
-        return  # the store is away; `log_all` has said so, and waiting for it once is enough
-    run = runs.log(result, artifacts=[REPORTS / name for name in ARTIFACTS])
-    if run is not None:
-        runs.link(run, ids)
-        export.attach(study.results.values(), ids, study.params, MODELS, BACKBONE, study.prepared.images[:1])
+        return {}  # the store is away; `log_all` has said so, and waiting for it once is enough
+    export.attach(study.results.values(), ids, study.params, MODELS, BACKBONE, study.prepared.images[:1])
+    return ids
+
+
+def registered(study: Study, ids: dict[str, str]) -> dict[str, str] | None:
+    """Register the best model by validation where it beats the one before; say what became of it."""
+    if study.best is None:
+        return None
+    return registry.register(study.results[study.best], ids.get(study.best), contest).facts
+
+
+def write(study: Study, claims: list[dict], registration: dict[str, str] | None) -> None:
+    """Write everything in reports/."""
+    table, about = summary(study), environment()
+    with fresh(REPORTS) as folder:
+        tables = {"curves": curves_table(study), "claims": claims_table(claims), "summary": table}
+        for name, rows in tables.items():
+            rows.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        texts = {
+            "report.html": html(study, table, claims, about, registration),
+            "report.md": markdown(study, table, claims, about, registration),
+            "claims.json": json.dumps(claims, indent=2, ensure_ascii=False) + "\n",
+        }
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

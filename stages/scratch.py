@@ -21,27 +21,11 @@ def main(variant: str) -> None:
     chosen.variant(variant)
     start_tensorflow(seed=0)
     from fitgap.networks import remedied
-    from fitgap.networks.assembly import Assembly
     from fitgap.training import experiment
+    from fitgap.training.from_scratch import from_scratch
 
-    images = prepared.read(PREPARED)
-    assembly, size = Assembly(chosen, len(images.class_names)), chosen.data.image_size
-    outcome = experiment.run(
-        experiment.Experiment(
-            record={
-                "stage": "scratch",
-                "variant": variant,
-                "params": chosen.of_model("scratch", variant),
-                "inputs": {"data": images.identity},
-                "classes": images.class_names,
-            },
-            splits={name: images.split(name) for name in images.rows},
-            build=lambda seed: assembly.scratch(variant, seed),
-            schedule=chosen.scratch,
-            learning_rate=chosen.learning_rate("scratch", variant),
-        ),
-        chosen.seeds,
-    )
+    images, size = prepared.read(PREPARED), chosen.data.image_size
+    outcome = experiment.run(from_scratch(chosen, images, "scratch", variant), chosen.seeds)
     outcome.leave(MODELS / variant, RESULTS / variant, [outcome.best_seed], clock.seconds)
     run = runs.log(outcome.result)
     whole = partial(remedied.whole, outcome.network_of(outcome.best_seed), size)

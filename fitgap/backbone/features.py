@@ -48,7 +48,7 @@ def extract(images: np.ndarray, weights: Path, files: dict[str, str], folder: Pa
         for name, layer in files.items()
     }
     signature = tf.TensorSpec((None, *images.shape[1:]), tf.uint8)
-    step = tf.function(lambda batch: network(batch, training=False), input_signature=[signature])
+    step = tf.function(lambda batch: network(batch, training=False), input_signature=[signature], autograph=False)
     for rows in tqdm(list(_slices(len(images))), desc="features", unit_scale=BATCH, unit="images", disable=None):
         activations = step(tf.constant(images[rows]))
         for name, layer in files.items():

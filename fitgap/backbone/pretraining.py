@@ -57,7 +57,8 @@ def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Call
     """Compile one update: a batch in, its cross-entropy and accuracy out, both from before the weights move."""
     optimizer.build(network.trainable_variables)
 
-    @tf.function(jit_compile=False)  # XLA's convolutions are some ten times slower on a CPU than oneDNN's
+    # XLA's convolutions are some ten times slower on a CPU than oneDNN's.
+    @tf.function(jit_compile=False, autograph=False)
     def update(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = network(images, training=True)

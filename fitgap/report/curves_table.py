@@ -10,9 +10,11 @@ SPLITS = {"training": "train", "validation": "val"}
 def curves_table(study: Study) -> pd.DataFrame:
     """Give one row per model, split and epoch.
 
-    Columns: model, split ("training" or "validation"), epoch, loss and accuracy (means over seeds).
+    Columns: model, split ("training" or "validation"), epoch, loss and accuracy (means over seeds). Left out
+    are the trainings at the higher rate: a first loss of 50 would flatten all other curves on common axes.
     """
-    parts = [_of_model(name, study.history(name)) for name in study.results if study.history(name) is not None]
+    names = [name for name in study.results if name not in study.names("highrate")]
+    parts = [_of_model(name, study.history(name)) for name in names if study.history(name) is not None]
     return pd.concat(parts, ignore_index=True)
 
 

@@ -10,12 +10,18 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 LEVEL = 0.95  # of every interval in the report
 MINIMUM_SEEDS = 3  # fewer give an interval, but no verdict
 POWER = 0.8  # the chance of settling a question that `seeds_needed` plans for
 MOST_SEEDS = 1000  # beyond this, more seeds are not a plan
+
+
+def _quantile(level: float, freedom: float) -> float:
+    """Give the two-sided t quantile; `stats.t.ppf` is the same, with a tenth of a millisecond of checks."""
+    upper = (1 + level) / 2
+    return float(special.stdtrit(freedom, upper) if math.isfinite(freedom) else special.ndtri(upper))
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,11 @@ class Estimate:
         """Give the two-sided t interval; None where the seeds are too few for any."""
         if self.seed_variance is None:
             return None
-        quantile = stats.t.ppf((1 + level) / 2, self.degrees_of_freedom())
-        half = float(quantile * self.standard_error()) if self.standard_error() > 0 else 0.0
+        half = (
+            float(_quantile(level, self.degrees_of_freedom()) * self.standard_error())
+            if self.standard_error() > 0
+            else 0.0
+        )
         return self.value - half, self.value + half
 
     def seeds_needed(self, level: float = LEVEL) -> int | None:
@@ -86,10 +95,10 @@ class Estimate:
         error, freedom = self.standard_error(seeds), self.degrees_of_freedom(seeds)
         if error == 0:
             return 1.0
-        effect = abs(self.value) / error
+        effect, quantile = abs(self.value) / error, _quantile(level, freedom)
         if effect > 30 or not math.isfinite(freedom):  # the noncentral t needs no numerics here
-            return float(stats.norm.sf(stats.t.ppf((1 + level) / 2, freedom) - effect))
-        return float(stats.nct.sf(stats.t.ppf((1 + level) / 2, freedom), freedom, effect))
+            return float(special.ndtr(effect - quantile))
+        return float(1 - special.nctdtr(freedom, effect, quantile))
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,34 @@ class Proportion:
 
     def seeds_needed(self, level: float = LEVEL) -> None:
         """Give None: seeds have no part in it."""
+
+
+@dataclass(frozen=True)
+class ImageMean:
+    """A mean over test images for networks in which nothing is left to chance: only the images vary."""
+
+    value: float
+    images: int
+    variance: float
+    seeds: int = 1
+    is_enough: bool = True
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Give the two-sided t interval over images."""
+        half = float(_quantile(level, self.images - 1) * math.sqrt(self.variance / self.images))
+        return self.value - half, self.value + half
+
+    def seeds_needed(self, level: float = LEVEL) -> None:
+        """Give None: seeds have no part in it."""
+
+
+def over_images(values: np.ndarray) -> ImageMean:
+    """Estimate a mean over test images; of paired differences of right and wrong, it is the paired t interval's.
+
+    `values` is float, (images,). With hundreds of images it agrees with McNemar's test (1947),
+    doi:10.1007/BF02295996, and it gives an interval.
+    """
+    return ImageMean(float(np.mean(values)), len(values), float(np.var(values, ddof=1)))
 
 
 def over_seeds(values, resolution: float = 0.0) -> Estimate:

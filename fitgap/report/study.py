@@ -11,14 +11,16 @@ from fitgap.images.prepared import PreparedImages
 from fitgap.params import Params
 from fitgap.results import Result
 
-FAMILIES = ("scratch", "head", "finetune", "asis")
+FAMILIES = ("scratch", "highrate", "head", "finetune", "asis")
+PROBE = "probe"
 ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # a model without these has diverged
 
 
 def expected_models(params: Params) -> list[str]:
     """Name the models that params declare, in the order of the report."""
-    variants = [f"{family}@{name}" for family in ("scratch", "head") for name in params.variants]
-    return [*variants, *(f"finetune@{depth}" for depth in params.finetune.depths), "asis"]
+    variants = {"scratch": params.variants, "highrate": params.highrate.variants, "head": params.variants}
+    named = variants | {"finetune": params.finetune.depths}
+    return [*(f"{family}@{name}" for family, names in named.items() for name in names), "asis"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Study:
     prepared : PreparedImages
     times : dict
         Model name -> what `fitgap.timings.of` gives, or None.
+    probe : Result or None
+        What linear probes found on each block of the backbone.
     orphans : tuple of str
         Names of results that no params declare.
     """
@@ -41,6 +45,7 @@ class Study:
     results: dict[str, Result]
     prepared: PreparedImages
     times: dict[str, dict[str, Any] | None]
+    probe: Result | None = None
     orphans: tuple[str, ...] = ()
 
     @classmethod
@@ -50,7 +55,7 @@ class Study:
         declared = expected_models(params)
         kept = {name: found[name] for name in declared if name in found}
         orphans = tuple(name for name in found if name not in declared and name.split("@")[0] in FAMILIES)
-        return cls(params, kept, prepared, times or {}, orphans)
+        return cls(params, kept, prepared, times or {}, found.get(PROBE), orphans)
 
     @property
     def is_transfer(self) -> bool:
@@ -61,6 +66,10 @@ class Study:
     def missing(self) -> list[str]:
         """Declared models without a result."""
         return [name for name in expected_models(self.params) if name not in self.results]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a result of a model, or of the probe."""
+        return name in self.results or (name == PROBE and self.probe is not None)
 
     def names(self, family: str) -> list[str]:
         """Name the models of a family that have results."""
@@ -87,8 +96,12 @@ class Study:
 
     @cached_property
     def best(self) -> str | None:
-        """The model with the lowest mean validation loss; the test set has no say in it."""
-        trained = [n for n in self.results if n not in self.failed and "val_loss_best" in self.seeds(n)]
+        """The model with the lowest mean validation loss; the test set has no say in it.
+
+        Trainings at the higher rate ask a question; they leave no model to choose.
+        """
+        offered = [name for name in self.results if name not in (*self.failed, *self.names("highrate"))]
+        trained = [name for name in offered if "val_loss_best" in self.seeds(name)]
         return min(trained, key=lambda n: self.seeds(n)["val_loss_best"].mean(), default=None)
 
     def has_answers(self, name: str) -> bool:

@@ -13,11 +13,9 @@ MODEL_HEADINGS = (
     "final gap",
     "gap at best epoch",
     "epochs to best",
-    "parameters",
+    "weights",
     "trained",
-    "frozen",
     "seconds",
-    "seeds",
 )
 NOTHING = "–"
 UNITS = {  # unit -> factor, and what stands behind the number
@@ -44,9 +42,8 @@ def _model_row(row: dict[str, Any]) -> tuple[str, ...]:
         number(row["gap_last_mean"], row["gap_last_sd"]),
         number(row["gap_best_mean"], row["gap_best_sd"]),
         number(row["epochs_to_best_mean"], row["epochs_to_best_sd"], digits=1),
-        *(short(row[f"params_{kind}"]) for kind in ("total", "trainable", "frozen")),
+        *(short(row[f"params_{kind}"]) for kind in ("total", "trainable")),
         number(row["seconds_mean"], digits=1),
-        count(row["seeds"]),
     )
 
 
@@ -55,18 +52,13 @@ def number(mean: float, sd: float | None = None, digits: int = 3) -> str:
     if mean is None or pd.isna(mean):
         return NOTHING
     spread = "" if sd is None or pd.isna(sd) else f" ± {sd:,.{digits}f}"
-    return f"{mean:,.{digits}f}{spread}".replace("-", "−")
+    return f"{round(mean, digits) + 0.0:,.{digits}f}{spread}".replace("-", "−")  # + 0.0: no minus before 0.000
 
 
 def percent(mean: float, sd: float | None = None) -> str:
     """Give 92.0% or 92.0 ± 0.4%."""
     said = number(None if pd.isna(mean) else 100 * mean, None if sd is None else 100 * sd, digits=1)
     return said if said == NOTHING else f"{said}%"
-
-
-def count(value: Any) -> str:
-    """Give 1,234,567."""
-    return NOTHING if pd.isna(value) else f"{int(value):,}"
 
 
 def short(value: Any) -> str:

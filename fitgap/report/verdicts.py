@@ -12,7 +12,7 @@ inconclusive   neither, or fewer than 3 seeds.
 
 from dataclasses import dataclass
 
-from fitgap.report.statistics import LEVEL, Estimate, Proportion
+from fitgap.report.statistics import LEVEL, Estimate, ImageMean, Proportion
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 NOT_APPLICABLE = "not applicable"
@@ -27,7 +27,7 @@ class Comparison:
     ----------
     label : str
         What is compared with what.
-    estimate : Estimate or Proportion
+    estimate : Estimate, Proportion or ImageMean
     direction : int
         1 if values above 0 speak for the claim, -1 if values below 0 do.
     unit : str
@@ -35,7 +35,7 @@ class Comparison:
     """
 
     label: str
-    estimate: Estimate | Proportion
+    estimate: Estimate | Proportion | ImageMean
     direction: int
     unit: str
 

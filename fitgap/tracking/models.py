@@ -18,7 +18,7 @@ from fitgap.tracking.failures import failures, warn
 
 if TYPE_CHECKING:
     import keras
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
     from mlflow.models import Model, ModelSignature
 
 NAME = "model"
@@ -52,11 +52,11 @@ def log_model(run_id: str | None, build: Callable[[], "keras.Model"], images: np
         return
     try:
         with store.opened(PATIENCE) as opened:
-            done = _has_model(opened, run_id)
+            done = ready(opened, run_id)
         if not done:
             network = build()  # takes seconds, in which other processes may use the store
             with store.opened(PATIENCE) as opened:
-                if not _has_model(opened, run_id):
+                if not ready(opened, run_id):
                     _write(opened, run_id, network, images.shape[1:])
     except failures() as failure:
         warn(f"run {run_id}: its model is not in MLflow", failure)
@@ -75,14 +75,14 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _has_model(opened: store.Store, run_id: str) -> bool:
-    """Tell whether the run has a complete model; remove what a process that died has left of one."""
+def ready(opened: store.Store, run_id: str) -> "LoggedModel | None":
+    """Give the run's complete model, if it has one; remove what a process that died has left of one."""
     condition = f"source_run_id = '{run_id}'"
     models = opened.client.search_logged_models([opened.experiment_id], condition)
     for model in models:
         if model.status != "READY":
             opened.client.delete_logged_model(model.model_id)
-    return any(model.status == "READY" for model in models)
+    return next((model for model in models if model.status == "READY"), None)
 
 
 def _write(opened: store.Store, run_id: str, network: "keras.Model", shape: tuple[int, ...]) -> None:

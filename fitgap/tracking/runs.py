@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fitgap.results import Result
@@ -12,14 +13,18 @@ from fitgap.tracking.projection import FINGERPRINT
 from fitgap.tracking.writing import NOTE, PARENT, WRITER
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.entities import Run
 
+NOTHING: Mapping = MappingProxyType({})
 
-def log(result: Result, artifacts: Iterable[Path] = ()) -> str | None:
+
+def log(result: Result, artifacts: Iterable[Path] = (), tables: Mapping[str, "pd.DataFrame"] = NOTHING) -> str | None:
     """Write the run of a result, or find the one written before.
 
     A model gets a parent run and one child per seed; every other stage a single run. The files of the result
-    (without probabilities) become artifacts, and so do the small files `artifacts`.
+    (without probabilities) become artifacts, and so do the small files `artifacts`. MLflow shows `tables`, by
+    name (ending in .json), as tables.
 
     Returns
     -------
@@ -28,7 +33,7 @@ def log(result: Result, artifacts: Iterable[Path] = ()) -> str | None:
     """
     try:
         with store.opened() as opened:
-            return _existing(opened, result) or writing.write(opened, result, artifacts)
+            return _existing(opened, result) or writing.write(opened, result, artifacts, tables)
     except failures() as failure:
         warn(f"{result.name}: no MLflow run written", failure)
         return None
@@ -48,11 +53,13 @@ def log_all(results: Iterable[Result]) -> dict[str, str]:
     return ids
 
 
-def link(report_run_id: str, model_runs: Mapping[str, str]) -> None:
+def link(report_run_id: str | None, model_runs: Mapping[str, str]) -> None:
     """Let the report's run point at the models' runs (name -> id): links in its description, and runs.json.
 
     MLflow's pages link neither from a run to its children nor from run to run (mlflow#17162).
     """
+    if report_run_id is None:
+        return
     try:
         with store.opened() as opened:
             links = [opened.link(name, run_id) for name, run_id in model_runs.items()]

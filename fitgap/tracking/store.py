@@ -113,6 +113,8 @@ def opened(patience: Mapping[str, str] = PATIENCE) -> Iterator[Store]:
         seconds = SECONDS_SQLITE if address.startswith("sqlite") else SECONDS
         deadline = time.monotonic() + seconds
         stack.enter_context(surroundings.environment(patience))
+        # Parts of MLflow ask a client of their own, which would look into the current folder: a copy that vanishes.
+        stack.enter_context(surroundings.replaced("MLFLOW_TRACKING_URI", address))
         stack.enter_context(surroundings.logging_silenced())
         # Two processes that set up one database break each other. And with the lock held, a run of this
         # repository that is not finished was left by a process that died.

@@ -33,6 +33,18 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
+@contextmanager
+def replaced(name: str, value: str) -> Iterator[None]:
+    """Set one variable for a while, whatever it was before."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        os.environ.update({} if before is None else {name: before})
+
+
 def _missing(values: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if name not in os.environ}
 

@@ -15,6 +15,7 @@ from fitgap.tracking import projection, provenance
 from fitgap.tracking.store import Store
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.entities import DatasetInput
 
 PARENT, NOTE, WRITER = "mlflow.parentRunId", "mlflow.note.content", "fitgap.writer"
@@ -22,7 +23,7 @@ _METRICS_PER_CALL, _PARAMS_PER_CALL = 900, 100  # log_batch takes 1000 in all, 1
 _DIGEST_LENGTH = 36  # of a dataset, in MLflow; the tag holds the whole digest
 
 
-def write(opened: Store, result: Result, artifacts: Iterable[Path]) -> str:
+def write(opened: Store, result: Result, artifacts: Iterable[Path], tables: Mapping[str, "pd.DataFrame"]) -> str:
     """Write the run of a result, for a model with one child per seed; give the (parent) run's id."""
     times = timings.of(result)
     common = {**provenance.tags(result.record["stage"]), WRITER: opened.writer}
@@ -35,6 +36,8 @@ def write(opened: Store, result: Result, artifacts: Iterable[Path]) -> str:
     if links:  # MLflow's page of a run does not link to its children (mlflow#17162)
         opened.client.set_tag(run_id, NOTE, f"Means over {', '.join(links)}")
     _add_files(opened, run_id, result, artifacts)
+    for name, table in tables.items():
+        opened.client.log_table(run_id, table, name)
     opened.client.set_terminated(run_id)  # last: only a run that holds everything is FINISHED
     return run_id
 

@@ -24,8 +24,10 @@ class Evaluator:
         self._network = network
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
         labels = tf.TensorSpec((None,), tf.int64)
-        self._sums = tf.function(self._batch_sums, input_signature=[inputs, labels])
-        self._outputs = tf.function(lambda batch: network(batch, training=False), input_signature=[inputs])
+        # Without control flow there is nothing to convert, and autograph would leave files in the temporary folder.
+        options = {"autograph": False}
+        self._sums = tf.function(self._batch_sums, input_signature=[inputs, labels], **options)
+        self._outputs = tf.function(lambda batch: network(batch, training=False), input_signature=[inputs], **options)
 
     def loss_and_accuracy(self, inputs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         """Give the mean cross-entropy (nats) and the share of right answers, over all inputs."""

@@ -62,6 +62,10 @@ class Outcome:
         with fresh(models) as folder:
             for seed in seeds:
                 self.network_of(seed).save_weights(folder / weights_file(seed))
+        self.leave_result(results, stage_seconds)
+
+    def leave_result(self, results: Path, stage_seconds: float) -> None:
+        """Write the result and its wall times."""
         with fresh(results) as folder:
             self.result.write(folder)
         seconds = {seed: one.seconds for seed, one in self.trained.items()}

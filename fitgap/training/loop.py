@@ -90,8 +90,12 @@ def shuffled_batches(inputs: np.ndarray, labels: np.ndarray, batch_size: int, se
     inputs, labels = tf.constant(inputs), tf.constant(labels)
     rows = tf.data.Dataset.range(len(labels))
     order = rows.shuffle(len(labels), seed=derived_seed(seed, "data order"), reshuffle_each_iteration=True)
-    gathered = order.batch(batch_size).map(lambda batch: (tf.gather(inputs, batch), tf.gather(labels, batch)))
-    return gathered.prefetch(tf.data.AUTOTUNE)
+
+    @tf.autograph.experimental.do_not_convert  # which would leave files in the temporary folder
+    def gather(batch):
+        return tf.gather(inputs, batch), tf.gather(labels, batch)
+
+    return order.batch(batch_size).map(gather).prefetch(tf.data.AUTOTUNE)
 
 
 class HonestHistory(keras.callbacks.Callback):

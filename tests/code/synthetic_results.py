@@ -21,7 +21,9 @@ CHARACTERS = {
     "l2": (0.93, 0.04, 0.16),
     "elasticnet": (0.93, 0.06, 0.15),
 }
-SHIFT = {"scratch": 0.0, "head": -0.06, "finetune": 0.035}
+SHIFT = {"scratch": 0.0, "highrate": 0.0, "head": -0.06, "finetune": 0.035}
+AT_HIGH_RATE = {"baseline": (0.11, 2.3, 0.0), "batchnorm": (0.935, 0.002, 0.3)}
+PROBES = (0.85, 0.93, 0.96, 0.95, 0.87)  # accuracy by block
 
 
 def params(**changes) -> Params:
@@ -129,6 +131,17 @@ def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epoch
     return Result(record, history[columns].reset_index(drop=True), given)
 
 
+def probe(data: PreparedImages) -> Result:
+    """Give the result of linear probes on each block."""
+    random, labels = np.random.default_rng(2), data.split("test")[1]
+    given = np.concatenate([probabilities(random, labels, len(data.class_names), share, 1) for share in PROBES])
+    accuracies = (given.argmax(axis=-1) == labels).mean(axis=1)
+    history = pd.DataFrame({"block": range(1, 6), "val_loss": 1 - np.array(PROBES), "test_accuracy": accuracies})
+    record = {"stage": "probe", "variant": None, "params": {}, "inputs": {"prepared": data.identity}}
+    measured = {f"test_accuracy_block{number}": share for number, share in enumerate(accuracies.tolist(), start=1)}
+    return Result({**record, "measured": measured}, history, given)
+
+
 def asis(data: PreparedImages, weights: str = "glyphs") -> Result:
     """Give the result of way 1: one network, 36 source classes of which the first ten are digits."""
     record = {"stage": "asis", "variant": None, "params": {}, "inputs": {"prepared": data.identity}}
@@ -184,5 +197,7 @@ def study(settings: Params | None = None, data: PreparedImages | None = None, se
         for variant in settings.variants
     ]
     found += [model("finetune", depth, data, seeds, settings.finetune.epochs) for depth in settings.finetune.depths]
+    high = settings.highrate.variants
+    found += [model("highrate", name, data, seeds, settings.scratch.epochs, AT_HIGH_RATE[name]) for name in high]
     found.append(asis(data, settings.backbone.weights))
-    return Study.of(settings, found, data, {result.name: times(result) for result in found})
+    return Study.of(settings, [*found, probe(data)], data, {result.name: times(result) for result in found})

@@ -19,6 +19,7 @@ from fitgap.results import Result
 PROMISED = {"id", "statement", "models", "statistic", "estimate", "ci_low", "ci_high", "n", "verdict", "rule"}
 EXPERIMENTS, ALLOWED = 1000, 0.05
 DATA = synthetic.prepared(images=1200)
+WITHOUT_SEEDS = ("way1_names_source_classes_only", "upper_layers_are_specific")  # only test images vary
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,7 @@ def test_wide_margins_are_found(study):
     verdicts = {name: claim["verdict"] for name, claim in by_id(study).items()}
     expected = ["dropout_separates_least", "dropout_gap_below_baseline", "l2_smaller_weights", "way1_rarely_useful"]
     expected += ["finetune_block5_beats_frozen", "finetune_block4_beats_frozen", "batchnorm_lowers_loss"]
+    expected += ["batchnorm_bears_higher_rate", "upper_layers_are_specific"]
     assert {name: verdicts[name] for name in expected} == dict.fromkeys(expected, SUPPORTED)
 
 
@@ -53,6 +55,50 @@ def test_the_opposite_is_contradicted():
     assert found["dropout_separates_least"]["verdict"] == CONTRADICTED
     assert found["dropout_gap_below_baseline"]["verdict"] == CONTRADICTED
     assert found["batchnorm_lowers_loss"]["verdict"] == CONTRADICTED
+
+
+@pytest.mark.parametrize(
+    ("baseline", "batchnorm", "verdict"),
+    [
+        ((0.11, 2.3, 0.0), (0.3, 1.5, 0.3), CONTRADICTED),  # both fail
+        ((0.92, 0.01, 0.3), (0.945, 0.01, 0.3), INCONCLUSIVE),  # both bear it
+        ((0.92, 0.01, 0.3), (0.11, 2.3, 0.0), CONTRADICTED),  # the other way round
+    ],
+)
+def test_a_higher_rate_that_does_not_part_them(monkeypatch, baseline, batchnorm, verdict):
+    monkeypatch.setattr(synthetic, "AT_HIGH_RATE", {"baseline": baseline, "batchnorm": batchnorm})
+    assert by_id(synthetic.study(data=DATA))["batchnorm_bears_higher_rate"]["verdict"] == verdict
+
+
+def test_a_training_that_diverges_at_the_higher_rate_is_an_answer(study):
+    diverged = study.results["highrate@baseline"]
+    record = json.loads(json.dumps(diverged.record))
+    record["seeds"][0] |= dict.fromkeys(["val_loss_last", "gap_last", "train_loss_last"])
+    answers = diverged.test_probabilities.copy()
+    answers[0] = np.nan
+    replaced = replace(diverged, record=record, test_probabilities=answers)
+    found = Study.of(study.params, [*study.results.values(), replaced, study.probe], DATA)
+    assert found.failed == ("highrate@baseline",)
+    assert by_id(found)["batchnorm_bears_higher_rate"]["verdict"] == SUPPORTED
+
+
+def test_nobody_at_the_higher_rate_leaves_the_claim_unasked():
+    settings = synthetic.params(**{"highrate.variants": ["baseline"]})
+    found = by_id(synthetic.study(settings, DATA))["batchnorm_bears_higher_rate"]
+    assert found["verdict"] == NOT_APPLICABLE
+    assert "highrate@batchnorm" in found["note"]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "verdict"),
+    [
+        ((0.3, 0.4, 0.5, 0.6, 0.8), CONTRADICTED),  # the last block is of most use
+        ((0.9, 0.9, 0.9, 0.9, 0.9), INCONCLUSIVE),
+    ],
+)
+def test_probes_that_do_not_fall_towards_the_output(monkeypatch, blocks, verdict):
+    monkeypatch.setattr(synthetic, "PROBES", blocks)
+    assert by_id(synthetic.study(data=DATA))["upper_layers_are_specific"]["verdict"] == verdict
 
 
 def test_a_remedy_that_wins_everywhere_is_seen():
@@ -81,14 +127,15 @@ def test_more_seeds_narrow_the_intervals():
 def test_too_few_seeds_never_guess():
     for seeds in ([7], [7, 8]):
         found = by_id(synthetic.study(data=DATA, seeds=seeds))
-        verdicts = {claim["verdict"] for name, claim in found.items() if name != "way1_names_source_classes_only"}
+        verdicts = {claim["verdict"] for name, claim in found.items() if name not in WITHOUT_SEEDS}
         assert verdicts == {INCONCLUSIVE}
 
 
 def test_without_weights_nothing_is_said_of_transfer():
     found = claims.judge_all(synthetic.study(synthetic.params(**{"backbone.weights": "none"})))
-    of_transfer = [claim for claim in found if any("scratch" not in model for model in claim["models"])]
-    assert len(of_transfer) == 7
+    own = ("scratch", "highrate")
+    of_transfer = [claim for claim in found if any(model.split("@")[0] not in own for model in claim["models"])]
+    assert len(of_transfer) == 8
     assert {claim["verdict"] for claim in of_transfer} == {NOT_APPLICABLE}
     assert all("none" in claim["note"] for claim in of_transfer)
 

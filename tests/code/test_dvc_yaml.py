@@ -20,7 +20,7 @@ LEAVES_NOTHING = (
     "fitgap/timings.py",
     "fitgap/tracking/",
 )
-STAGES = ("prepare", "backbone", "features", "asis", "scratch", "head", "finetune", "report")
+STAGES = ("prepare", "backbone", "features", "asis", "probe", "scratch", "highrate", "head", "finetune", "report")
 
 
 def imported(file: Path) -> set[str]:

@@ -18,7 +18,7 @@ from fitgap.report.study import Study
 from fitgap.report.summary import summary
 
 ABOUT = {"Python": "3.11", "git revision": "abc123"}
-SECTIONS = ["answer", "claims", "models", "curves", "trade-off-section", "transfer", "mistakes", "ran"]
+SECTIONS = ["answer", "claims", "curves", "trade-off-section", "transfer", "mistakes", "ran"]
 
 
 def render(study, kind=page.html):
@@ -116,6 +116,23 @@ def test_odd_class_names_are_shown_and_not_run():
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)" in text
     assert "<script" not in render(study, page.markdown)
+
+
+def test_what_became_of_the_best_model_is_told(study, html):
+    assert "to take away" not in html
+    facts = {"why": "**a<b** holds it.", "address": "models:/fitgap-x@champion", "version": "3"}
+    for kind in (page.html, page.markdown):
+        text = kind(study, summary(study), claims.judge_all(study), ABOUT, facts)
+        assert "models:/fitgap-x@champion" in text and "version 3" in text and "a&lt;b" in text
+        alone = kind(study, summary(study), claims.judge_all(study), ABOUT, {"why": "Nobody was registered."})
+        assert "Nobody was registered." in alone and "models:/" not in alone
+
+
+def test_trainings_at_the_higher_rate_have_curves_but_no_place_among_the_offers(study, html):
+    assert "at a learning rate of 0.01 instead of 0.001" in html
+    assert 'id="highrate-loss-0-title"' in html
+    picture = html[html.index('id="trade-off-title"') :]
+    assert "highrate" not in picture[: picture.index("</svg>")]
 
 
 def test_many_classes_give_lists_instead_of_a_matrix():

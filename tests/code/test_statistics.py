@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fitgap.report.statistics import Estimate, Proportion, over_seeds, over_seeds_and_images
+from fitgap.report.statistics import Estimate, Proportion, over_images, over_seeds, over_seeds_and_images
 from fitgap.report.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Comparison, judge
 
 EXPERIMENTS = 1000
@@ -54,6 +54,15 @@ def test_proportion_is_wilsons_interval():
     # Wilson (1927) for 0 of 10: 0 to z^2 / (10 + z^2).
     z2 = stats.norm.ppf(0.975) ** 2
     assert Proportion(0.0, 10).interval() == pytest.approx((0, z2 / (10 + z2)))
+
+
+def test_over_images_is_scipys_paired_t_interval():
+    random = np.random.default_rng(7)
+    one, other = (random.random(200) < share for share in (0.8, 0.7))
+    expected = stats.ttest_rel(one.astype(float), other.astype(float)).confidence_interval(0.95)
+    estimate = over_images(one.astype(float) - other)
+    assert estimate.interval() == pytest.approx((expected.low, expected.high))
+    assert estimate.is_enough and estimate.seeds == 1
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.0, 0.0], [0.2, 0.2, 0.2], [1e-300] * 4])
@@ -142,6 +151,19 @@ def test_false_supported_accuracy(capsys, of_seeds):
     _report(capsys, f"accuracy, equal models, seeds vary by {of_seeds}", rates)
 
 
+def test_false_supported_over_images(capsys):
+    """Two networks without seeds, equally accurate in expectation, on the same images."""
+    random = np.random.default_rng(8)
+
+    def experiment(images):
+        share = 1 / (1 + np.exp(-random.normal(2, 1.5, images)))
+        right = [random.random(images) < share for _ in range(2)]
+        return compared(over_images(right[0].astype(float) - right[1]))
+
+    rates = {n: _supported(lambda n=n: experiment(n)) for n in (100, 1000)}
+    _report(capsys, "probes, over images", rates, of="images")
+
+
 def test_wide_margins_are_found():
     random = np.random.default_rng(5)
     assert _supported(lambda: compared(over_seeds(random.normal(20, 1, 3)))) > 0.95
@@ -163,8 +185,8 @@ def _supported(experiment):
     return np.mean([judge(experiment()).verdict == SUPPORTED for _ in range(EXPERIMENTS)])
 
 
-def _report(capsys, what, rates):
+def _report(capsys, what, rates, of="seeds"):
     with capsys.disabled():
-        said = ", ".join(f"{rate:.1%} with {n} seeds" for n, rate in rates.items())
+        said = ", ".join(f"{rate:.1%} with {n} {of}" for n, rate in rates.items())
         print(f"\n  false 'supported' in {EXPERIMENTS} experiments ({what}): {said}")
     assert max(rates.values()) <= ALLOWED

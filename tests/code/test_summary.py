@@ -24,7 +24,13 @@ def study():
 
 def test_one_row_per_model_in_the_order_of_params(study):
     table = summary(study)
-    assert table["family"].value_counts().to_dict() == {"scratch": 6, "head": 6, "finetune": 2, "asis": 1}
+    assert table["family"].value_counts().to_dict() == {
+        "scratch": 6,
+        "highrate": 2,
+        "head": 6,
+        "finetune": 2,
+        "asis": 1,
+    }
     assert table["variant"].head(6).tolist() == list(study.params.variants)
     assert not set(PROMISED) - set(table)
 
@@ -47,7 +53,7 @@ def test_csv_reads_back_with_whole_numbers(study):
     text = summary(study).to_csv(index=False)
     back = pd.read_csv(io.StringIO(text))
     assert back["params_total"].dtype == np.int64
-    assert back["seeds"].tolist() == [3] * 14 + [1]
+    assert back["seeds"].tolist() == [3] * 16 + [1]
 
 
 def test_way_1_without_a_classifier_has_an_empty_row():

@@ -19,6 +19,7 @@ SMALL = {
     "backbone.glyphs.images": 360,
     "scratch.epochs": 3,
     "scratch.filters": [8, 16],
+    "highrate.variants": ["baseline"],
     "head.epochs": 3,
     "finetune.epochs": 2,
     "finetune.depths": ["block5"],
@@ -62,6 +63,10 @@ class Clone:
         return pd.read_csv(self.path / "reports/summary.csv").set_index("model")
 
     @property
+    def reports(self) -> list[Path]:
+        return sorted((self.path / "reports").glob("[!.]*"))
+
+    @property
     def claims(self) -> list[dict]:
         return json.loads((self.path / "reports/claims.json").read_text())
 
@@ -83,8 +88,10 @@ def clone(repository, tmp_path_factory) -> Clone:
             shutil.copy2(repository / name, made.path / name)
     made.edit(**SMALL)
     made.run("git", "init", "--quiet")
+    made.run("git", "config", "user.name", "test")
+    made.run("git", "config", "user.email", "test@example.org")
     made.run("git", "add", ".")
-    made.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--quiet", "-m", "small")
+    made.run("git", "commit", "--quiet", "-m", "small")
     return made
 
 

@@ -4,11 +4,13 @@ The tests follow one another on one clone, as a user would: run, look, edit, run
 """
 
 import json
+import re
 
 import numpy as np
 import pytest
 
-MODELS = ["scratch@baseline", "scratch@dropout", "head@baseline", "head@dropout", "finetune@block5", "asis"]
+MODELS = ["scratch@baseline", "scratch@dropout", "highrate@baseline"]
+MODELS += ["head@baseline", "head@dropout", "finetune@block5", "asis"]
 COLUMNS = (
     "family variant test_accuracy_mean test_accuracy_sd val_loss_best_mean gap_last_mean gap_best_mean "
     "epochs_to_best_mean params_total params_trainable seconds_mean seeds"
@@ -21,14 +23,14 @@ def _after_the_first_run(first_run):
 
 
 def test_every_stage_runs_once(first_run):
-    assert sorted(first_run) == sorted(["prepare", "backbone", "features", *MODELS, "report"])
+    assert sorted(first_run) == sorted(["prepare", "backbone", "features", "probe", *MODELS, "report"])
 
 
 def test_reports_are_whole(clone):
     summary = clone.summary
     assert list(summary.index) == MODELS
     assert set(COLUMNS) <= set(summary.columns)
-    assert (summary["seeds"] == [2, 2, 2, 2, 2, 1]).all()
+    assert (summary["seeds"] == [2, 2, 2, 2, 2, 2, 1]).all()
     assert summary["test_accuracy_mean"].between(0, 1).all()
     assert summary["seconds_mean"].drop("asis").gt(0).all()
     assert {claim["verdict"] for claim in clone.claims} <= {
@@ -63,7 +65,7 @@ def test_nothing_to_do_runs_nothing(clone):
 
 
 def test_no_clock_time_path_or_run_id_in_what_dvc_keeps(clone):
-    for name in ("results", "data", "reports/claims.json", "reports/curves.csv"):
+    for name in ("results", "data", "reports/claims.json", "reports/claims.csv", "reports/curves.csv"):
         path = clone.path / name
         for file in [path] if path.is_file() else [*path.rglob("*.json"), *path.rglob("*.csv")]:
             text = file.read_text()
@@ -71,7 +73,7 @@ def test_no_clock_time_path_or_run_id_in_what_dvc_keeps(clone):
             assert "seconds" not in text, file
 
 
-@pytest.mark.parametrize("stage", ["scratch@dropout", "head@dropout", "finetune@block5"])
+@pytest.mark.parametrize("stage", ["probe", "scratch@dropout", "highrate@baseline", "head@dropout", "finetune@block5"])
 def test_forced_stage_leaves_the_same_bytes(clone, stage):
     before = (clone.path / "dvc.lock").read_bytes()
     assert clone.repro("--force", "--single-item", stage) == [stage]
@@ -85,6 +87,7 @@ def test_dvc_shows_metrics_and_plots(clone):
     clone.run("dvc", "plots", "show", "--out", "plots")
     page = (clone.path / "plots/index.html").read_text()
     assert '"model": "scratch@dropout"' in page
+    assert '"id": "dropout_improves_accuracy"' in page
     assert "DVC_METRIC" not in page
 
 
@@ -92,6 +95,19 @@ def test_edit_of_a_variant_runs_that_variant_and_the_report(clone):
     clone.edit(**{"variants.dropout.dropout": 0.25})
     assert clone.repro() == ["scratch@dropout", "head@dropout", "report"]
     assert json.loads((clone.path / "results/head/dropout/record.json").read_text())["params"]["dropout"] == 0.25
+
+
+def test_plots_of_two_experiments_side_by_side(clone):
+    clone.run("dvc", "exp", "save", "--name", "softer")
+    clone.edit(**{"variants.dropout.dropout": 0.5})
+    assert clone.repro() == ["report"]
+    clone.run("dvc", "plots", "diff", "softer", "workspace", "--out", "plots")
+    page = (clone.path / "plots/index.html").read_text()
+    for rev in ("softer", "workspace"):
+        for model in ('"id": "dropout_improves_accuracy"', '"model": "scratch@dropout"'):
+            assert re.search(rf'{{[^{{}}]*{model}[^{{}}]*"rev": "{rev}"', page)
+    clone.edit(**{"variants.dropout.dropout": 0.25})
+    assert clone.repro() == ["report"]
 
 
 def test_edit_undone_is_restored_not_run_again(clone, store):
@@ -115,12 +131,33 @@ def test_variant_added_in_params_alone_adds_its_two_models(clone):
     assert "dropout_bn" in (clone.path / "reports/report.html").read_text()
 
 
+def test_renamed_variant_leaves_no_trace_of_its_old_name_in_the_report(clone):
+    both = {"dropout": 0.3, "batch_norm": True}
+    clone.edit(variants={"baseline": {}, "dropout": {"dropout": 0.5}, "renamed": both})
+    assert sorted(clone.repro()) == ["head@renamed", "report", "scratch@renamed"]
+    assert {"scratch@renamed", "head@renamed"} <= set(clone.summary.index)
+    assert not [path.name for path in clone.reports if "dropout_bn" in path.read_text()]
+
+
 def test_deleted_variant_leaves_no_trace_in_the_report(clone):
     clone.edit(variants={"baseline": {}, "dropout": {"dropout": 0.5}})
     assert clone.repro() == ["report"]
     assert list(clone.summary.index) == MODELS
-    for name in ("claims.json", "curves.csv", "summary.csv"):
-        assert "dropout_bn" not in (clone.path / "reports" / name).read_text()
+    assert not [path.name for path in clone.reports if "renamed" in path.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("templates/answer.html.j2", "The answer", "The answer, in short"),
+        ("figures/palette.py", "#0072b2", "#0072b3"),
+    ],
+)
+def test_edit_of_the_reports_wording_or_figures_runs_the_report_alone(clone, file, old, new):
+    path = clone.path / "fitgap/report" / file
+    path.write_text(path.read_text().replace(old, new))
+    assert clone.repro() == ["report"]
+    assert new in (clone.path / "reports/report.html").read_text()
 
 
 def test_mistake_stops_the_run_and_changes_nothing(clone):

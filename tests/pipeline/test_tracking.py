@@ -1,6 +1,7 @@
 """What the first run has left in MLflow: a projection of results/, ready to be compared."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +26,17 @@ def children(store, runs):
 
 
 def test_every_stage_has_its_run(runs):
-    assert {"prepare", "backbone", "features", "asis", "report", "scratch@baseline", "head@dropout"} <= runs.keys()
+    assert {
+        "prepare",
+        "backbone",
+        "features",
+        "asis",
+        "probe",
+        "highrate@baseline",
+        "report",
+        "scratch@baseline",
+        "head@dropout",
+    } <= runs.keys()
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
 
@@ -37,6 +48,26 @@ def test_parent_has_a_child_per_seed_and_their_means(runs, children, name):
         values = [run.data.metrics[metric] for run in seeds]
         assert runs[name].data.metrics[metric] == pytest.approx(np.mean(values))
         assert runs[name].data.metrics[f"{metric}_sd"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_report_run_carries_the_claims_as_table_and_metrics(clone, store, runs):
+    run = runs["report"]
+    table = json.loads(Path(store.download_artifacts(run.info.run_id, "claims_table.json")).read_text())
+    assert table["columns"][:3] == ["id", "statement", "verdict"]
+    claims = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["data"]}
+    assert "claims_table.json" in run.data.tags["mlflow.loggedArtifacts"]
+    known = {name: claim for name, claim in claims.items() if claim["estimate"] is not None}
+    assert known
+    for name, claim in known.items():
+        assert run.data.metrics[name] == pytest.approx(claim["estimate"])
+    assert {"report.html", "report.md", "summary.csv"} <= {file.path for file in store.list_artifacts(run.info.run_id)}
+
+
+def test_report_run_links_every_models_run(store, runs):
+    linked = json.loads(Path(store.download_artifacts(runs["report"].info.run_id, "runs.json")).read_text())
+    models = [name for name in runs if name != "report"]
+    assert {name: runs[name].info.run_id for name in models} == linked
+    assert all(run_id in runs["report"].data.tags["mlflow.note.content"] for run_id in linked.values())
 
 
 def test_families_can_be_compared(runs):

@@ -7,11 +7,11 @@ function to MODULES).
 from typing import Any
 
 from fitgap.params import Params
-from fitgap.report.claims import rankings, regularisers, remedies, transfer
+from fitgap.report.claims import layers, learning_rates, rankings, regularisers, remedies, transfer
 from fitgap.report.claims.claim import Claim, describe, find
 from fitgap.report.study import Study
 
-MODULES = (remedies, regularisers, rankings, transfer)
+MODULES = (remedies, learning_rates, regularisers, rankings, transfer, layers)
 
 
 def declare(params: Params) -> list[Claim]:

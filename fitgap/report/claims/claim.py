@@ -35,7 +35,9 @@ class Claim:
     evaluate : callable
         From a Study to a Finding. Raises CannotTellError where the results do not allow an answer.
     needed : tuple of str
-        Models without which there is nothing to judge.
+        Models (or the probe) without which there is nothing to judge.
+    may_fail : tuple of str
+        Those of them whose failure is an answer too.
     obstacle : str
         Why the claim cannot be asked with these params at all; empty if it can.
     """
@@ -48,13 +50,14 @@ class Claim:
     rule: str
     evaluate: Callable[[Study], Finding]
     needed: tuple[str, ...] = ()
+    may_fail: tuple[str, ...] = ()
     obstacle: str = ""
 
 
 def find(claim: Claim, study: Study) -> Finding:
     """Judge a claim on the results there are; whatever is missing gives a verdict too, and its reason."""
-    absent = [name for name in claim.needed if name not in study.results]
-    failed = [name for name in claim.needed if name in study.failed]
+    absent = [name for name in claim.needed if not study.has(name)]
+    failed = [name for name in claim.needed if name in study.failed and name not in claim.may_fail]
     if claim.obstacle or absent:
         return Finding(NOT_APPLICABLE, note=claim.obstacle or f"no results of {', '.join(absent)}")
     if failed:

@@ -1,0 +1,108 @@
+"""Linear probes: how much of the target classes a linear classifier can read off each block's output.
+
+G. Alain, Y. Bengio, Understanding intermediate layers using linear classifier probes, 2016, arXiv:1610.01644.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fitgap.backbone import vgg16
+from fitgap.backbone.layers import POOLS
+
+CELLS = 4  # a block's output is averaged down to at most 4x4 cells: else the first would have 16 times the columns
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of scikit-learn's C; the validation loss chooses
+ITERATIONS = 300
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A logistic regression on one block's output.
+
+    Attributes
+    ----------
+    strength : float
+        scikit-learn's C, the inverse of the penalty's weight.
+    measured : dict
+        train_loss, val_loss (nats), train_accuracy, val_accuracy, test_accuracy.
+    probabilities : array
+        float32, (test images, classes).
+    """
+
+    strength: float
+    measured: dict[str, float]
+    probabilities: np.ndarray
+
+
+def pooled_blocks(weights: Path, image_size: int) -> keras.Model:
+    """Build the frozen base from raw images, uint8 (n, size, size, 3), to all blocks' outputs in one row.
+
+    Returns
+    -------
+    Model to float32 (n, columns): blocks one after the other, each averaged down to at most 4x4 cells and
+    flattened; `columns_of` says where each stands.
+    """
+    base = vgg16.frozen_base(weights, image_size, POOLS)
+    rows = [_flat(name, base.output[name]) for name in POOLS]
+    return keras.Model(base.input, keras.layers.Concatenate(name="blocks")(rows), name="pooled_blocks")
+
+
+def _flat(name: str, output):
+    step = -(-output.shape[1] // CELLS)
+    pooled = keras.layers.AveragePooling2D(step, padding="same", name=f"{name}_cells")(output)
+    return keras.layers.Flatten(name=f"{name}_flat")(pooled)
+
+
+def columns_of(network: keras.Model) -> dict[str, slice]:
+    """Say which columns of `pooled_blocks` hold which layer."""
+    widths = [network.get_layer(f"{name}_flat").output.shape[1] for name in POOLS]
+    ends = np.cumsum(widths).tolist()
+    return {name: slice(end - width, end) for name, end, width in zip(POOLS, ends, widths, strict=True)}
+
+
+def fit(features: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Probe:
+    """Fit a probe on the training images; the validation loss chooses the penalty; test it once.
+
+    The problem is convex, so that nothing in it is left to chance: there are no seeds.
+
+    Parameters
+    ----------
+    features, labels : by split ("train", "validation", "test"): float32 (n, columns), int64 (n,)
+    """
+    fitted = {strength: _regression(strength, features["train"], labels["train"]) for strength in STRENGTHS}
+    losses = {s: _loss_and_accuracy(one, features["validation"], labels["validation"])[0] for s, one in fitted.items()}
+    strength = min(losses, key=losses.get)
+    chosen = fitted[strength]
+    train, validation = (_loss_and_accuracy(chosen, features[name], labels[name]) for name in ("train", "validation"))
+    probabilities = chosen.predict_proba(features["test"]).astype(np.float32)
+    measured = {
+        "train_loss": train[0],
+        "train_accuracy": train[1],
+        "val_loss": validation[0],
+        "val_accuracy": validation[1],
+        "test_accuracy": float((probabilities.argmax(axis=1) == labels["test"]).mean()),
+    }
+    return Probe(strength, measured, probabilities)
+
+
+def _regression(strength: float, features: np.ndarray, labels: np.ndarray) -> Pipeline:
+    regression = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=ITERATIONS))
+    with warnings.catch_warnings():
+        # An early end is one more, weak, penalty; the validation loss judges it like the others.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return regression.fit(features, labels)
+
+
+def _loss_and_accuracy(regression: Pipeline, features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    probabilities = regression.predict_proba(features)
+    loss = log_loss(labels, probabilities, labels=regression.classes_)
+    return float(loss), float((probabilities.argmax(axis=1) == labels).mean())

@@ -1,0 +1,136 @@
+"""The best model in MLflow's registry: `models:/<name>@champion` loads it.
+
+Losses on other images cannot be compared, so every data set has a registered model of its own, named after the
+data's source and digest. A model takes the alias only from one that it beats.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fitgap.results import Result
+from fitgap.tracking import models, store
+from fitgap.tracking.failures import failures, warn
+from fitgap.tracking.projection import FINGERPRINT
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+ALIAS = "champion"
+LOSSES, MODEL = "fitgap.val_loss_best", "fitgap.model"  # tags of a version: seed -> loss as JSON; scratch@dropout
+_DIGITS = 8  # of the data's digest, in the name
+
+Decide = Callable[[str, Mapping[int, float], str, Mapping[int, float]], tuple[bool, str]]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What became of the best model.
+
+    Attributes
+    ----------
+    name : str
+        Of the registered model.
+    version : str or None
+        The version that holds the alias now; None where nobody does.
+    why : str
+        Who holds it and why, in one sentence. **Names** are marked as in Markdown.
+    """
+
+    name: str
+    version: str | None
+    why: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The sentence, and where there is a holder the `address` that `mlflow.pyfunc.load_model` takes."""
+        address = {"address": f"models:/{self.name}@{ALIAS}", "version": self.version} if self.version else {}
+        return {"why": self.why, **address}
+
+
+def register(result: Result, run_id: str | None, decide: Decide) -> Registration:
+    """Register the best model and give it the alias, where nobody holds that or the holder is beaten.
+
+    Parameters
+    ----------
+    result : of the model with the lowest validation loss; its network is attached to its run
+    run_id : its run; None where the store failed before
+    decide : from candidate, its losses by seed, holder, its losses by seed: is it beaten, and why in a sentence
+    """
+    name, away = _name(result), "Nobody was registered: the tracking store was not available."
+    if run_id is None:
+        return Registration(name, None, away)
+    try:
+        with store.opened(models.PATIENCE) as opened:
+            return _settle(opened, name, result, run_id, decide)
+    except failures() as failure:
+        warn(f"{result.name}: not in MLflow's registry", failure)
+        return Registration(name, None, away)
+
+
+def _name(result: Result) -> str:
+    data = result.record["inputs"]["data"]
+    return f"fitgap-{data['name']}-{data['digest'][:_DIGITS]}"
+
+
+def _settle(opened: store.Store, name: str, result: Result, run_id: str, decide: Decide) -> Registration:
+    holder = _holder(opened, name)
+    if holder is None:
+        why = f"**{result.name}** holds it: the first model on these images."
+        return _crown(opened, name, result, run_id, why)
+    if holder.tags.get(FINGERPRINT) == result.fingerprint:
+        return Registration(name, str(holder.version), f"**{result.name}** holds it already.")
+    called = f"version {holder.version}, {holder.tags.get(MODEL, 'of unknown origin')}"
+    losses = _losses_of(holder)
+    if losses is None:
+        why = f"**{called}** keeps it: its validation losses by seed are not known, so nothing can be compared."
+        return Registration(name, str(holder.version), why)
+    is_won, why = decide(result.name, _losses(result), called, losses)
+    return _crown(opened, name, result, run_id, why) if is_won else Registration(name, str(holder.version), why)
+
+
+def _holder(opened: store.Store, name: str) -> "ModelVersion | None":
+    found = opened.client.search_registered_models(f"name = '{name}'")
+    aliases = found[0].aliases if found else {}
+    return opened.client.get_model_version(name, aliases[ALIAS]) if ALIAS in aliases else None
+
+
+def _losses(result: Result) -> dict[int, float]:
+    return result.seeds["val_loss_best"].to_dict()
+
+
+def _losses_of(version: "ModelVersion") -> dict[int, float] | None:
+    try:
+        return {int(seed): float(loss) for seed, loss in json.loads(version.tags[LOSSES]).items()}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None  # made by hand, not by us
+
+
+def _crown(opened: store.Store, name: str, result: Result, run_id: str, why: str) -> Registration:
+    model = models.ready(opened, run_id)
+    if model is None:
+        return Registration(name, None, f"Nobody was registered: the network of {result.name} is not in MLflow.")
+    if not opened.client.search_registered_models(f"name = '{name}'"):
+        about = f"The best model by validation loss on {result.record['inputs']['data']['name']}."
+        opened.client.create_registered_model(name, description=about)
+    version = _version(opened, name, result) or _new_version(opened, name, result, run_id, model.model_id)
+    opened.client.set_registered_model_alias(name, ALIAS, version)
+    return Registration(name, version, why)
+
+
+def _version(opened: store.Store, name: str, result: Result) -> str | None:
+    """Find the version that this very result was given before, or that a process that died had begun."""
+    versions = opened.client.search_model_versions(f"name = '{name}'")
+    same = [one for one in versions if one.tags.get(FINGERPRINT) == result.fingerprint]
+    return next((str(one.version) for one in same if one.status == "READY"), None)
+
+
+def _new_version(opened: store.Store, name: str, result: Result, run_id: str, model_id: str) -> str:
+    tags = {
+        FINGERPRINT: result.fingerprint,
+        MODEL: result.name,
+        LOSSES: json.dumps({str(seed): loss for seed, loss in _losses(result).items()}),
+    }
+    made = opened.client.create_model_version(name, f"models:/{model_id}", run_id, tags, model_id=model_id)
+    return str(made.version)

@@ -1,0 +1,32 @@
+"""highrate@VARIANT: scratch@VARIANT once more, at a learning rate that is too high for comfort.
+
+reads   params.yaml (seeds, scratch, highrate, variants.VARIANT), data/prepared/
+leaves  results/highrate/VARIANT/, runs in MLflow; no weights: it asks a question and offers no model
+"""
+
+from pathlib import Path
+
+from fitgap import params, stage
+from fitgap.determinism import start_tensorflow
+from fitgap.images import prepared
+from fitgap.tracking import runs
+
+PREPARED, RESULTS = Path("data/prepared"), Path("results/highrate")
+
+
+def main(variant: str) -> None:
+    """Train one network per seed with the remedies of `variant`, at the higher rate."""
+    clock, chosen = stage.Clock(), params.load()
+    chosen.variant(variant)
+    start_tensorflow(seed=0)
+    from fitgap.training import experiment
+    from fitgap.training.from_scratch import from_scratch
+
+    images = prepared.read(PREPARED)
+    outcome = experiment.run(from_scratch(chosen, images, "highrate", variant), chosen.seeds)
+    outcome.leave_result(RESULTS / variant, clock.seconds)
+    runs.log(outcome.result)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,161 @@
+"""report.html in a real browser asks for nothing, complains of nothing, and can be read by everyone.
+
+Opened from the file system, as on a phone, on a desk and on paper. Needs Chromium and axe-core (`make browser`),
+and skips where one is absent.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+WIDTHS = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 900}}
+KINDS = ("real", "synthetic")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A page, and what was noted while it was open."""
+
+    page: object
+    requests: list[str]
+    complaints: list[str]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    library = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: `make install`")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser ({', '.join(BROWSERS)}): `make browser` installs one")
+    with library.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def files(request, tmp_path_factory) -> dict[str, Path]:
+    """The report of the small pipeline as it stands, and a larger one from made-up results."""
+    folder = tmp_path_factory.mktemp("reports")
+    clone = request.getfixturevalue("clone")
+    request.getfixturevalue("first_run")
+    for name in ("report.html", "claims.json"):
+        shutil.copy(clone.path / "reports" / name, folder / name)
+    (folder / "synthetic.html").write_text(synthetic_page(), encoding="utf-8")
+    return {"real": folder / "report.html", "synthetic": folder / "synthetic.html", "claims": folder / "claims.json"}
+
+
+def synthetic_page() -> str:
+    import synthetic_results as synthetic
+
+    from fitgap.report import claims, page
+    from fitgap.report.summary import summary
+
+    study = synthetic.study()
+    registration = {"why": "**scratch@dropout** holds it.", "address": "models:/fitgap@champion", "version": "1"}
+    return page.html(study, summary(study), claims.judge_all(study), {"Python": "3.11"}, registration)
+
+
+@pytest.fixture
+def open_page(browser, files):
+    """Open a report; everything it asks for and complains of is noted from the first moment."""
+    contexts = []
+
+    def opened(kind: str, **options) -> Watched:
+        contexts.append(browser.new_context(**options))
+        watched = Watched(contexts[-1].new_page(), [], [])
+        watched.page.on("request", lambda request: watched.requests.append(request.url))
+        watched.page.on("console", lambda message: watched.complaints.append(message.text))
+        watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+        watched.page.goto(files[kind].as_uri(), wait_until="load")
+        return watched
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def unfold(page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", WIDTHS)
+def test_no_request_leaves_the_file_and_nothing_complains(open_page, files, kind, size):
+    watched = open_page(kind, viewport=WIDTHS[size])
+    unfold(watched.page)
+    watched.page.mouse.wheel(0, 100_000)
+    watched.page.wait_for_load_state("networkidle")
+    assert [url for url in watched.requests if not url.startswith("data:")] == [files[kind].as_uri()]
+    assert watched.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "scheme", "is_unfolded"),
+    [
+        ("real", "desk", "light", False),
+        ("real", "desk", "light", True),
+        ("real", "desk", "dark", True),
+        ("real", "phone", "light", True),
+        ("real", "phone", "dark", True),
+        ("synthetic", "desk", "light", True),
+        ("synthetic", "phone", "dark", True),
+    ],
+)
+def test_axe_finds_no_violations(open_page, kind, size, scheme, is_unfolded):
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: `make browser`")
+    # The page's own policy forbids scripts, ours too: that is lifted for this test alone.
+    page = open_page(kind, viewport=WIDTHS[size], color_scheme=scheme, bypass_csp=True).page
+    page.add_script_tag(path=AXE)
+    if is_unfolded:
+        unfold(page)
+    found = page.evaluate("axe.run()")
+    assert len(found["passes"]) > 20
+    assert [said(violation) for violation in found["violations"]] == []
+
+
+def said(violation: dict) -> str:
+    places = "; ".join(f"{node['target']}: {node['html'][:120]}" for node in violation["nodes"][:3])
+    return f"{violation['id']} ({violation['impact']}): {violation['help']}: {places}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_page_is_no_wider_than_a_phone(open_page, kind):
+    page = open_page(kind, viewport=WIDTHS["phone"]).page
+    unfold(page)
+    assert page.evaluate("document.scrollingElement.scrollWidth <= document.scrollingElement.clientWidth")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_paper_cuts_nothing_off(open_page, kind):
+    page = open_page(kind, viewport={"width": 720, "height": 1000}).page  # the width of A4 between its margins
+    page.emulate_media(media="print")
+    wide = "[...document.querySelectorAll('body *')].filter(one => one.getBoundingClientRect().right > innerWidth + 1)"
+    assert page.evaluate(f"{wide}.filter(one => !one.closest('.skip')).map(one => one.outerHTML.slice(0, 90))") == []
+
+
+def test_page_shows_the_verdicts_of_claims_json(open_page, files):
+    page = open_page("real", viewport=WIDTHS["desk"]).page
+    rows = page.locator("table.claims tbody tr")
+    shown = rows.evaluate_all("rows => rows.map(row => [row.id, row.querySelector('.badge').innerText])")
+    shown = {name.removeprefix("claim-"): verdict.split(maxsplit=1)[1] for name, verdict in shown}
+    claims = json.loads(files["claims"].read_text(encoding="utf-8"))
+    assert len(claims) >= 12
+    assert shown == {claim["id"]: claim["verdict"] for claim in claims}
+
+
+def test_dark_is_dark_and_light_is_light(open_page):
+    grounds = {}
+    for scheme in ("light", "dark"):
+        page = open_page("synthetic", color_scheme=scheme).page
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        grounds[scheme] = sum(int(part) for part in ground.removeprefix("rgb(").removesuffix(")").split(","))
+    assert grounds["dark"] < 150 < 600 < grounds["light"]
