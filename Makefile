@@ -31,8 +31,9 @@ repro: install ## Run the pipeline: whatever has changed, and the report
 	$(BIN)/dvc repro
 	@echo "The report: reports/report.html    The runs: make ui"
 
-test: install ## Run all tests
-	$(BIN)/python -m pytest
+# loadgroup keeps the tests that share one clone in one process, in their order (tests/pipeline/conftest.py).
+test: install ## Run all tests, side by side on up to four cores
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 browser: ## Install what the test of the report in a browser needs: Chromium (Debian, Ubuntu) and axe-core (npm)
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \

@@ -71,6 +71,13 @@ class Clone:
         return json.loads((self.path / "reports/claims.json").read_text())
 
 
+def pytest_collection_modifyitems(items):
+    """Keep the tests of the one clone together and in order, however many processes run tests."""
+    for item in items:
+        if "clone" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("clone"))
+
+
 @pytest.fixture(scope="session")
 def clone(repository, tmp_path_factory) -> Clone:
     """The repository's files as they stand, with small params, committed."""
