@@ -1,4 +1,7 @@
-"""A clone of the repository with small params, and a real `dvc repro` in it, once for all tests here."""
+"""A clone of the repository with small params, and a real `dvc repro` in it, once for all tests here.
+
+The tests follow one another on that clone, so the modules here are marked to run in one process (`xdist_group`).
+"""
 
 import json
 import os
@@ -69,13 +72,6 @@ class Clone:
     @property
     def claims(self) -> list[dict]:
         return json.loads((self.path / "reports/claims.json").read_text())
-
-
-def pytest_collection_modifyitems(items):
-    """Keep the tests of the one clone together and in order, however many processes run tests."""
-    for item in items:
-        if "clone" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("clone"))
 
 
 @pytest.fixture(scope="session")
