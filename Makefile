@@ -31,9 +31,10 @@ repro: install ## Run the pipeline: whatever has changed, and the report
 	$(BIN)/dvc repro
 	@echo "The report: reports/report.html    The runs: make ui"
 
-# loadgroup keeps the tests that share one clone in one process, in their order (tests/pipeline/conftest.py).
+# loadfile keeps the tests of a module in one process and in their order, which those on a clone rely on.
+# (loadgroup would let modules share a clone, but pytest-xdist 3.8 loses its groups with pytest 9.2.)
 test: install ## Run all tests, side by side on up to four cores
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 browser: ## Install what the test of the report in a browser needs: Chromium (Debian, Ubuntu) and axe-core (npm)
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \

@@ -1,6 +1,6 @@
-"""A clone of the repository with small params, and a real `dvc repro` in it, once for all tests here.
+"""A clone of the repository with small params, and a real `dvc repro` in it, once for all tests of a process.
 
-The tests follow one another on that clone, so the modules here are marked to run in one process (`xdist_group`).
+The tests of a module follow one another on that clone; `make test` keeps each module in one process.
 """
 
 import json

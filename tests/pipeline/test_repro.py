@@ -9,7 +9,6 @@ import re
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.xdist_group("clone")
 MODELS = ["scratch@baseline", "scratch@dropout", "highrate@baseline"]
 MODELS += ["head@baseline", "head@dropout", "finetune@block5", "asis"]
 COLUMNS = (

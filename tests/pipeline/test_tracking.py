@@ -8,8 +8,6 @@ import pytest
 
 from fitgap import results
 
-pytestmark = pytest.mark.xdist_group("clone")
-
 
 @pytest.fixture(scope="module")
 def runs(store):
