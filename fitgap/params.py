@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
 from fitgap.backbone.layers import DEPTHS, LAYERS, POOLS, first_layer
 from fitgap.errors import UserError
@@ -27,6 +35,24 @@ def _unique(items: list) -> list:
     return items
 
 
+def _amount(value: Any) -> int | str:
+    """Take a number of images, or all that are left."""
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("should be an integer from 1 on, or all")
+
+
+def _path(value: str) -> str:
+    """Refuse what cannot be a path; whether something stands there, `check_paths` asks."""
+    if not value.strip() or "\0" in value:
+        raise ValueError("should be the path of a file or folder")
+    return value
+
+
+Amount = Annotated[int | str, PlainValidator(_amount)]
+PathText = Annotated[str, AfterValidator(_path)]
+
+
 class Section(BaseModel):
     """A part of params.yaml: every key known, every type exact, nothing changed afterwards."""
 
@@ -36,11 +62,15 @@ class Section(BaseModel):
 class Data(Section):
     """Section `data`: which images, and how they are split."""
 
-    source: Literal["digits"]
+    source: Literal["digits", "directory"]
+    path: PathText
     image_size: Annotated[int, Field(ge=32, le=512)]
-    train_images: Count
-    validation_images: Count
+    train_images: Amount
+    validation_images: Amount
+    test_images: Amount
     split_seed: Seed
+    max_bad_fraction: Fraction
+    near_duplicates: Literal["warn", "fail"]
 
 
 class Glyphs(Section):
@@ -60,7 +90,8 @@ class Glyphs(Section):
 class Backbone(Section):
     """Section `backbone`: where VGG16's weights come from."""
 
-    weights: Literal["glyphs", "none"]
+    weights: Literal["glyphs", "path", "none"]
+    path: PathText
     seed: Seed
     glyphs: Glyphs
 
@@ -245,6 +276,16 @@ def load(path: Path | str = "params.yaml") -> Params:
         raise UserError(f"{path}: {describe(error)}") from None
 
 
+def check_paths(chosen: Params) -> Params:
+    """Refuse params that name a file or folder which is not there, before DVC says so in its own words."""
+    needed = {"data.path": chosen.data.path} if chosen.data.source == "directory" else {}
+    needed |= {"backbone.path": chosen.backbone.path} if chosen.backbone.weights == "path" else {}
+    for key, path in needed.items():
+        if not Path(path).exists():
+            raise UserError(f"params.yaml: {key}: {path!r}: not found; paths begin at the repository's top folder")
+    return chosen
+
+
 def describe(error: ValidationError) -> str:
     """Tell pydantic's findings in one line: the first in full, how many more there are."""
     problems = error.errors(include_url=False)
@@ -286,4 +327,4 @@ def _shown(value: Any) -> str:
 if __name__ == "__main__":  # `python -m fitgap.params` checks params.yaml before anything else runs
     from fitgap import stage
 
-    stage.run(lambda: load() and None)
+    stage.run(lambda: check_paths(load()) and None)

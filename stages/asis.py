@@ -1,6 +1,6 @@
 """asis: way 1 of the notes, the unchanged network with its own classifier, on the target's test images.
 
-reads   params.yaml (backbone), data/prepared/, data/backbone/
+reads   params.yaml (backbone), data/prepared/, data/backbone/, data/source_classes.yaml
 leaves  results/asis/, a run in MLflow
 """
 
@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from fitgap import params, stage
-from fitgap.backbone import stored
+from fitgap.backbone import source_classes, stored
 from fitgap.backbone.layers import LAYERS, count_parameters
 from fitgap.determinism import start_tensorflow
 from fitgap.images import prepared
 from fitgap.results import Result
 
 PREPARED, BACKBONE, RESULT = Path("data/prepared"), Path("data/backbone"), Path("results/asis")
+MAPPING = Path("data/source_classes.yaml")
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
 
 def not_applicable(record: dict) -> Result:
     """Leave a record that says why there is nothing to measure."""
-    record["not_applicable"] = "random weights have no classifier of their own"
+    record["not_applicable"] = "these weights have no classifier of their own"
     return Result(record, test_probabilities=np.empty((0, 0, 0), np.float32))
 
 
@@ -52,12 +53,14 @@ def judged(record: dict, images: prepared.PreparedImages, backbone: stored.Store
     clock = stage.Clock()
     probabilities = Evaluator(network).outputs(tested)
     rate = len(labels) / clock.seconds
-    judgement = unchanged.judge(probabilities, backbone.class_names, labels, images.class_names)
+    mapping = source_classes.read(MAPPING)
+    answers = source_classes.target_of(backbone.class_names, backbone.class_ids, images.class_names, mapping)
+    judgement = unchanged.judge(probabilities, answers, labels, images.class_names)
     measured = {**asdict(judgement), "known_classes": len(judgement.known_classes)}
     total = count_parameters(LAYERS[-1]) + kernel.size + bias.size
     record = {
         **record,
-        "classes": backbone.class_names,
+        "classes": answers,
         "measured": {**measured, "source_classes": len(backbone.class_names)},
         "known_classes": judgement.known_classes,
         "parameters": {"total": total, "trainable": 0, "frozen": total},

@@ -1,6 +1,6 @@
-"""backbone: VGG16's convolutional weights, learned from printed characters or left random.
+"""backbone: VGG16's convolutional weights, learned from printed characters, read from a file, or left random.
 
-reads   params.yaml (backbone, data.image_size)
+reads   params.yaml (backbone, data.image_size), backbone.path where your own weights are the source
 leaves  data/backbone/, results/backbone/, a run in MLflow
 """
 
@@ -26,6 +26,7 @@ def main() -> None:
         "weights": chosen.backbone.weights,
         "image_size": chosen.data.image_size,
         "class_names": made.class_names,
+        "class_ids": made.class_ids,
     }
     with fresh(BACKBONE) as folder:
         about = stored.write(folder, made.base, about, made.classifier)

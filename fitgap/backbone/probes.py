@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from fitgap.backbone import vgg16
 from fitgap.backbone.layers import POOLS
@@ -78,7 +79,8 @@ def fit(features: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) ->
     ----------
     features, labels : by split ("train", "validation", "test"): float32 (n, columns), int64 (n,)
     """
-    fitted = {strength: _regression(strength, features["train"], labels["train"]) for strength in STRENGTHS}
+    with threadpool_limits(1):  # L-BFGS's products are small: more threads wait for each other more than they help
+        fitted = {strength: _regression(strength, features["train"], labels["train"]) for strength in STRENGTHS}
     losses = {s: _loss_and_accuracy(one, features["validation"], labels["validation"])[0] for s, one in fitted.items()}
     strength = min(losses, key=losses.get)
     chosen = fitted[strength]

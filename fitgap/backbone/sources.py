@@ -1,12 +1,13 @@
 """Where the convolutional base's weights come from: one function for each value of `backbone.weights`."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
-from fitgap.backbone import batch_normalised, glyphs, pretraining, vgg16
+from fitgap.backbone import batch_normalised, glyphs, own_files, pretraining, vgg16, weights_file
 from fitgap.determinism import derived_seed
 from fitgap.params import Backbone
 
@@ -19,12 +20,14 @@ class Source:
 
     Attributes
     ----------
+    class_names, class_ids : what its classifier can answer; ids are empty where the classes have none
     classifier : kernel (features, classes) and bias (classes,) on flattened block5_pool, or None
     history : the source training, columns `images_seen`, `loss`, `accuracy`, or None
     """
 
     base: keras.Model
     class_names: list[str] = field(default_factory=list)
+    class_ids: list[str] = field(default_factory=list)
     classifier: tuple[np.ndarray, np.ndarray] | None = None
     measured: dict[str, float] = field(default_factory=dict)
     history: pd.DataFrame | None = None
@@ -32,7 +35,7 @@ class Source:
 
 def make(backbone: Backbone, image_size: int) -> Source:
     """Make the base that `backbone.weights` names."""
-    return {"glyphs": _glyphs, "none": _none}[backbone.weights](backbone, image_size)
+    return {"glyphs": _glyphs, "path": _path, "none": _none}[backbone.weights](backbone, image_size)
 
 
 def _none(backbone: Backbone, image_size: int) -> Source:
@@ -50,7 +53,24 @@ def _glyphs(backbone: Backbone, image_size: int) -> Source:
     unseen, truth = glyphs.render(HELD_OUT, image_size, derived_seed(backbone.seed, "held-out glyphs"))
     answers = pretraining.folded_answers(base, kernel, bias, unseen)
     measured = {"glyph_accuracy": float((answers == truth).mean()), "glyphs_held_out": len(truth)}
-    return Source(base, names, (kernel, bias), measured, _thinned(steps))
+    return Source(base, names, [], (kernel, bias), measured, _thinned(steps))
+
+
+def _path(backbone: Backbone, image_size: int) -> Source:
+    """Weights of your own, and their classifier where it lies beside them."""
+    file, beside = own_files.find(Path(backbone.path))
+    base = _loaded(weights_file.read(file), image_size)
+    if beside is None:
+        return Source(base)
+    top = own_files.classifier(beside, image_size)
+    return Source(base, top.names, top.ids, (top.kernel, top.bias))
+
+
+def _loaded(weights: weights_file.Weights, image_size: int) -> keras.Model:
+    base = vgg16.convolutional_base(None, image_size)
+    for name, arrays in weights.items():
+        base.get_layer(name).set_weights(arrays)
+    return base
 
 
 def _thinned(steps: pd.DataFrame, rows: int = 100) -> pd.DataFrame:

@@ -2,9 +2,9 @@
 
     vgg16_notop.weights.h5   Keras's notop format: keras.applications.VGG16(include_top=False, weights=<it>)
     classifier.npz           kernel (features, classes) and bias (classes,) on flattened block5_pool
-    backbone.json            weights (glyphs or none), class names, image size, digest
+    backbone.json            weights (glyphs, path or none), class names and ids, image size, digest
 
-Random weights have no classifier and no class names.
+Random weights, and weights of your own without a classifier beside them, have no classifier and no class names.
 """
 
 import hashlib
@@ -34,6 +34,11 @@ class StoredBackbone:
     def class_names(self) -> list[str]:
         """What the source classifier can answer; empty where there is none."""
         return self.about["class_names"]
+
+    @property
+    def class_ids(self) -> list[str]:
+        """The ids of these classes (ImageNet's are WordNet's); empty where they have none."""
+        return self.about["class_ids"]
 
     @property
     def identity(self) -> dict[str, str]:

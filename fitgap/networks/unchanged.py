@@ -48,14 +48,18 @@ class Judgement:
 
 
 def judge(probabilities: np.ndarray, source: list[str], labels: np.ndarray, target: list[str]) -> Judgement:
-    """Judge the source classifier on the target; classes are the same when their names are equal."""
+    """Judge the source classifier on the target.
+
+    `source` names for each column of `probabilities` the target class that it counts as, or else its own. Where
+    several count as the same, their probabilities are added when the answer is restricted to the target's classes.
+    """
     truth = np.asarray(target)[labels]
-    known = [name for name in source if name in set(target)]
-    columns = [source.index(name) for name in known]
+    known = [name for name in dict.fromkeys(source) if name in set(target)]
     covered = np.isin(truth, known)
     free = np.asarray(source)[probabilities.argmax(axis=1)]
     if not known or not covered.any():
         return Judgement(known, float(covered.mean()), float((free == truth).mean()), None)
-    restricted = np.asarray(known)[probabilities[:, columns].argmax(axis=1)]
+    together = np.stack([probabilities[:, np.asarray(source) == name].sum(axis=1) for name in known], axis=1)
+    restricted = np.asarray(known)[together.argmax(axis=1)]
     right = float((restricted == truth)[covered].mean())
     return Judgement(known, float(covered.mean()), float((free == truth).mean()), right)

@@ -68,8 +68,10 @@ class Study:
         return [name for name in expected_models(self.params) if name not in self.results]
 
     def has(self, name: str) -> bool:
-        """Whether there is a result of a model, or of the probe."""
-        return name in self.results or (name == PROBE and self.probe is not None)
+        """Whether there are measurements of a model, or of the probe; way 1 has none without a source classifier."""
+        if name == PROBE:
+            return self.probe is not None
+        return name in self.results and self.results[name].is_model
 
     def names(self, family: str) -> list[str]:
         """Name the models of a family that have results."""

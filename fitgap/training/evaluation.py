@@ -4,12 +4,15 @@ Keras's own training metrics are means over the epoch, with dropout on and penal
 them do not show the gap between training and validation.
 """
 
+import math
+
 import keras
 import numpy as np
 import scipy.special
 import tensorflow as tf
 
-BATCH = 512  # images per step; results do not depend on it beyond rounding
+BATCH = 512  # inputs per step; results do not depend on it beyond rounding
+LARGE = 2**14  # numbers per input: larger ones go in smaller batches, else 512 photographs of 224x224 would need 7 GB
 
 
 class Evaluator:
@@ -22,6 +25,7 @@ class Evaluator:
 
     def __init__(self, network: keras.Model):
         self._network = network
+        self._size = max(1, min(BATCH, BATCH * LARGE // math.prod(network.input_shape[1:])))
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
         labels = tf.TensorSpec((None,), tf.int64)
         # Without control flow there is nothing to convert, and autograph would leave files in the temporary folder.
@@ -31,13 +35,15 @@ class Evaluator:
 
     def loss_and_accuracy(self, inputs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         """Give the mean cross-entropy (nats) and the share of right answers, over all inputs."""
-        sums = [self._sums(x, y) for x, y in zip(_batches(inputs), _batches(labels), strict=True)]
+        sums = [
+            self._sums(x, y) for x, y in zip(_batches(inputs, self._size), _batches(labels, self._size), strict=True)
+        ]
         loss, right = np.sum(sums, axis=0, dtype=np.float64) / len(labels)
         return float(loss), float(right)
 
     def outputs(self, inputs: np.ndarray) -> np.ndarray:
         """Give what the network gives, in inference mode, float32 (n, classes)."""
-        return np.concatenate([self._outputs(batch).numpy() for batch in _batches(inputs)])
+        return np.concatenate([self._outputs(batch).numpy() for batch in _batches(inputs, self._size)])
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """Give the class probabilities that follow from the network's logits, float32 (n, classes)."""
@@ -61,5 +67,5 @@ def weight_norm(network: keras.Model) -> float:
     return float(np.sqrt(sum(float(tf.reduce_sum(tf.square(kernel.value))) for kernel in kernels)))
 
 
-def _batches(array: np.ndarray):
-    return (array[start : start + BATCH] for start in range(0, len(array), BATCH))
+def _batches(array: np.ndarray, size: int):
+    return (array[start : start + size] for start in range(0, len(array), size))

@@ -74,10 +74,9 @@ class Clone:
         return json.loads((self.path / "reports/claims.json").read_text())
 
 
-@pytest.fixture(scope="session")
-def clone(repository, tmp_path_factory) -> Clone:
-    """The repository's files as they stand, with small params, committed."""
-    made = Clone(tmp_path_factory.mktemp("clone"))
+def cloned(repository: Path, folder: Path) -> Clone:
+    """Give the repository's files as they stand, with small params, committed."""
+    made = Clone(folder)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=repository,
@@ -96,6 +95,12 @@ def clone(repository, tmp_path_factory) -> Clone:
     made.run("git", "add", ".")
     made.run("git", "commit", "--quiet", "-m", "small")
     return made
+
+
+@pytest.fixture(scope="session")
+def clone(repository, tmp_path_factory) -> Clone:
+    """The clone that a process's tests share."""
+    return cloned(repository, tmp_path_factory.mktemp("clone"))
 
 
 @pytest.fixture(scope="session")

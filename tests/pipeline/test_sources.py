@@ -1,0 +1,103 @@
+"""Your own pictures and your own weights: to the report and back, without running anything twice."""
+
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from conftest import cloned
+from PIL import Image
+
+COLOURS = {"<b>red</b>": (220, 40, 40), "green": (40, 200, 60), "blé": (50, 60, 210)}
+
+
+@pytest.fixture(scope="module")
+def clone(repository, tmp_path_factory):
+    """A clone of this module's own: its history would disturb that of the others."""
+    made = cloned(repository, tmp_path_factory.mktemp("own"))
+    made.edit(**{"scratch.epochs": 1, "head.epochs": 2, "finetune.epochs": 1, "highrate.variants": [], "seeds": [0, 1]})
+    return made
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """An archive of 90 noisy pictures in three colours, in train and test, of many sizes and formats."""
+    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for split, count in (("train", 20), ("test", 10)):
+        for name, colour in COLOURS.items():
+            at = folder / "mine" / split / name.replace("/", "⁄")
+            at.mkdir(parents=True)
+            for i in range(count):
+                noisy = random.normal(colour, 50, (30 + i, 40, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(noisy).save(at / f"{i}.{('png', 'jpg', 'webp', 'bmp')[i % 4]}")
+    with tarfile.open(folder / "pictures.tar.gz", "w:gz") as archive:
+        archive.add(folder / "mine", "mine")
+    return folder / "pictures.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory, tensorflow):
+    """A folder with random weights that pass for trained ones, and a classifier that knows `green` and `goldfish`."""
+    from fitgap.backbone import vgg16
+
+    folder, random = tmp_path_factory.mktemp("weights"), np.random.default_rng(0)
+    vgg16.convolutional_base(None, 32).save_weights(folder / "own.weights.h5")
+    kernel = random.normal(size=(512, 2)).astype(np.float32)
+    np.savez(folder / "own.npz", kernel=kernel, bias=np.zeros(2, np.float32), names=["green", "goldfish"])
+    return folder
+
+
+def runs(clone) -> dict[str, int]:
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{clone.path / 'mlflow.db'}")
+    found = client.search_runs(["1"], max_results=1000)
+    names = [run.data.tags["stage"] for run in found if "seed" not in run.data.tags]
+    return {name: names.count(name) for name in names}
+
+
+def test_digits_first(clone):
+    assert "report" in clone.repro()
+    assert runs(clone)["scratch"] == 2
+
+
+def test_own_pictures_and_weights_from_the_archive_to_the_report(clone, pictures, weights):
+    clone.edit(**{"data.source": "directory", "data.path": str(pictures), "backbone.weights": "path"})
+    clone.edit(**{"backbone.path": str(weights), "data.train_images": 30, "data.validation_images": "all"})
+    ran = clone.repro()
+    assert {"prepare", "backbone", "features", "asis", "scratch@dropout", "report"} <= set(ran)
+    about = json.loads((clone.path / "data/prepared/prepared.json").read_text())
+    assert about["rows"] == {"train": 30, "validation": 30, "test": 30}
+    assert about["source"] == "directory"
+    asis = json.loads((clone.path / "results/asis/record.json").read_text())
+    assert asis["known_classes"] == ["green"]
+    assert asis["measured"]["coverage"] == pytest.approx(1 / 3)
+
+
+def test_report_shows_a_class_called_like_a_tag_and_runs_nothing(clone):
+    text = (clone.path / "reports/report.html").read_text()
+    assert "&lt;b&gt;red" in text
+    assert "<b>red" not in text
+    assert "directory" in text
+
+
+def test_nothing_to_do_runs_nothing(clone):
+    assert clone.repro() == []
+
+
+def test_back_to_the_digits_restores_everything_and_both_stand_in_mlflow(clone):
+    before = runs(clone)
+    changes = {"data.source": "digits", "backbone.weights": "glyphs", "data.validation_images": 400}
+    clone.edit(**{**changes, "data.train_images": 100, "data.path": "data/pictures", "backbone.path": "data/weights"})
+    assert clone.repro() == ["report"]
+    assert runs(clone) == before
+    assert before["scratch"] == 4
+
+
+def test_missing_pictures_get_one_line(clone):
+    clone.edit(**{"data.source": "directory", "data.path": "nowhere"})
+    ended = clone.run("python", "-m", "fitgap.params", check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.strip().startswith("fitgap: params.yaml: data.path: 'nowhere': not found")
+    assert ended.stderr.count("\n") == 1
+    clone.edit(**{"data.source": "digits", "data.path": "data/pictures"})
