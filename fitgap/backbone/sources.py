@@ -22,7 +22,7 @@ class Source:
     ----------
     class_names, class_ids : what its classifier can answer; ids are empty where the classes have none
     classifier : kernel (features, classes) and bias (classes,) on flattened block5_pool, or None
-    history : the source training, columns `images_seen`, `loss`, `accuracy`, or None
+    history : the source training, columns `images_seen`, `loss`, `accuracy`; no rows where none took place here
     """
 
     base: keras.Model
@@ -30,7 +30,8 @@ class Source:
     class_ids: list[str] = field(default_factory=list)
     classifier: tuple[np.ndarray, np.ndarray] | None = None
     measured: dict[str, float] = field(default_factory=dict)
-    history: pd.DataFrame | None = None
+    # Always a table, so that history.csv is always among the stage's outputs, and restored with the rest.
+    history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["images_seen", "loss", "accuracy"]))
 
 
 def make(backbone: Backbone, image_size: int) -> Source:
