@@ -47,7 +47,8 @@ def read(path: Path) -> Weights:
 def _keras3(file: h5py.File) -> list[tuple[str, list[h5py.Dataset]]]:
     layers = file.get("layers", {})
     groups = [(name, layers[name]["vars"]) for name in layers if "vars" in layers[name]]
-    return [(name, [held[key] for key in sorted(held, key=int)]) for name, held in sorted(groups, key=_order) if len(held)]
+    filled = sorted(((name, held) for name, held in groups if len(held)), key=_order)  # an input layer's is empty
+    return [(name, [held[key] for key in sorted(held, key=int)]) for name, held in filled]
 
 
 def _order(item: tuple[str, h5py.Group]) -> tuple[str, int]:
