@@ -11,10 +11,10 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test browser ui sync lint format lock
+.PHONY: help install repro notes photographs test browser ui sync lint format lock
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed ## Make .venv and install the pinned packages into it
 
@@ -27,9 +27,16 @@ $(VENV)/installed: requirements.txt pyproject.toml
 	@touch $@
 
 repro: install ## Run the pipeline: whatever has changed, and the report
-	@$(BIN)/python -m fitgap.params
+	@$(BIN)/python -m fitgap.preflight
 	$(BIN)/dvc repro
 	@echo "The report: reports/report.html    The runs: make ui"
+
+notes: install ## Run the notes' own setting: CIFAR-10 and ImageNet's weights, downloaded once (settings/notes.yaml)
+	@$(BIN)/python -m fitgap.setting settings/notes.yaml
+
+photographs: install ## The same with PICTURES=... and WEIGHTS=... of your own (settings/photographs.yaml)
+	@$(BIN)/python -m fitgap.setting settings/photographs.yaml $(addprefix data.path=,$(PICTURES)) \
+	  $(addprefix backbone.path=,$(WEIGHTS))
 
 # loadfile keeps the tests of a module in one process and in their order, which those on a clone rely on.
 # (loadgroup would let modules share a clone, but pytest-xdist 3.8 loses its groups with pytest 9.2.)

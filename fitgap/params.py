@@ -42,14 +42,25 @@ def _amount(value: Any) -> int | str:
     raise ValueError("should be an integer from 1 on, or all")
 
 
+def _amount_or_none(value: Any) -> int | str:
+    """Take a number of images, all that are left, or 0 for none."""
+    if value == 0 and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    try:
+        return _amount(value)
+    except ValueError:
+        raise ValueError("should be an integer from 0 on, or all") from None
+
+
 def _path(value: str) -> str:
-    """Refuse what cannot be a path; whether something stands there, `check_paths` asks."""
+    """Refuse what cannot be a path; whether something stands there, `preflight` asks."""
     if not value.strip() or "\0" in value:
         raise ValueError("should be the path of a file or folder")
     return value
 
 
 Amount = Annotated[int | str, PlainValidator(_amount)]
+AmountOrNone = Annotated[int | str, PlainValidator(_amount_or_none)]
 PathText = Annotated[str, AfterValidator(_path)]
 
 
@@ -62,7 +73,7 @@ class Section(BaseModel):
 class Data(Section):
     """Section `data`: which images, and how they are split."""
 
-    source: Literal["digits", "directory"]
+    source: Literal["digits", "cifar10", "directory"]
     path: PathText
     image_size: Annotated[int, Field(ge=32, le=512)]
     train_images: Amount
@@ -90,10 +101,16 @@ class Glyphs(Section):
 class Backbone(Section):
     """Section `backbone`: where VGG16's weights come from."""
 
-    weights: Literal["glyphs", "path", "none"]
+    weights: Literal["glyphs", "imagenet", "path", "none"]
     path: PathText
     seed: Seed
     glyphs: Glyphs
+
+
+class AsIs(Section):
+    """Section `asis`: way 1, the unchanged network with its own classifier."""
+
+    images: AmountOrNone
 
 
 class Training(Section):
@@ -155,6 +172,7 @@ class Params(Section):
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_unique)]
     data: Data
     backbone: Backbone
+    asis: AsIs
     scratch: Scratch
     highrate: HighRate
     head: Head
@@ -261,7 +279,11 @@ def load(path: Path | str = "params.yaml") -> Params:
     UserError
         One line: the file, the key, what was given, what is allowed.
     """
-    path = Path(path)
+    return validated(read_tree(Path(path)), path)
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """Read a file of sections as they stand, unchecked; a UserError says where it is no such file."""
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # a SafeLoader
     except FileNotFoundError:
@@ -270,20 +292,15 @@ def load(path: Path | str = "params.yaml") -> Params:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path}: holds {type(tree).__name__}, not the sections {', '.join(Params.model_fields)}")
+    return tree
+
+
+def validated(tree: dict[str, Any], path: Path | str) -> Params:
+    """Check sections as a whole; `path` is the file that a mistake is said to stand in."""
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"{path}: {describe(error)}") from None
-
-
-def check_paths(chosen: Params) -> Params:
-    """Refuse params that name a file or folder which is not there, before DVC says so in its own words."""
-    needed = {"data.path": chosen.data.path} if chosen.data.source == "directory" else {}
-    needed |= {"backbone.path": chosen.backbone.path} if chosen.backbone.weights == "path" else {}
-    for key, path in needed.items():
-        if not Path(path).exists():
-            raise UserError(f"params.yaml: {key}: {path!r}: not found; paths begin at the repository's top folder")
-    return chosen
 
 
 def describe(error: ValidationError) -> str:
@@ -322,9 +339,3 @@ def _unknown_key(location: list[str]) -> str:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-if __name__ == "__main__":  # `python -m fitgap.params` checks params.yaml before anything else runs
-    from fitgap import stage
-
-    stage.run(lambda: check_paths(load()) and None)

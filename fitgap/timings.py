@@ -11,12 +11,13 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from fitgap import repository
 from fitgap.results import Result
 
 
 def folder() -> Path:
     """Give the folder of the times: that of the real repository when DVC runs a stage in a copy of it."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / "timings"
+    return repository.root() / "timings"
 
 
 def keep(result: Result, stage_seconds: float, seed_seconds: dict[int, float] | None = None, **rates: float) -> None:

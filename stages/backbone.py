@@ -1,6 +1,7 @@
-"""backbone: VGG16's convolutional weights, learned from printed characters, read from a file, or left random.
+"""backbone: VGG16's convolutional weights, learned from printed characters, downloaded, read from a file, or random.
 
-reads   params.yaml (backbone, data.image_size), backbone.path where your own weights are the source
+reads   params.yaml (backbone, data.image_size), backbone.path where your own weights are the source; Keras's
+        cache where ImageNet's are
 leaves  data/backbone/, results/backbone/, a run in MLflow
 """
 

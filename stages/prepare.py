@@ -1,6 +1,7 @@
 """prepare: images from a source, split once and for all.
 
-reads   params.yaml (data), data.path where your own pictures are the source
+reads   params.yaml (data), data.path where your own pictures are the source, Keras's cache
+        where CIFAR-10 is
 leaves  data/prepared/, results/prepare/, a run in MLflow
 """
 

@@ -2,13 +2,14 @@
 
 reads   params.yaml (all of it), results/, data/prepared/, timings/; models/ and data/backbone/ for MLflow
 leaves  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, curves.csv; runs in MLflow, of
-        other stages too where DVC restored their results from its cache; the best model in MLflow's registry
+        other stages too where DVC restored their results from its cache; the best model in MLflow's registry;
+        where DVC runs an experiment in a copy of the repository, experiments/NAME/ in the real one
 """
 
 import json
 from pathlib import Path
 
-from fitgap import params, results, stage, timings
+from fitgap import params, repository, results, stage, timings
 from fitgap.folders import fresh
 from fitgap.images import prepared
 from fitgap.report.champion import contest
@@ -40,6 +41,7 @@ def main() -> None:
     result = result_of(study, claims)
     ids = track([*others.values(), *found], study)
     write(study, claims, registered(study, ids))
+    repository.keep_report(REPORTS)
     timings.keep(result, clock.seconds)
     if ids:
         artifacts = [REPORTS / name for name in ARTIFACTS]

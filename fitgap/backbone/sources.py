@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from fitgap import downloads
 from fitgap.backbone import batch_normalised, glyphs, own_files, pretraining, vgg16, weights_file
 from fitgap.determinism import derived_seed
 from fitgap.params import Backbone
@@ -36,7 +37,8 @@ class Source:
 
 def make(backbone: Backbone, image_size: int) -> Source:
     """Make the base that `backbone.weights` names."""
-    return {"glyphs": _glyphs, "path": _path, "none": _none}[backbone.weights](backbone, image_size)
+    made = {"glyphs": _glyphs, "imagenet": _imagenet, "path": _path, "none": _none}
+    return made[backbone.weights](backbone, image_size)
 
 
 def _none(backbone: Backbone, image_size: int) -> Source:
@@ -55,6 +57,15 @@ def _glyphs(backbone: Backbone, image_size: int) -> Source:
     answers = pretraining.folded_answers(base, kernel, bias, unseen)
     measured = {"glyph_accuracy": float((answers == truth).mean()), "glyphs_held_out": len(truth)}
     return Source(base, names, [], (kernel, bias), measured, _thinned(steps))
+
+
+def _imagenet(backbone: Backbone, image_size: int) -> Source:
+    """Keras's ImageNet weights. Their classifier needs 224x224 pixels: way 1 loads it where it is asked."""
+    base = downloads.through_keras(downloads.VGG16_NOTOP, lambda: vgg16.convolutional_base("imagenet", image_size))
+    in_order = -np.arange(1000.0)[None]  # answers are listed from the most likely on: these, by class number
+    decode = keras.applications.vgg16.decode_predictions
+    classes = downloads.through_keras(downloads.IMAGENET_CLASSES, lambda: decode(in_order, top=1000))[0]
+    return Source(base, [name for _, name, _ in classes], [wordnet for wordnet, _, _ in classes])
 
 
 def _path(backbone: Backbone, image_size: int) -> Source:

@@ -15,6 +15,7 @@ from fitgap.backbone.layers import INPUT, layers_between
 # Mean of ImageNet's training images per channel, RGB, on the scale 0-255; what VGG16 has subtracted since it
 # was published (arXiv:1409.1556, section 2.1), and Keras's `preprocess_input` with it.
 MEAN_RGB = (123.68, 116.779, 103.939)
+SWAP = "rgb_to_bgr"  # the layer that turns RGB into the BGR that VGG16 was trained on
 
 
 def convolutional_base(weights: Path | str | None, image_size: int) -> keras.Model:
@@ -22,7 +23,7 @@ def convolutional_base(weights: Path | str | None, image_size: int) -> keras.Mod
 
     Parameters
     ----------
-    weights : a file in Keras's notop format, or None for random weights
+    weights : a file in Keras's notop format, "imagenet" for what Keras downloads, or None for random weights
     image_size : side of the square input in pixels, at least 32
 
     Returns
@@ -43,7 +44,7 @@ def preprocessing() -> list[keras.Layer]:
     They do what `keras.applications.vgg16.preprocess_input` does, but as plain layers: they belong to the
     network, so that a saved model takes raw images; they change no array in place; and any Keras loads them.
     """
-    swap = keras.layers.Conv2D(3, 1, use_bias=False, trainable=False, name="rgb_to_bgr")
+    swap = keras.layers.Conv2D(3, 1, use_bias=False, trainable=False, name=SWAP)
     swap.build((None, None, None, 3))
     swap.set_weights([np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)])
     return [keras.layers.Rescaling(1.0, offset=[-mean for mean in MEAN_RGB], name="subtract_mean"), swap]
@@ -67,7 +68,7 @@ def frozen_base(weights: Path, image_size: int, tops: Iterable[str]) -> keras.Mo
     x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
     outputs = {}
     for layer in frozen_layers(weights, image_size, "block5_pool"):
-        x = outputs[INPUT if layer.name == "rgb_to_bgr" else layer.name] = layer(x)
+        x = outputs[INPUT if layer.name == SWAP else layer.name] = layer(x)
     return keras.Model(images, {name: outputs[name] for name in tops}, name="frozen_base")
 
 

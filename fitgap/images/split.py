@@ -109,6 +109,13 @@ def _name_of(images: pd.DataFrame) -> str:
     return repr(images["class"].iloc[0]) if "class" in images else str(images["label"].iloc[0])
 
 
+def stratified_part(labels: np.ndarray, amount: Amount) -> np.ndarray:
+    """Give the positions, rising, of at most `amount` images (or "all"), the classes' shares kept; always the same."""
+    whole = pd.DataFrame({"label": labels})
+    count = len(whole) if amount == ALL else min(amount, len(whole))
+    return np.sort(_draw(whole, count, seed=0)[0].index.to_numpy())
+
+
 def order_by_split(manifest: pd.DataFrame) -> np.ndarray:
     """Give the rows' order in data/prepared/: train, validation, test, as they came within each; none left out."""
     ranks = manifest["split"].map({name: rank for rank, name in enumerate(SPLITS)})

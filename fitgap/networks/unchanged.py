@@ -5,28 +5,60 @@ all its answers, and with the answers restricted to the classes that source and 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 
+from fitgap import downloads
 from fitgap.backbone import vgg16
+from fitgap.backbone.stored import StoredBackbone
 from fitgap.networks import remedied
 
+IMAGENET_SIDES = (224, 224)  # what VGG16's own classifier takes (arXiv:1409.1556, section 2.1)
+RESIZE = "resize"
 
-def source_network(weights: Path, kernel: np.ndarray, bias: np.ndarray, image_size: int) -> keras.Model:
+
+def source_network(backbone: StoredBackbone, image_size: int) -> keras.Model:
     """Build the source network with its own classifier (include_top=True in Keras's words).
 
     Returns
     -------
     Model from uint8 (n, image_size, image_size, 3), RGB, to float32 probabilities of the source classes.
+
+    Raises
+    ------
+    UserError
+        If it is ImageNet's, which Keras keeps, and cannot be downloaded.
     """
+    if backbone.about["weights"] == "imagenet":
+        return downloads.through_keras(downloads.VGG16_WITH_TOP, lambda: _imagenet_network(image_size))
+    kernel, bias = backbone.classifier()
     features = keras.Input(kernel.shape[:1], name="features")
     top = keras.layers.Dense(kernel.shape[1], name="logits")
     network = keras.Model(features, top(features), name="asis")
     top.set_weights([kernel, bias])
-    frozen = vgg16.frozen_layers(weights, image_size, "block5_pool")
+    frozen = vgg16.frozen_layers(backbone.weights, image_size, "block5_pool")
     return remedied.whole(network, image_size, [*frozen, keras.layers.Flatten(name="flatten")])
+
+
+def _imagenet_network(image_size: int) -> keras.Model:
+    """Build VGG16 as it was published, with its three dense layers; images are brought to 224x224, bilinearly."""
+    x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
+    resize = keras.layers.Resizing(*IMAGENET_SIDES, antialias=True, name=RESIZE)
+    for layer in [resize, *vgg16.preprocessing(), keras.applications.VGG16(include_top=True, weights="imagenet")]:
+        x = layer(x)
+    return keras.Model(images, x, name="asis")
+
+
+def largest_shape(network: keras.Model) -> tuple[int, ...]:
+    """Give the shape of the images that go through a source network, which may enlarge those that come in."""
+    names = [layer.name for layer in network.layers]
+    return network.get_layer(RESIZE).output.shape[1:] if RESIZE in names else network.input_shape[1:]
+
+
+def count_parameters(network: keras.Model) -> int:
+    """Count a source network's weights; the fixed swap of colours in front of it is none."""
+    return network.count_params() - network.get_layer(vgg16.SWAP).count_params()
 
 
 @dataclass(frozen=True)

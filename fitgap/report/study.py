@@ -119,9 +119,14 @@ class Study:
         return np.asarray(names)[result.test_probabilities.argmax(axis=-1)]
 
     def right(self, name: str) -> pd.DataFrame:
-        """Tell which answers on the test images are right: bool, one row per seed, one column per image."""
+        """Tell which answers on the test images are right: bool, one row per seed, one column per image.
+
+        A column's name is the image's position in the test split: way 1 may have been asked about some only.
+        """
         truth = np.asarray(self.prepared.class_names)[self.prepared.split("test")[1]]
-        return pd.DataFrame(self.answers(name) == truth, index=self.results[name].seeds.index)
+        result = self.results[name]
+        asked = result.record.get("test_positions", range(len(truth)))
+        return pd.DataFrame(self.answers(name) == truth[asked], index=result.seeds.index, columns=asked)
 
     def _has_diverged(self, name: str) -> bool:
         seeds, probabilities = self.seeds(name), self.results[name].test_probabilities

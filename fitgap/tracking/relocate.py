@@ -11,8 +11,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from fitgap import repository
 from fitgap.errors import UserError
-from fitgap.tracking import store
 from fitgap.tracking.database import EXPERIMENT, folder_of
 
 _PLACES = (
@@ -57,7 +57,7 @@ def _change(connection: sqlite3.Connection, table: str, column: str, there: str,
 def main() -> int:
     """Relocate the repository in the current folder; give the exit code."""
     try:
-        print(f"mlflow.db: {relocate(store.root())} locations now point to {store.root() / 'mlruns'}")
+        print(f"mlflow.db: {relocate(repository.root())} locations now point to {repository.root() / 'mlruns'}")
     except UserError as error:
         print(f"fitgap: {error}", file=sys.stderr)
         return 1

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from fitgap import repository
 from fitgap.errors import UserError
 from fitgap.tracking import surroundings
 from fitgap.tracking.failures import redacted
@@ -67,11 +68,6 @@ class Store:
         return f"[{text}](#/experiments/{self.experiment_id}/runs/{run_id})"
 
 
-def root() -> Path:
-    """Give the repository's folder: the real one when DVC runs a stage in a copy of it."""
-    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
-
-
 def uri() -> str:
     """Give the store's address: MLFLOW_TRACKING_URI, or mlflow.db in the repository.
 
@@ -82,7 +78,7 @@ def uri() -> str:
     """
     given = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
     if given.startswith("sqlite:///"):  # a relative file would be lost with a copy that DVC made for a stage
-        return f"sqlite:///{root() / given.removeprefix('sqlite:///')}"
+        return f"sqlite:///{repository.root() / given.removeprefix('sqlite:///')}"
     scheme = urlsplit(given).scheme
     if (scheme == "file" or len(scheme) < 2) and given != "databricks" and not _folders_allowed():
         raise UserError(
@@ -119,17 +115,17 @@ def opened(patience: Mapping[str, str] = PATIENCE) -> Iterator[Store]:
         # Two processes that set up one database break each other. And with the lock held, a run of this
         # repository that is not finished was left by a process that died.
         stack.enter_context(FileLock(_lock_file(), timeout=seconds))
-        database.prepare(address, root())
+        database.prepare(address, repository.root())
         client = MlflowClient(tracking_uri=address, registry_uri=address)
-        yield Store(client, database.experiment(client, address, root()), _writer(), deadline)
+        yield Store(client, database.experiment(client, address, repository.root()), _writer(), deadline)
 
 
 def _writer() -> str:
-    return hashlib.sha256(f"{platform.node()}:{root()}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{platform.node()}:{repository.root()}".encode()).hexdigest()[:12]
 
 
 def _lock_file() -> Path:
-    if (root() / ".dvc").is_dir():
-        (root() / ".dvc" / "tmp").mkdir(exist_ok=True)
-        return root() / ".dvc" / "tmp" / "fitgap-mlflow.lock"
+    if (repository.root() / ".dvc").is_dir():
+        (repository.root() / ".dvc" / "tmp").mkdir(exist_ok=True)
+        return repository.root() / ".dvc" / "tmp" / "fitgap-mlflow.lock"
     return Path(tempfile.gettempdir()) / f"fitgap-mlflow-{_writer()}.lock"

@@ -21,11 +21,12 @@ class Evaluator:
     Parameters
     ----------
     network : Model that gives logits; `outputs` takes any model
+    largest : shape of the images that go through it, where it enlarges those that come in
     """
 
-    def __init__(self, network: keras.Model):
+    def __init__(self, network: keras.Model, largest: tuple[int, ...] | None = None):
         self._network = network
-        self._size = max(1, min(BATCH, BATCH * LARGE // math.prod(network.input_shape[1:])))
+        self._size = max(1, min(BATCH, BATCH * LARGE // math.prod(largest or network.input_shape[1:])))
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
         labels = tf.TensorSpec((None,), tf.int64)
         # Without control flow there is nothing to convert, and autograph would leave files in the temporary folder.

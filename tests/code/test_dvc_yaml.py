@@ -15,6 +15,7 @@ LEAVES_NOTHING = (
     "fitgap/images/__init__.py",
     "fitgap/errors.py",
     "fitgap/folders.py",
+    "fitgap/repository.py",
     "fitgap/stage.py",
     "fitgap/strict_yaml.py",
     "fitgap/timings.py",

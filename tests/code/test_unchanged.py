@@ -32,16 +32,19 @@ def test_nothing_in_common():
 
 
 def test_source_network_is_the_base_with_its_classifier(tensorflow, tmp_path):
-    from fitgap.backbone import vgg16
+    from fitgap.backbone import stored, vgg16
     from fitgap.networks import unchanged
 
     rng = np.random.default_rng(0)
     base = vgg16.convolutional_base(None, 32)
-    base.save_weights(tmp_path / "base.weights.h5")
     kernel, bias = rng.normal(size=(512, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32)
     images = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    network = unchanged.source_network(tmp_path / "base.weights.h5", kernel, bias, 32)
+    about = {"weights": "glyphs", "class_names": list("ABCD"), "class_ids": []}
+    stored.write(tmp_path, base, about, (kernel, bias))
+    network = unchanged.source_network(stored.StoredBackbone(tmp_path, about), 32)
     features = base(vgg16.apply(vgg16.preprocessing(), images)).numpy().reshape(3, -1)
     logits = features @ kernel + bias
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(network(images), expected, rtol=1e-3, atol=1e-6)
+    assert unchanged.count_parameters(network) == base.count_params() + 512 * 4 + 4
+    assert unchanged.largest_shape(network) == (32, 32, 3)

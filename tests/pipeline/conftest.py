@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,17 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Clone:
-    """A repository of its own, with its own DVC cache and MLflow store."""
+    """A repository of its own, with its own DVC cache and MLflow store; `variables` are for all that runs in it."""
 
     path: Path
+    variables: dict[str, str] = field(default_factory=dict)
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run a command in the clone with this very Python first on the PATH, and no store but the clone's."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        environment["PYTHONPATH"] = str(self.path)
+        environment |= self.variables
+        environment["PYTHONPATH"] = os.pathsep.join([str(self.path), self.variables.get("PYTHONPATH", "")])
         ended = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=False)
         assert not check or ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
         return ended

@@ -33,13 +33,13 @@ def accuracy_difference(study: Study, model: str, other: str) -> Estimate:
     """Estimate the difference of two models' test accuracies over seeds and test images.
 
     The network that is taken as it is (`asis`) is one and the same whatever the seed: its answers are
-    compared with those of each of the other's seeds.
+    compared with those of each of the other's seeds. Where it was asked about some images only, those count.
     """
     right, other_right = right_answers(study, model), right_answers(study, other)
     if model == "asis":
         right = pd.DataFrame(np.tile(right, (len(other_right), 1)), other_right.index, right.columns)
-    seeds = right.index.intersection(other_right.index)
-    return over_seeds_and_images((right.loc[seeds] - other_right.loc[seeds]).to_numpy())
+    seeds, images = right.index.intersection(other_right.index), right.columns.intersection(other_right.columns)
+    return over_seeds_and_images((right - other_right).loc[seeds, images].to_numpy())
 
 
 def right_answers(study: Study, model: str) -> pd.DataFrame:

@@ -1,0 +1,147 @@
+"""The shipped settings as DVC experiments: the notes' own, served on loopback, and photographs of one's own."""
+
+import json
+
+import keras_stand_ins
+import numpy as np
+import pytest
+from conftest import cloned
+from loopback import loopback
+from PIL import Image
+
+SMALL = [
+    "data.train_images=60",
+    "data.validation_images=40",
+    "data.test_images=60",
+    "asis.images=20",
+    "scratch.epochs=1",
+    "head.epochs=1",
+    "finetune.epochs=1",
+    "highrate.variants=[]",
+    "seeds=[0]",
+]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    keras_stand_ins.write_all(folder)
+    with loopback(folder) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def clone(repository, served, tmp_path_factory):
+    made = cloned(repository, tmp_path_factory.mktemp("settings"))
+    made.edit(variants={"baseline": {}})
+    made.run("git", "commit", "--all", "--quiet", "-m", "one variant")
+    home = tmp_path_factory.mktemp("home") / "keras"
+    home.mkdir()
+    made.variables.update(keras_stand_ins.variables(served.folder, served.address, home))
+    return made
+
+
+@pytest.fixture(scope="module")
+def before(clone) -> str:
+    return (clone.path / "params.yaml").read_text()
+
+
+@pytest.fixture(scope="module")
+def notes(clone, served, before) -> str:
+    """What `make notes` says, on a network that fails twice; small."""
+    served.faults["cifar-10-python.tar.gz"] = ["drop"]
+    served.faults["vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"] = ["corrupt"]
+    return clone.run("python", "-m", "fitgap.setting", "settings/notes.yaml", *SMALL).stdout
+
+
+def runs(clone, experiment: str) -> dict[str, dict]:
+    """Give the runs of an experiment in the real repository's store, by stage: their tags."""
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{clone.path / 'mlflow.db'}")
+    found = client.search_runs(["1"], f"tags.dvc_experiment = '{experiment}'", max_results=1000)
+    return {run.data.tags["stage"]: {**run.data.params, **run.data.metrics} for run in found}
+
+
+def test_notes_leave_params_and_the_workspace_as_they_were(clone, before, notes):
+    assert (clone.path / "params.yaml").read_text() == before
+    assert not (clone.path / "data/prepared").exists()
+    assert "notes" in clone.run("dvc", "exp", "list", "--name-only").stdout.split()
+
+
+def test_notes_report_and_runs_stand_in_the_real_repository(clone, notes):
+    assert "The report: experiments/notes/report.html" in notes
+    assert "cifar10" in (clone.path / "experiments/notes/report.md").read_text()
+    found = runs(clone, "notes")
+    assert {"prepare", "backbone", "asis", "scratch", "head", "finetune", "report"} <= set(found)
+
+
+def test_way_1_is_imagenets_own_network_on_a_part_of_the_test_images(clone, notes):
+    asis = runs(clone, "notes")["asis"]
+    text = (clone.path / "experiments/notes/report.md").read_text()
+    claims = json.loads((clone.path / "experiments/notes/claims.json").read_text())
+    way_1 = {claim["id"]: claim for claim in claims}["way1_rarely_useful"]
+    assert asis["test_accuracy"] == pytest.approx(0.1, abs=0.11)  # it says cat whatever it sees
+    assert "it knows 1 of 10 target classes among its own 1000" in text
+    assert way_1["estimate"] is not None
+
+
+def test_damaged_and_broken_downloads_were_fetched_again_and_nothing_twice_after(served, notes):
+    wanted = {"cifar-10-python.tar.gz": 2, "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5": 2}
+    wanted |= {"vgg16_weights_tf_dim_ordering_tf_kernels.h5": 1, "imagenet_class_index.json": 1}
+    assert {name: served.downloads(name) for name in wanted} == wanted
+
+
+def test_same_setting_again_downloads_and_trains_nothing(clone, served, notes):
+    asked = list(served.asked)
+    again = clone.run("python", "-m", "fitgap.setting", "settings/notes.yaml", *SMALL)
+    assert "Running stage 'scratch@baseline'" not in again.stdout
+    assert (clone.path / "experiments/notes/report.html").exists()
+    assert served.asked == asked
+
+
+def test_without_a_network_one_line_says_what_goes_where(clone, notes):
+    clone.variables["KERAS_HOME"] += "-empty"
+    clone.variables["STAND_INS_ADDRESS"] = "http://127.0.0.1:9"
+    ended = clone.run("python", "-m", "fitgap.setting", "settings/notes.yaml", check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("fitgap: settings/notes.yaml: data.source: cifar10, backbone.weights: imagenet, ")
+    assert ended.stderr.count("\n") == 1
+    for name in ("cifar-10-batches-py-target_archive", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"):
+        assert name in ended.stderr
+
+
+def test_photographs_from_anywhere(clone, before, tmp_path):
+    random = np.random.default_rng(0)
+    for split, count in (("train", 40), ("test", 20)):
+        for name, grey in (("dark", 60), ("light", 190)):
+            (tmp_path / "photos" / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = random.normal(grey, 40, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "photos" / split / name / f"{i}.png")
+    (tmp_path / "weights").mkdir()
+    keras_stand_ins.vgg16(tmp_path / "weights" / "own.h5", {})
+    paths = [f"data.path={tmp_path / 'photos'}", f"backbone.path={tmp_path / 'weights'}"]
+    less = ["data.train_images=20", "data.validation_images=all", "data.test_images=all"]
+    clone.run("python", "-m", "fitgap.setting", "settings/photographs.yaml", *SMALL, *paths, *less)
+    assert "directory" in (clone.path / "experiments/photographs/report.md").read_text()
+    assert (clone.path / "experiments/notes/report.html").exists()
+    assert (clone.path / "params.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        ("data.path", "should be KEY=VALUE"),
+        ("scratch.epochs=many", "scratch.epochs: 'many'"),
+        ("scratch.epoch=3", "did you mean 'epochs'"),
+        ("seeds=[0", "seeds: '[0': not readable as YAML"),
+        ("data.path=nowhere", "data.path"),
+    ],
+)
+def test_mistake_gets_one_line_before_anything_runs(clone, assignment, told):
+    ended = clone.run("python", "-m", "fitgap.setting", "settings/photographs.yaml", assignment, check=False)
+    assert ended.returncode == 1
+    assert told in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("fitgap: ")
