@@ -63,7 +63,7 @@ def transfer(study: Study, rows: pd.DataFrame, claims: list[dict[str, Any]]) -> 
     verdict = verdicts.get(f"finetune_{_variant(best)}_beats_scratch")
     said = {SUPPORTED: "which beats", CONTRADICTED: "which falls behind"}.get(verdict, "not clearly apart from")
     return (
-        f"With VGG16 borrowed from {study.params.backbone.weights}, a new classifier on the frozen base gets "
+        f"With VGG16 borrowed from {study.borrowed_from}, a new classifier on the frozen base gets "
         f"{_percent(rows.loc[head])} right; fine-tuned from **{_variant(best)}** on it gets "
         f"{_percent(rows.loc[best])}, {said} training from scratch ({_percent(rows.loc[scratch])})."
     )

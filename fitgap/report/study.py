@@ -13,6 +13,7 @@ from fitgap.results import Result
 
 FAMILIES = ("scratch", "highrate", "head", "finetune", "asis")
 PROBE = "probe"
+LEARNED = {"glyphs": "printed characters", "imagenet": "ImageNet", "path": "weights of your own"}
 ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # a model without these has diverged
 
 
@@ -61,6 +62,11 @@ class Study:
     def is_transfer(self) -> bool:
         """Whether the backbone has learned anything that could be transferred."""
         return self.params.backbone.weights != "none"
+
+    @property
+    def borrowed_from(self) -> str:
+        """What the backbone has learned, in words."""
+        return LEARNED.get(self.params.backbone.weights, self.params.backbone.weights)
 
     @property
     def missing(self) -> list[str]:
