@@ -11,7 +11,7 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro notes photographs test browser ui sync lint format lock
+.PHONY: help install repro notes photographs test chaos browser ui sync lint format lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ photographs: install ## The same with PICTURES=... and WEIGHTS=... of your own (
 # (loadgroup would let modules share a clone, but pytest-xdist 3.8 loses its groups with pytest 9.2.)
 test: install ## Run all tests, side by side on up to four cores
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+chaos: install ## Kill a small pipeline at 30 random moments (KILLS=..., SEED=...) and compare with an undisturbed run
+	@$(BIN)/python tests/pipeline/chaos.py $(addprefix --kills ,$(KILLS)) $(addprefix --seed ,$(SEED))
 
 browser: ## Install what the test of the report in a browser needs: Chromium (Debian, Ubuntu) and axe-core (npm)
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \

@@ -7,7 +7,7 @@ leaves  data/backbone/, results/backbone/, a run in MLflow
 
 from pathlib import Path
 
-from fitgap import params, stage
+from fitgap import checkpoints, params, stage
 from fitgap.backbone import stored
 from fitgap.determinism import start_tensorflow
 from fitgap.folders import fresh
@@ -22,14 +22,14 @@ def main() -> None:
     start_tensorflow(chosen.backbone.seed)
     from fitgap.backbone import sources
 
-    made = sources.make(chosen.backbone, chosen.data.image_size)
-    about = {
-        "weights": chosen.backbone.weights,
-        "image_size": chosen.data.image_size,
-        "class_names": made.class_names,
-        "class_ids": made.class_ids,
-    }
-    with fresh(BACKBONE) as folder:
+    with checkpoints.of_stage("backbone") as kept, fresh(BACKBONE) as folder:
+        made = sources.make(chosen.backbone, chosen.data.image_size, kept)
+        about = {
+            "weights": chosen.backbone.weights,
+            "image_size": chosen.data.image_size,
+            "class_names": made.class_names,
+            "class_ids": made.class_ids,
+        }
         about = stored.write(folder, made.base, about, made.classifier)
     record = {
         "stage": "backbone",

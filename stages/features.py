@@ -4,9 +4,10 @@ reads   params.yaml (head.layer, finetune.depths), data/prepared/, data/backbone
 leaves  data/features/, results/features/, a run in MLflow
 """
 
+import shutil
 from pathlib import Path
 
-from fitgap import params, stage
+from fitgap import checkpoints, params, stage
 from fitgap.backbone import stored
 from fitgap.determinism import start_tensorflow
 from fitgap.folders import fresh
@@ -25,11 +26,13 @@ def main() -> None:
 
     images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
     files = features.files_needed(chosen.head.layer, chosen.finetune.depths)
-    with fresh(FEATURES) as folder:
+    inputs = {"data": images.identity, "backbone": backbone.identity}
+    with checkpoints.of_stage("features") as kept, fresh(FEATURES) as folder:
         passing = stage.Clock()
-        shapes = features.extract(images.images, backbone.weights, files, folder)
-        seconds = passing.seconds
-        inputs = {"data": images.identity, "backbone": backbone.identity}
+        shapes, rows = features.extract(images.images, backbone.weights, files, kept.folder)
+        rate = rows / passing.seconds
+        for name in files:
+            shutil.move(kept.folder / f"{name}.npy", folder)
         features.write_about(folder, {"files": files, "shapes": shapes, **inputs})
     result = Result(
         {
@@ -40,7 +43,7 @@ def main() -> None:
             "measured": {"images": len(images.labels), "files": len(shapes)},
         }
     )
-    stage.leave(result, RESULT, clock, images_per_second=len(images.labels) / seconds)
+    stage.leave(result, RESULT, clock, images_per_second=rate)
 
 
 if __name__ == "__main__":

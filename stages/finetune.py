@@ -7,7 +7,7 @@ leaves  models/finetune/DEPTH/ (the best seed's unfrozen layers and head), resul
 
 from pathlib import Path
 
-from fitgap import params, stage
+from fitgap import checkpoints, params, stage
 from fitgap.backbone import stored
 from fitgap.backbone.layers import count_parameters, freeze_point
 from fitgap.determinism import start_tensorflow
@@ -29,24 +29,23 @@ def main(depth: str) -> None:
     images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
     assembly = Assembly(chosen, len(images.class_names), backbone.weights)
     heads = HEADS / chosen.finetune.head
-    outcome = experiment.run(
-        experiment.Experiment(
-            record={
-                "stage": "finetune",
-                "variant": depth,
-                "params": chosen.of_model("finetune", depth),
-                "inputs": {"data": images.identity, "backbone": backbone.identity},
-                "classes": images.class_names,
-            },
-            splits=features.splits(FEATURES / f"below_{depth}.npy", images),
-            build=lambda seed: assembly.finetune(depth, seed, heads / experiment.weights_file(seed)),
-            schedule=chosen.finetune,
-            learning_rate=chosen.finetune.learning_rate,
-            frozen_parameters=count_parameters(freeze_point(depth)),
-        ),
-        chosen.seeds,
+    described = experiment.Experiment(
+        record={
+            "stage": "finetune",
+            "variant": depth,
+            "params": chosen.of_model("finetune", depth),
+            "inputs": {"data": images.identity, "backbone": backbone.identity},
+            "classes": images.class_names,
+        },
+        splits=features.splits(FEATURES / f"below_{depth}.npy", images),
+        build=lambda seed: assembly.finetune(depth, seed, heads / experiment.weights_file(seed)),
+        schedule=chosen.finetune,
+        learning_rate=chosen.finetune.learning_rate,
+        frozen_parameters=count_parameters(freeze_point(depth)),
     )
-    outcome.leave(MODELS / depth, RESULTS / depth, [outcome.best_seed], clock.seconds)
+    with checkpoints.of_stage(f"finetune@{depth}") as kept:
+        outcome = experiment.run(described, chosen.seeds, kept)
+        outcome.leave(MODELS / depth, RESULTS / depth, [outcome.best_seed], clock.seconds)
     runs.log(outcome.result)
 
 

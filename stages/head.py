@@ -8,7 +8,7 @@ leaves  models/head/VARIANT/ (every seed's weights; fine-tuning starts from them
 
 from pathlib import Path
 
-from fitgap import params, stage
+from fitgap import checkpoints, params, stage
 from fitgap.backbone import stored
 from fitgap.backbone.layers import count_parameters
 from fitgap.determinism import start_tensorflow
@@ -30,24 +30,23 @@ def main(variant: str) -> None:
 
     images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
     assembly = Assembly(chosen, len(images.class_names))
-    outcome = experiment.run(
-        experiment.Experiment(
-            record={
-                "stage": "head",
-                "variant": variant,
-                "params": chosen.of_model("head", variant),
-                "inputs": {"data": images.identity, "backbone": backbone.identity},
-                "classes": images.class_names,
-            },
-            splits=features.splits(FEATURES / f"{chosen.head.layer}.npy", images),
-            build=lambda seed: assembly.head(variant, seed),
-            schedule=chosen.head,
-            learning_rate=chosen.learning_rate("head", variant),
-            frozen_parameters=count_parameters(chosen.head.layer),
-        ),
-        chosen.seeds,
+    described = experiment.Experiment(
+        record={
+            "stage": "head",
+            "variant": variant,
+            "params": chosen.of_model("head", variant),
+            "inputs": {"data": images.identity, "backbone": backbone.identity},
+            "classes": images.class_names,
+        },
+        splits=features.splits(FEATURES / f"{chosen.head.layer}.npy", images),
+        build=lambda seed: assembly.head(variant, seed),
+        schedule=chosen.head,
+        learning_rate=chosen.learning_rate("head", variant),
+        frozen_parameters=count_parameters(chosen.head.layer),
     )
-    outcome.leave(MODELS / variant, RESULTS / variant, chosen.seeds, clock.seconds)
+    with checkpoints.of_stage(f"head@{variant}") as kept:
+        outcome = experiment.run(described, chosen.seeds, kept)
+        outcome.leave(MODELS / variant, RESULTS / variant, chosen.seeds, clock.seconds)
     runs.log(outcome.result)
 
 

@@ -6,7 +6,7 @@ leaves  results/highrate/VARIANT/, runs in MLflow; no weights: it asks a questio
 
 from pathlib import Path
 
-from fitgap import params, stage
+from fitgap import checkpoints, params, stage
 from fitgap.determinism import start_tensorflow
 from fitgap.images import prepared
 from fitgap.tracking import runs
@@ -23,8 +23,9 @@ def main(variant: str) -> None:
     from fitgap.training.from_scratch import from_scratch
 
     images = prepared.read(PREPARED)
-    outcome = experiment.run(from_scratch(chosen, images, "highrate", variant), chosen.seeds)
-    outcome.leave_result(RESULTS / variant, clock.seconds)
+    with checkpoints.of_stage(f"highrate@{variant}") as kept:
+        outcome = experiment.run(from_scratch(chosen, images, "highrate", variant), chosen.seeds, kept)
+        outcome.leave_result(RESULTS / variant, clock.seconds)
     runs.log(outcome.result)
 
 

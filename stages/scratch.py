@@ -7,7 +7,7 @@ leaves  models/scratch/VARIANT/ (the best seed's weights), results/scratch/VARIA
 from functools import partial
 from pathlib import Path
 
-from fitgap import params, stage
+from fitgap import checkpoints, params, stage
 from fitgap.determinism import start_tensorflow
 from fitgap.images import prepared
 from fitgap.tracking import models, runs
@@ -25,8 +25,9 @@ def main(variant: str) -> None:
     from fitgap.training.from_scratch import from_scratch
 
     images, size = prepared.read(PREPARED), chosen.data.image_size
-    outcome = experiment.run(from_scratch(chosen, images, "scratch", variant), chosen.seeds)
-    outcome.leave(MODELS / variant, RESULTS / variant, [outcome.best_seed], clock.seconds)
+    with checkpoints.of_stage(f"scratch@{variant}") as kept:
+        outcome = experiment.run(from_scratch(chosen, images, "scratch", variant), chosen.seeds, kept)
+        outcome.leave(MODELS / variant, RESULTS / variant, [outcome.best_seed], clock.seconds)
     run = runs.log(outcome.result)
     whole = partial(remedied.whole, outcome.network_of(outcome.best_seed), size)
     models.log_model(run, whole, images.images[:1])

@@ -5,11 +5,14 @@ below_<depth>.npy     float32, (images, ...): activations at the freeze point of
 features.json         which layer each file holds, its shape, the identity of images and base
 """
 
+import io
 import json
 import math
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tensorflow as tf
@@ -29,11 +32,14 @@ def files_needed(layer: str, depths: list[str]) -> dict[str, str]:
     return {layer: layer, **{f"below_{depth}": freeze_point(depth) for depth in depths}}
 
 
-def extract(images: np.ndarray, weights: Path, files: dict[str, str], folder: Path) -> dict[str, tuple[int, ...]]:
+def extract(
+    images: np.ndarray, weights: Path, files: dict[str, str], folder: Path
+) -> tuple[dict[str, tuple[int, ...]], int]:
     """Run the frozen base once over all images and write what `files` names.
 
     Memory stays flat: images are read and activations written batch by batch. Not through memory maps: every
-    page that they touch would count as the process's own.
+    page that they touch would count as the process's own. What a killed run left in `folder` is taken over, up
+    to the last whole batch.
 
     Parameters
     ----------
@@ -42,25 +48,59 @@ def extract(images: np.ndarray, weights: Path, files: dict[str, str], folder: Pa
 
     Returns
     -------
-    Shape of each file's array.
+    Shape of each file's array, and for how many images the base was run.
     """
     network = vgg16.frozen_base(weights, images.shape[1], set(files.values()))
     shapes = {name: (len(images), *network.output[layer].shape[1:]) for name, layer in files.items()}
-    disk.require(folder, sum(4 * math.prod(shape) for shape in shapes.values()), f"features of {len(images):,} images")
+    size = max(1, min(BATCH, 4 * BATCH * 32**2 // images.shape[1] ** 2))
+    begun = {name: _Growing(folder / f"{name}.npy", shape) for name, shape in shapes.items()}
+    done = min(file.rows for file in begun.values()) // size * size
+    left = sum(file.row_bytes for file in begun.values()) * (len(images) - done)
+    disk.require(folder, left, f"features of {len(images):,} images")
     signature = tf.TensorSpec((None, *images.shape[1:]), tf.uint8)
     step = tf.function(lambda batch: network(batch, training=False), input_signature=[signature], autograph=False)
     with ExitStack() as stack:
-        opened = {name: stack.enter_context((folder / f"{name}.npy").open("wb")) for name in files}
-        for name, file in opened.items():
-            header = {"descr": "<f4", "fortran_order": False, "shape": shapes[name]}
-            np.lib.format.write_array_header_1_0(file, header)
-        size = max(1, min(BATCH, 4 * BATCH * 32**2 // images.shape[1] ** 2))
-        starts = range(0, len(images), size)
+        opened = {name: stack.enter_context(file.continued(done)) for name, file in begun.items()}
+        starts = range(done, len(images), size)
         for start in tqdm(starts, desc="features", unit_scale=size, unit="images", disable=None):
             activations = step(tf.constant(_rows(images, start, min(start + size, len(images)))))
             for name, layer in files.items():
                 opened[name].write(activations[layer].numpy().tobytes())
-    return shapes
+    return shapes, len(images) - done
+
+
+@dataclass(frozen=True)
+class _Growing:
+    """An .npy file of float32 that is written row by row, and may have been begun."""
+
+    path: Path
+    shape: tuple[int, ...]
+
+    @property
+    def header(self) -> bytes:
+        held = io.BytesIO()
+        np.lib.format.write_array_header_1_0(held, {"descr": "<f4", "fortran_order": False, "shape": self.shape})
+        return held.getvalue()
+
+    @property
+    def row_bytes(self) -> int:
+        return 4 * math.prod(self.shape[1:])
+
+    @property
+    def rows(self) -> int:
+        """How many whole rows stand in it."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        return max(0, size - len(self.header)) // self.row_bytes
+
+    @contextmanager
+    def continued(self, rows: int) -> Iterator[IO[bytes]]:
+        """Open it to write on after its first `rows` rows."""
+        self.path.touch()
+        with self.path.open("r+b") as file:
+            file.write(self.header)
+            file.truncate(len(self.header) + rows * self.row_bytes)
+            file.seek(0, io.SEEK_END)
+            yield file
 
 
 def _rows(images: np.ndarray, start: int, end: int) -> np.ndarray:
@@ -81,8 +121,3 @@ def splits(file: Path, images: PreparedImages) -> dict[str, tuple[np.ndarray, np
 def write_about(folder: Path, about: dict[str, Any]) -> None:
     """Leave features.json."""
     (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-
-
-def read_about(folder: Path) -> dict[str, Any]:
-    """Read features.json: `files`, `shapes`, and the identities `data` and `backbone`."""
-    return json.loads((folder / ABOUT).read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """VGG16 learns the source task: one pass over its images, in minutes on a laptop's processor."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,9 +12,12 @@ from tqdm import tqdm
 
 from fitgap.backbone import vgg16
 from fitgap.backbone.batch_normalised import build, fold
+from fitgap.checkpoints import Kept
 from fitgap.determinism import derived_seed
 
 __all__ = ["PretrainingSettings", "fold", "folded_answers", "pretrain"]
+
+SAVE_EVERY = 30.0  # seconds between two states kept; writing one (177 MB) takes less than one
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Call
 
 
 def pretrain(
-    images: np.ndarray, labels: np.ndarray, class_count: int, settings: PretrainingSettings, seed: int
+    images: np.ndarray, labels: np.ndarray, class_count: int, settings: PretrainingSettings, seed: int, kept: Kept
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train VGG16 with batch normalisation on the source task, in one pass over its images.
 
@@ -90,6 +94,8 @@ def pretrain(
         Batch size, learning rate, and so on.
     seed : int
         Seed of the initial weights and of the order of the images.
+    kept : Kept
+        Where the state is kept about every 30 s, and taken up again after a kill: the bytes come out the same.
 
     Returns
     -------
@@ -108,14 +114,38 @@ def pretrain(
     if updates < 1:
         raise ValueError(f"batch_size must be <= the number of images ({len(images)}), got {settings.batch_size}")
     network = build(images.shape[1], class_count, seed, settings.batch_norm_momentum, settings.precision)
-    update = _update(network, _optimizer(settings, updates))
+    optimizer = _optimizer(settings, updates)
+    update = _update(network, optimizer)
+    state = [*network.variables, *optimizer.variables]
     order = np.random.default_rng(derived_seed(seed, "order")).permutation(len(images))
     batches = order[: updates * settings.batch_size].reshape(updates, settings.batch_size)
-    bar = tqdm(batches, desc="VGG16 learns printed characters", unit="update", disable=None)
-    measured = [update(tf.constant(images[batch]), tf.constant(labels[batch])) for batch in bar]
+    measured, saved = _resume(kept, state), time.monotonic()
+    bar = tqdm(
+        batches[len(measured) :], "VGG16 learns printed characters", updates, None, initial=len(measured), unit="update"
+    )
+    for batch in bar:
+        measured.append([float(value) for value in update(tf.constant(images[batch]), tf.constant(labels[batch]))])
+        if time.monotonic() - saved > SAVE_EVERY:
+            _keep(kept, state, measured)
+            saved = time.monotonic()
     history = pd.DataFrame(np.array(measured, dtype=np.float64), columns=["loss", "accuracy"])
     history.insert(0, "images_seen", settings.batch_size * np.arange(1, updates + 1))
     return network, history
+
+
+def _keep(kept: Kept, state: list[keras.Variable], measured: list[list[float]]) -> None:
+    variables = {f"variable-{position:04d}": variable.numpy() for position, variable in enumerate(state)}
+    kept.save("pretraining", {**variables, "measured": np.array(measured)})
+
+
+def _resume(kept: Kept, state: list[keras.Variable]) -> list[list[float]]:
+    """Take up the state that was kept, if there is one; give what was measured up to there."""
+    arrays = kept.load("pretraining")
+    if arrays is None:
+        return []
+    for position, variable in enumerate(state):
+        variable.assign(arrays[f"variable-{position:04d}"])
+    return arrays["measured"].tolist()
 
 
 def folded_answers(base: keras.Model, kernel: np.ndarray, bias: np.ndarray, images: np.ndarray) -> np.ndarray:

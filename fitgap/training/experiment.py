@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from fitgap import timings
+from fitgap.checkpoints import Kept
 from fitgap.folders import fresh
 from fitgap.params import Training
 from fitgap.results import Result
@@ -78,13 +79,16 @@ def weights_file(seed: int) -> str:
     return f"seed-{seed}.weights.h5"
 
 
-def run(experiment: Experiment, seeds: list[int]) -> Outcome:
-    """Train one model per seed. The test images are looked at once per finished model, after its training."""
+def run(experiment: Experiment, seeds: list[int], kept: Kept) -> Outcome:
+    """Train one model per seed. The test images are looked at once per finished model, after its training.
+
+    `kept` holds what an earlier, killed run of the same stage had trained; those seeds are not trained again.
+    """
     splits = experiment.splits
     trainer = Trainer(experiment.build(seeds[0]), experiment.schedule, experiment.learning_rate)
     trained, probabilities, rows = {}, [], []
     for seed in tqdm(seeds, desc=experiment.record["stage"], unit="seed", disable=None):
-        one = trained[seed] = trainer.train(experiment.build(seed), splits["train"], splits["validation"], seed)
+        one = trained[seed] = _resumed(kept, seed, trainer) or _trained(experiment, kept, seed, trainer)
         probabilities.append(trainer.evaluator.probabilities(splits["test"][0]))
         rows.append({"seed": seed, **measure(one, probabilities[-1], splits["test"][1])})
     record = {
@@ -96,6 +100,22 @@ def run(experiment: Experiment, seeds: list[int]) -> Outcome:
     history = pd.concat([one.history.assign(seed=seed) for seed, one in trained.items()])
     history.insert(0, "seed", history.pop("seed"))
     return Outcome(Result(record, history, np.stack(probabilities)), trained, trainer.network)
+
+
+def _trained(experiment: Experiment, kept: Kept, seed: int, trainer: Trainer) -> Trained:
+    splits = experiment.splits
+    one = trainer.train(experiment.build(seed), splits["train"], splits["validation"], seed)
+    kept.save(f"seed-{seed}", one.arrays())
+    return one
+
+
+def _resumed(kept: Kept, seed: int, trainer: Trainer) -> Trained | None:
+    arrays = kept.load(f"seed-{seed}")
+    if arrays is None:
+        return None
+    one = Trained.of_arrays(arrays)
+    trainer.network.set_weights(one.weights)
+    return one
 
 
 def measure(trained: Trained, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -13,6 +13,7 @@ from fitgap.params import Training
 from fitgap.training.evaluation import Evaluator, penalty, weight_norm
 
 Examples = tuple[np.ndarray, np.ndarray]  # inputs, labels
+NUMBERS = ("updates", "seconds", "images_per_second")
 STEPS_PER_EXECUTION = 32  # updates between two returns to Python; 1.5 times the speed of 1 on small networks
 
 
@@ -25,6 +26,20 @@ class Trained:
     updates: int
     seconds: float
     images_per_second: float
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Give all of it as named arrays, to be kept until the stage is through."""
+        weights = {f"weights/{position:04d}": array for position, array in enumerate(self.weights)}
+        columns = {f"history/{name}": values.to_numpy() for name, values in self.history.items()}
+        numbers = {name: np.array(getattr(self, name)) for name in NUMBERS}
+        return weights | columns | numbers
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, np.ndarray]) -> "Trained":
+        """Make it again of what `arrays` gave, to the last bit."""
+        weights = [array for name, array in arrays.items() if name.startswith("weights/")]
+        columns = {name.removeprefix("history/"): a for name, a in arrays.items() if name.startswith("history/")}
+        return cls(weights, pd.DataFrame(columns), **{name: arrays[name].item() for name in NUMBERS})
 
 
 class Trainer:

@@ -3,10 +3,12 @@
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fitgap.checkpoints import Kept
 from fitgap.determinism import start_tensorflow
 
 SMALL = {"batch_size": 8, "learning_rate": 0.001}
@@ -59,11 +61,18 @@ def sides(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
+def nothing_kept() -> Kept:
+    """Give an empty place for checkpoints; so short a training keeps none."""
+    return Kept(Path("nowhere"))
+
+
 def digest_of_a_small_training() -> str:
     """Hash the weights after two updates."""
     from fitgap.backbone import pretraining
 
-    trained, _ = pretraining.pretrain(*sides(16, seed=0), 2, pretraining.PretrainingSettings(**SMALL), seed=7)
+    trained, _ = pretraining.pretrain(
+        *sides(16, seed=0), 2, pretraining.PretrainingSettings(**SMALL), 7, nothing_kept()
+    )
     return hashlib.sha256(b"".join(weight.tobytes() for weight in trained.get_weights())).hexdigest()
 
 
@@ -114,7 +123,7 @@ def test_it_learns_and_tells_how():
     from fitgap.backbone import pretraining
 
     settings = pretraining.PretrainingSettings(**SMALL)
-    network, history = pretraining.pretrain(*sides(323, seed=0), 2, settings, seed=0)
+    network, history = pretraining.pretrain(*sides(323, seed=0), 2, settings, 0, nothing_kept())
     assert list(history.columns) == ["images_seen", "loss", "accuracy"]
     assert history["images_seen"].tolist() == list(range(8, 321, 8))  # the three left over make no batch
     assert history["loss"].tail(5).mean() < 0.5 * history["loss"].head(5).mean()
@@ -130,6 +139,30 @@ def test_another_process_arrives_at_the_same_bits():
         command, capture_output=True, text=True, check=True, cwd=__file__.rpartition("/")[0], env=environment()
     )
     assert there.stdout.strip() == here
+
+
+def test_killed_and_taken_up_again_it_arrives_at_the_same_bits(tmp_path, monkeypatch):
+    from fitgap.backbone import pretraining
+
+    settings, task = pretraining.PretrainingSettings(**SMALL), sides(48, seed=0)
+    whole, history = pretraining.pretrain(*task, 2, settings, 7, nothing_kept())
+    monkeypatch.setattr(pretraining, "SAVE_EVERY", 0.0)
+    kept, save, saved = Kept(tmp_path), Kept.save, []
+
+    def save_and_die(self, name, arrays):
+        save(self, name, arrays)
+        saved.append(len(arrays["measured"]))
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Kept, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        pretraining.pretrain(*task, 2, settings, 7, kept)
+    again, second = pretraining.pretrain(*task, 2, settings, 7, kept)
+    assert saved == [1, 2, 3, 4, 5, 6]  # nothing was learned twice
+    assert second.equals(history)
+    for ours, theirs in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def environment() -> dict[str, str]:
@@ -155,7 +188,7 @@ def test_fewer_images_than_a_batch_are_refused():
     from fitgap.backbone import pretraining
 
     with pytest.raises(ValueError, match="batch_size must be <="):
-        pretraining.pretrain(*sides(7, seed=0), 2, pretraining.PretrainingSettings(**SMALL), seed=0)
+        pretraining.pretrain(*sides(7, seed=0), 2, pretraining.PretrainingSettings(**SMALL), 0, nothing_kept())
 
 
 def test_reduced_precision_keeps_float32_weights_and_answers():

@@ -89,9 +89,29 @@ def test_extraction_writes_what_the_base_gives_whatever_the_batch(tensorflow, we
     files = features.files_needed("block5_pool", ["block5", "block4_conv2"])
     assert files == {"block5_pool": "block5_pool", "below_block5": "block4_pool", "below_block4_conv2": "block4_conv1"}
     monkeypatch.setattr(features, "BATCH", 2)
-    shapes = features.extract(images, weights, files, tmp_path)
+    shapes, rows = features.extract(images, weights, files, tmp_path)
+    assert rows == len(images)
     whole = vgg16.frozen_base(weights, 32, files.values())(images)
     for name, layer in files.items():
         written = np.load(tmp_path / f"{name}.npy")
         assert written.shape == shapes[name] == whole[layer].shape
         np.testing.assert_allclose(written, whole[layer], rtol=1e-4, atol=1e-4 * np.abs(written).max())
+
+
+def test_extraction_goes_on_where_a_killed_one_ended(tensorflow, weights, images, tmp_path, monkeypatch):
+    from fitgap.backbone import features
+
+    files = features.files_needed("block5_pool", ["block5"])
+    monkeypatch.setattr(features, "BATCH", 4)
+    many = np.concatenate([images] * 4)[:11]
+    for folder in ("whole", "killed"):
+        (tmp_path / folder).mkdir()
+        features.extract(many, weights, files, tmp_path / folder)
+    with (tmp_path / "killed/block5_pool.npy").open("r+b") as file:
+        file.truncate(128 + 9 * 4 * 512 + 77)  # within the tenth row
+    (tmp_path / "killed/below_block5.npy").write_bytes((tmp_path / "killed/below_block5.npy").read_bytes()[:-1])
+    _, rows = features.extract(many, weights, files, tmp_path / "killed")
+    assert rows == 11 - 8  # two whole batches stood there
+    for name in files:
+        whole, again = ((tmp_path / folder / f"{name}.npy").read_bytes() for folder in ("whole", "killed"))
+        assert whole == again

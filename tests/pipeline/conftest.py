@@ -37,13 +37,19 @@ class Clone:
     path: Path
     variables: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that put this very Python first on the PATH, and name no store but the clone's."""
+        given = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{given['PATH']}"
+        modules = os.pathsep.join([str(self.path), self.variables.get("PYTHONPATH", "")])
+        return {**given, "PATH": path, **self.variables, "PYTHONPATH": modules}
+
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
-        """Run a command in the clone with this very Python first on the PATH, and no store but the clone's."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        environment |= self.variables
-        environment["PYTHONPATH"] = os.pathsep.join([str(self.path), self.variables.get("PYTHONPATH", "")])
-        ended = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=False)
+        """Run a command in the clone."""
+        ended = subprocess.run(
+            command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False
+        )
         assert not check or ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
         return ended
 

@@ -1,0 +1,95 @@
+"""`make chaos`: kill the small pipeline at random moments, go on, and end where an undisturbed run ends.
+
+    python tests/pipeline/chaos.py [--kills 30] [--seed N]
+
+Compared are dvc.lock, byte for byte, and everything in MLflow's store that is no id, clock time or place. Kills
+are SIGKILL, SIGTERM and Ctrl-C (SIGINT), of the whole process group.
+"""
+
+import argparse
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from conftest import Clone, cloned
+from stores import contents, differences
+
+REPOSITORY = Path(__file__).parent.parent.parent
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+KILLS_A_ROUND = 6
+LONGEST = 25.0  # seconds until a kill; a stage of the small pipeline takes about ten
+
+
+def main() -> int:
+    """Run rounds until enough kills have hit; give the number of differences."""
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--kills", type=int, default=30)
+    asked.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
+    options = asked.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    chance, found, hit, number = random.Random(options.seed), 0, 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        calm = cloned(REPOSITORY, Path(folder) / "calm")
+        calm.repro()
+        while hit < options.kills:
+            number += 1
+            clone = cloned(REPOSITORY, Path(folder) / f"round-{number}")
+            hit += disturbed(clone, chance, min(KILLS_A_ROUND, options.kills - hit))
+            found += compare(calm, clone, f"round {number}")
+            subprocess.run(["rm", "-rf", str(clone.path)], check=True)
+    print(f"{hit} kills in {number} rounds: {found} differences")
+    return found
+
+
+def disturbed(clone: Clone, chance: random.Random, kills: int) -> int:
+    """Run the pipeline and kill it again and again; then let it end. Give the number of kills that hit."""
+    hit = 0
+    while hit < kills:
+        process = subprocess.Popen(
+            ["dvc", "repro"],
+            cwd=clone.path,
+            env=clone.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        time.sleep(chance.uniform(0, LONGEST))
+        kind = chance.choice(SIGNALS)
+        if process.poll() is not None:
+            break  # it was through
+        end_group(process, kind)
+        said = [line for line in process.communicate()[0].splitlines() if line.startswith("Running stage")]
+        hit += 1
+        print(f"  {kind.name} in {said[-1].removeprefix('Running stage ') if said else 'no stage yet'}", flush=True)
+    clone.repro()
+    return hit
+
+
+def end_group(process: subprocess.Popen, kind: signal.Signals) -> None:
+    """Send a signal to the whole group, and SIGKILL where that has not ended it after ten seconds."""
+    for each in (kind, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, each)
+            process.wait(10)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def compare(calm: Clone, clone: Clone, name: str) -> int:
+    """Print what differs from the undisturbed run; give how much does."""
+    found = differences(contents(calm.path / "mlflow.db"), contents(clone.path / "mlflow.db"))
+    if (calm.path / "dvc.lock").read_bytes() != (clone.path / "dvc.lock").read_bytes():
+        found.append("dvc.lock differs")
+    print(f"{name}: {len(found)} differences{''.join(f'{chr(10)}  {line}' for line in found[:20])}", flush=True)
+    return len(found)
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(), 1))
