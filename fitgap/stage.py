@@ -18,6 +18,7 @@ from fitgap.tracking import runs
 LITTLE = 1_000_000  # bytes; a disk with less is full
 HINTS = {
     errno.ENOSPC: "the disk is full: make room and run it again",
+    errno.EFBIG: "a file would grow larger than it may (ulimit -f): raise that limit",
     errno.EDQUOT: "your share of the disk is used up: make room and run it again",
     errno.EROFS: "this folder cannot be written: run it on a copy of the repository that can",
     errno.EACCES: "not permitted: give yourself the right to read and write here",

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -38,11 +39,10 @@ def run(tmp_path, repository):
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     (tmp_path / "params.yaml").write_text(PARAMS)
 
-    def run(body: str) -> subprocess.CompletedProcess:
+    def run(body: str, limits=None) -> subprocess.CompletedProcess:
         (tmp_path / "walk.py").write_text(PROGRAM.format(body=body))
-        environment = {**os.environ, "PYTHONPATH": str(repository)}
-        command = [sys.executable, "walk.py"]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        options = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(repository)}, "preexec_fn": limits}
+        return subprocess.run([sys.executable, "walk.py"], capture_output=True, text=True, check=False, **options)
 
     return run
 
@@ -108,6 +108,18 @@ def test_full_disk_is_told_of_by_a_real_one(run):
     ended = run("open('/dev/full', 'wb', buffering=0).write(b'x')")
     assert "the disk is full" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_disk_that_fills_up_leaves_nothing_that_looks_whole(run, tmp_path):
+    ended = run(
+        "from fitgap.folders import fresh\n"
+        "    with fresh(Path('data/features')) as folder: (folder / 'x.npy').write_bytes(bytes(10**7))",
+        lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
+    )
+    assert ended.returncode == 1
+    assert "larger than it may" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["images.npy"]
 
 
 def test_programming_error_keeps_its_traceback(run):
