@@ -1,25 +1,21 @@
 """report: the comparison of all models, and the notes' statements judged.
 
 reads   params.yaml (all of it), results/, data/prepared/, timings/; models/ and data/backbone/ for MLflow
-leaves  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, curves.csv; runs in MLflow, of
+leaves  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, curves.csv and .png; runs in MLflow, of
         other stages too where DVC restored their results from its cache; the best model in MLflow's registry;
         where DVC runs an experiment in a copy of the repository, experiments/NAME/ in the real one
 """
 
-import json
 from pathlib import Path
 
 from fitgap import params, repository, results, stage, timings
 from fitgap.folders import fresh
 from fitgap.images import prepared
+from fitgap.report import writing
 from fitgap.report.champion import contest
 from fitgap.report.claims import judge_all
 from fitgap.report.claims_table import claims_table
-from fitgap.report.curves_table import curves_table
-from fitgap.report.environment import environment
-from fitgap.report.page import html, markdown
 from fitgap.report.study import PROBE, Study, expected_models
-from fitgap.report.summary import summary
 from fitgap.report.verdicts import VERDICTS
 from fitgap.results import Result
 from fitgap.tracking import export, registry, runs
@@ -40,7 +36,9 @@ def main() -> None:
     claims = judge_all(study)
     result = result_of(study, claims)
     ids = track([*others.values(), *found], study)
-    write(study, claims, registered(study, ids))
+    registration = registered(study, ids)
+    with fresh(REPORTS) as folder:
+        writing.write(folder, study, claims, registration)
     repository.keep_report(REPORTS)
     timings.keep(result, clock.seconds)
     if ids:
@@ -80,22 +78,6 @@ def registered(study: Study, ids: dict[str, str]) -> dict[str, str] | None:
     if study.best is None:
         return None
     return registry.register(study.results[study.best], ids.get(study.best), contest).facts
-
-
-def write(study: Study, claims: list[dict], registration: dict[str, str] | None) -> None:
-    """Write everything in reports/."""
-    table, about = summary(study), environment()
-    with fresh(REPORTS) as folder:
-        tables = {"curves": curves_table(study), "claims": claims_table(claims), "summary": table}
-        for name, rows in tables.items():
-            rows.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-        texts = {
-            "report.html": html(study, table, claims, about, registration),
-            "report.md": markdown(study, table, claims, about, registration),
-            "claims.json": json.dumps(claims, indent=2, ensure_ascii=False) + "\n",
-        }
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

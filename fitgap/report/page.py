@@ -53,6 +53,7 @@ def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, re
         "study": study,
         "params": study.params,
         "answer": answer(study, table, claims),
+        "curve_families": curves.families(study),
         "claims": claims,
         "tally": {verdict: verdicts.count(verdict) for verdict in VERDICTS},
         "signs": SIGNS,

@@ -110,6 +110,12 @@ def describe(history: pd.DataFrame, measurement: str) -> str:
     )
 
 
+def families(study: Study) -> list[str]:
+    """Name the families of models that have curves."""
+    found = dict.fromkeys(name.split("@")[0] for name in study.results)
+    return [family for family in found if _histories(study, family)]
+
+
 def _histories(study: Study, family: str) -> dict[str, pd.DataFrame]:
     found = {name: study.history(name) for name in study.names(family)}
     return {name: history for name, history in found.items() if history is not None}
