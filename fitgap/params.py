@@ -1,6 +1,7 @@
 """params.yaml: its schema, and one clear line for every mistake in it."""
 
 import difflib
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from pydantic import (
 
 from fitgap.backbone.layers import DEPTHS, LAYERS, POOLS, first_layer
 from fitgap.errors import UserError
-from fitgap.strict_yaml import StrictLoader
+from fitgap.strict_yaml import StrictLoader, dotted
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
@@ -306,26 +307,27 @@ def validated(tree: dict[str, Any], path: Path | str) -> Params:
 def describe(error: ValidationError) -> str:
     """Tell pydantic's findings in one line: the first in full, how many more there are."""
     problems = error.errors(include_url=False)
-    line = " ".join(_describe_one(problems[0]).split())
+    line = _describe_one(problems[0])
     return line if len(problems) == 1 else f"{line} (and {len(problems) - 1} more after this one)"
 
 
 def _describe_one(problem: dict[str, Any]) -> str:
-    location = [str(part) for part in problem["loc"] if part != "[key]"]
-    key, message = ".".join(location), problem["msg"].removeprefix("Value error, ")
+    location, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return _unknown_key(location)
+    of_name = location[-1:] == ("[key]",)  # pydantic's mark; an unknown key may be called that too
+    key = dotted(location[:-1] if of_name else location)
     if problem["type"] == "missing":
         return f"{key}: missing; the file that ships with the project shows its default"
     if not key:  # a check across sections names its keys itself
         return message
-    if "[key]" in problem["loc"]:
+    if of_name:
         allowed = "letters, digits, '_' and '-', at most 63, beginning with a letter or digit"
         return f"{key}: cannot be the name of a folder; allowed: {allowed}"
     return f"{key}: {_shown(problem['input'])}: {message[0].lower()}{message[1:]}"
 
 
-def _unknown_key(location: list[str]) -> str:
+def _unknown_key(location: tuple[str, ...]) -> str:
     *parents, key = location
     section: type[BaseModel] = Variant if parents[:1] == ["variants"] else Params
     for part in parents if section is Params else []:
@@ -333,9 +335,11 @@ def _unknown_key(location: list[str]) -> str:
     allowed = list(section.model_fields)
     near = difflib.get_close_matches(key, allowed, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
-    return f"{'.'.join(location)}: unknown key{hint} allowed here: {', '.join(allowed)}"
+    return f"{dotted(location)}: unknown key{hint} allowed here: {', '.join(allowed)}"
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    short = reprlib.Repr()  # aliases in YAML nest values deeper, and multiply them further, than repr() can bear
+    short.maxlevel, short.maxstring, short.maxlong, short.maxother = 3, 60, 60, 60
+    text = short.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -18,6 +18,11 @@ _LIBRARY_FAILURES = (
     ("google.api_core.exceptions", "GoogleAPIError"),
     ("azure.core.exceptions", "AzureError"),
 )
+_BREAKDOWNS = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED")  # MLflow's codes
+
+
+class GivenUpError(ConnectionError):
+    """A server is not asked again: this process has waited for it before, and told so."""
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -30,8 +35,19 @@ def failures() -> tuple[type[Exception], ...]:
     return (UserError, OSError, ModuleNotFoundError, *loaded)
 
 
+def is_outage(failure: Exception) -> bool:
+    """Whether a server is away, hangs or breaks down. One that says no to a request is there."""
+    code = getattr(failure, "error_code", None)  # MLflow's exceptions have one
+    return isinstance(failure, OSError) if code is None else code in _BREAKDOWNS
+
+
 def warn(what: str, failure: Exception) -> None:
-    """Print one line about a failure to standard error: what is missing, why, and that nothing is lost."""
+    """Print one line about a failure to standard error: what is missing, why, and that nothing is lost.
+
+    A server that was given up is silent: the line about its first failure stands for all.
+    """
+    if isinstance(failure, GivenUpError):
+        return
     reason = redacted(" ".join(str(failure).split())) or type(failure).__name__
     reason = reason if len(reason) <= 300 else f"{reason[:297]}..."
     given = os.environ.get("MLFLOW_TRACKING_URI")

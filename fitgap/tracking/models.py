@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
 
 NAME = "model"
-# A server takes tens of megabytes in one request and may need a while to put them away: long, but once.
-PATIENCE = {**store.PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+# A server takes tens of megabytes in one request and may need a while to put them away: long, but once. It counts
+# from the last byte sent; one that hangs costs less than half a minute, the run written before included.
+PATIENCE = {**store.PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
 def log_model(run_id: str | None, build: Callable[[], "keras.Model"], images: np.ndarray) -> None:
@@ -90,10 +91,12 @@ def _write(opened: store.Store, run_id: str, network: "keras.Model", shape: tupl
     from mlflow.models import Model
 
     client, run = opened.client, opened.client.get_run(run_id)
+    opened.keep_time()
     model = client.create_logged_model(
         opened.experiment_id, NAME, run_id, tags=_tags(run), params=dict(run.data.params)
     )
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    opened.keep_time()
     about = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
     with tempfile.TemporaryDirectory() as folder:
         _save(Path(folder) / NAME, about, network, shape)

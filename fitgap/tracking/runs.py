@@ -70,11 +70,13 @@ def link(report_run_id: str | None, model_runs: Mapping[str, str]) -> None:
 
 
 def _existing(opened: store.Store, result: Result) -> str | None:
-    """Give the id of the run of this result, or None after removing what dead processes left of its stage."""
+    """Give the id of the run of this result, or None; remove what dead processes and lost answers left of it."""
     same = _search(opened, f"tags.`{FINGERPRINT}` = '{result.fingerprint}'")
-    for run in same:
-        if PARENT not in run.data.tags and run.info.status == "FINISHED":
-            return run.info.run_id
+    whole = [run for run in same if PARENT not in run.data.tags and run.info.status == "FINISHED"]
+    if whole:
+        # MLflow asks twice where an answer is lost, and a run begun twice is left behind once.
+        _remove(opened, [run for run in same if run.info.status == "RUNNING"])
+        return whole[0].info.run_id
     _remove(opened, [*same, *_half_written(opened, result)])
     return None
 

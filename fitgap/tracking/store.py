@@ -21,7 +21,7 @@ from filelock import FileLock
 from fitgap import repository
 from fitgap.errors import UserError
 from fitgap.tracking import surroundings
-from fitgap.tracking.failures import redacted
+from fitgap.tracking.failures import GivenUpError, failures, is_outage, redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,6 +37,7 @@ PATIENCE = {
 }
 SECONDS = 15
 SECONDS_SQLITE = 60  # no server that could be away; the first run sets up the database, others wait for it
+_away: set[str] = set()  # addresses of servers that have failed this process
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def opened(patience: Mapping[str, str] = PATIENCE) -> Iterator[Store]:
     """
     address = uri()
     surroundings.switch_telemetry_off()
-    with ExitStack() as stack:
+    with _waited_for_once(address), ExitStack() as stack:
         stack.enter_context(surroundings.collection_paused())
         from mlflow import MlflowClient
 
@@ -118,6 +119,19 @@ def opened(patience: Mapping[str, str] = PATIENCE) -> Iterator[Store]:
         database.prepare(address, repository.root())
         client = MlflowClient(tracking_uri=address, registry_uri=address)
         yield Store(client, database.experiment(client, address, repository.root()), _writer(), deadline)
+
+
+@contextmanager
+def _waited_for_once(address: str) -> Iterator[None]:
+    """Remember a server that fails: `report` opens the store dozens of times, and would wait and warn each time."""
+    if address in _away:
+        raise GivenUpError(address)
+    try:
+        yield
+    except failures() as failure:
+        if not address.startswith("sqlite") and is_outage(failure):
+            _away.add(address)
+        raise
 
 
 def _writer() -> str:

@@ -1,0 +1,335 @@
+"""The outage table: whatever becomes of a tracking server, the results are complete and their runs follow later.
+
+Each row goes through a real `mlflow server`, with a front before it that breaks what passes. The tests follow one
+another on one clone.
+"""
+
+import http.client
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import mlflow
+import pytest
+from conftest import Clone, cloned
+from stores import differences
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+
+TINY = {
+    "data.validation_images": 100,
+    "data.test_images": 100,
+    "scratch.epochs": 1,
+    "head.epochs": 1,
+    "finetune.epochs": 1,
+    "highrate.variants": [],
+    "variants": {"baseline": {}},
+}
+PREPARE, SCRATCH, REPORT = "stages.prepare", "stages.scratch baseline", "stages.report"
+PROMISED = 30  # seconds that an outage may cost a stage
+OF_THE_CLOCK = ("seconds", "images_per_second")  # metrics that no two runs share
+
+
+@dataclass(frozen=True)
+class Outage:
+    """What goes wrong: `kind`, from the `nth` request on with `at` in its method and path.
+
+    Kinds: `down` (nothing listens), `500`, `hang` (taken and never answered), `slow` (seconds per answer), `die`
+    (SIGKILL to the server), and `lose`, once: the server does it, and the answer never arrives.
+    """
+
+    kind: str
+    at: str = ""
+    nth: int = 1
+
+
+class Server:
+    """MLflow's server: a process of its own on a free port, with its database and its artifacts in a folder."""
+
+    def __init__(self, folder: Path):
+        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
+            self.port = free.server_port
+        self.folder, self.database, self.process = folder, f"sqlite:///{folder / 'mlflow.db'}", None
+
+    def start(self) -> None:
+        """Start it unless it runs, and wait until it answers."""
+        if self.process and self.process.poll() is None:
+            return
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--workers", "1", "--backend-store-uri", self.database]
+        command += ["--serve-artifacts", "--artifacts-destination", str(self.folder / "artifacts")]
+        # Jobs, of which fitgap has none, would cost seven processes more.
+        variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, cwd=self.folder, env=variables, start_new_session=True, **quiet)
+        end = time.monotonic() + 300
+        while time.monotonic() < end:
+            assert self.process.poll() is None, "the server ended"
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise TimeoutError("the server does not answer")
+
+    def kill(self) -> None:
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    @property
+    def client(self) -> mlflow.MlflowClient:
+        """A client on the database itself, which answers in milliseconds."""
+        return mlflow.MlflowClient(tracking_uri=self.database, registry_uri=self.database)
+
+
+class Front:
+    """Listens before a server and passes on what comes, but in an outage."""
+
+    def __init__(self, server: Server):
+        self.server, self.outage, self.over = server, None, threading.Event()
+        self.begin = 0.0  # when the outage first met a request
+        self.port = 0
+        self.open()
+
+    def open(self) -> None:
+        self.listening = ThreadingHTTPServer(("127.0.0.1", self.port), Passing)
+        self.port, self.listening.front, self.listening.daemon_threads = self.listening.server_port, self, True
+        self.thread = threading.Thread(target=self.listening.serve_forever, args=(0.05,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.listening.shutdown()
+        self.thread.join()
+        self.listening.server_close()
+
+    @contextmanager
+    def suffering(self, outage: Outage) -> Iterator[None]:
+        """Let an outage be for the length of a block; afterwards all is well again, the server's life included."""
+        self.outage, self.left, self.begin = outage, outage.nth, 0.0
+        self.over.clear()
+        if outage.kind == "down":
+            self.close()
+        try:
+            yield
+        finally:
+            self.outage = None
+            self.over.set()
+            if outage.kind == "down":
+                self.open()
+            self.server.start()
+
+    def fate(self, request: str) -> str:
+        """Say what becomes of a request: the kind of an outage, or `passes`."""
+        outage = self.outage
+        if outage and self.left and outage.at in request:
+            self.left -= 1
+        if not outage or self.left:
+            return "passes"
+        self.begin = self.begin or time.monotonic()
+        if outage.kind == "lose":
+            self.outage = None
+        return outage.kind
+
+
+class Passing(BaseHTTPRequestHandler):
+    """One request through the front. Returning without an answer closes the connection, as a dying server does."""
+
+    def _pass(self):
+        front, body = self.server.front, self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fate = front.fate(f"{self.command} {self.path}")
+        self.close_connection = True
+        if fate == "500":
+            self.send_error(500)
+        elif fate == "hang":
+            front.over.wait()
+        elif fate == "die":
+            front.server.kill()
+        else:
+            front.over.wait(4 if fate == "slow" else 0)
+            self._forward(front.server.port, body, is_answered=fate != "lose")
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass  # noqa: N815
+
+    def _forward(self, port: int, body: bytes, is_answered: bool) -> None:
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+        try:
+            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            upstream.request(self.command, self.path, body, kept)
+            answer = upstream.getresponse()
+            content = answer.read()
+            if is_answered:
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.getheader("Content-Type", "application/json"))
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+        except (OSError, http.client.HTTPException):
+            return  # the server is dead, or nobody waits any more
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+def contents(server: Server, with_times: bool = True) -> Counter:
+    """Count all that the store holds but ids, times, writers and revisions; ids in texts become names."""
+    client = server.client
+    (experiment,) = [one.experiment_id for one in client.search_experiments() if one.name == "fitgap"]
+    runs, models = client.search_runs([experiment], max_results=1000), client.search_logged_models([experiment])
+    names = {run.info.run_id: run.info.run_name for run in runs}
+    held = [held_by(client, run, names, with_times) for run in runs]
+    held += [("network of", names.get(model.source_run_id), str(model.status)) for model in models]
+    for model in client.search_registered_models():
+        of = {str(one.version): one.tags["fitgap.model"] for one in client.search_model_versions()}
+        held.append(("registered", model.name, tuple(of.items()), tuple(model.aliases)))
+    return Counter(held)
+
+
+def held_by(client: mlflow.MlflowClient, run, names: dict[str, str], with_times: bool) -> tuple:
+    own = ("mlflow.source", "fitgap.writer", "git_")
+    tags = {name: text for name, text in run.data.tags.items() if not name.startswith(own)}
+    named = {name: re.sub(r"[0-9a-f]{32}", lambda id_: names.get(id_[0], id_[0]), text) for name, text in tags.items()}
+    curves = {}
+    for name in run.data.metrics:
+        points = client.get_metric_history(run.info.run_id, name)
+        curves[name] = tuple(sorted((point.step, repr(point.value)) for point in points))
+        if name.endswith(OF_THE_CLOCK):
+            curves[name] = "some time"
+    if not with_times:
+        curves = {name: curve for name, curve in curves.items() if curve != "some time"}
+    inputs = tuple((one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs)
+    parts = (named, run.data.params, curves)
+    return (run.info.run_name, run.info.status, *(tuple(sorted(part.items())) for part in parts), inputs)
+
+
+def forget(server: Server, stage: str | None = None) -> None:
+    """Delete the runs of a stage and their networks, as one may in MLflow's pages; of all stages: everything."""
+    client = server.client
+    (experiment,) = [one.experiment_id for one in client.search_experiments() if one.name == "fitgap"]
+    runs = client.search_runs([experiment], f"tags.stage = '{stage}'" if stage else "", max_results=1000)
+    ids = {run.info.run_id for run in runs}
+    for model in client.search_logged_models([experiment]):
+        if model.source_run_id in ids:
+            client.delete_logged_model(model.model_id)
+    for run_id in ids:
+        client.delete_run(run_id)
+    for model in [] if stage else client.search_registered_models():
+        client.delete_registered_model(model.name)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    started = Server(tmp_path_factory.mktemp("server"))
+    try:
+        started.start()
+        yield started
+    finally:
+        started.kill()
+
+
+@pytest.fixture(scope="module")
+def front(server):
+    opened = Front(server)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def clone(repository, tmp_path_factory, front):
+    """A clone whose runs go to the server, through the front."""
+    made = cloned(repository, tmp_path_factory.mktemp("disturbed"))
+    made.variables["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{front.port}"
+    made.edit(**TINY)
+    made.run("dvc", "remote", "add", "--default", "elsewhere", str(tmp_path_factory.mktemp("remote")))
+    made.run("git", "commit", "--all", "--quiet", "-m", "tiny")
+    return made
+
+
+@pytest.fixture(scope="module")
+def undisturbed(clone, server):
+    """What the first run, in which all went well, has left: in the store, and in results/."""
+    clone.repro()
+    return contents(server), bytes_of(clone.path / "results")
+
+
+def run_stage(clone: Clone, stage: str, check: bool = True) -> subprocess.CompletedProcess:
+    return clone.run("python", "-m", *stage.split(), check=check)
+
+
+@pytest.mark.parametrize(
+    ("stage", "outage"),
+    [
+        pytest.param(PREPARE, Outage("down"), id="down at the start"),
+        pytest.param(PREPARE, Outage("500"), id="answers 500"),
+        pytest.param(PREPARE, Outage("hang"), id="hangs"),
+        pytest.param(PREPARE, Outage("slow"), id="crawls"),
+        pytest.param(SCRATCH, Outage("die", "runs/log-batch", 2), id="dies while a run is written"),
+        pytest.param(SCRATCH, Outage("hang", "artifacts/1/models/", 2), id="hangs while a network is sent"),
+        pytest.param(REPORT, Outage("hang", "logged-models/search"), id="hangs while the report writes"),
+    ],
+)
+def test_an_outage_costs_one_line_half_a_minute_and_no_result(clone, server, front, undisturbed, stage, outage):
+    runs, results = undisturbed
+    name = stage.split()[0].removeprefix("stages.")
+    forget(server, name)
+    shutil.rmtree(clone.path / "results" / name, ignore_errors=True)
+    with front.suffering(outage):
+        begin = time.monotonic()
+        ended = run_stage(clone, stage, check=False)
+        lost = time.monotonic() - (front.begin or begin)
+    assert ended.returncode == 0
+    assert bytes_of(clone.path / "results") == results
+    told = [line for line in ended.stderr.splitlines() if not line.endswith("near_duplicates.csv names them")]
+    assert len(told) == 1, ended.stderr
+    assert told[0].startswith("fitgap: warning: ") and "the results are safe in results/, `make sync`" in told[0]
+    assert lost < PROMISED
+    assert runs != contents(server)
+    assert run_stage(clone, REPORT).stderr == ""
+    assert differences(runs, contents(server)) == []
+
+
+@pytest.mark.parametrize("nth", [1, 2], ids=["of a model", "of a seed"])
+def test_a_run_begun_twice_because_the_answer_was_lost_stands_there_once(clone, server, front, undisturbed, nth):
+    forget(server, "scratch")
+    with front.suffering(Outage("lose", "runs/create", nth)):
+        assert run_stage(clone, SCRATCH).stderr == ""
+    run_stage(clone, REPORT)
+    assert differences(undisturbed[0], contents(server)) == []
+
+
+def test_what_dvc_restores_from_its_cache_gets_its_runs(clone, server, undisturbed):
+    forget(server)
+    for name in ("data/prepared", "data/backbone", "data/features", "models", "results", "reports"):
+        shutil.rmtree(clone.path / name)
+    (clone.path / "dvc.lock").unlink()
+    assert clone.repro() == ["report"]
+    assert differences(undisturbed[0], contents(server)) == []
+
+
+def test_what_is_pulled_on_another_machine_gets_its_runs_there(clone, server, undisturbed, tmp_path):
+    clone.run("git", "add", "dvc.lock")
+    clone.run("git", "commit", "--quiet", "-m", "results")
+    clone.run("dvc", "push")
+    clone.run("git", "clone", "--quiet", str(clone.path), str(tmp_path / "pulled"))
+    there, before = Clone(tmp_path / "pulled", clone.variables), contents(server, with_times=False)
+    forget(server)
+    there.run("dvc", "pull")
+    assert there.repro() == ["report"]
+    # Wall times stand in no output of DVC: they are those of the machine that ran.
+    assert differences(before, contents(server, with_times=False)) == []
