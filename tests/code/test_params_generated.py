@@ -13,7 +13,7 @@ from fitgap.backbone.layers import DEPTHS, LAYERS, POOLS, first_layer
 from fitgap.errors import UserError
 from fitgap.strict_yaml import StrictLoader
 
-# Files per property; at least 2,000 in all.
+# Files per property: 2,150 in all, of which Hypothesis may write a short one, such as an empty file, more than once.
 EXAMPLES = {
     "valid": 400,
     "wrong value": 450,
@@ -22,10 +22,10 @@ EXAMPLES = {
     "name of a variant": 100,
     "disagreement": 150,
     "spelling": 150,
-    "bytes": 100,
+    "bytes": 150,
     "text": 100,
-    "tokens": 150,
-    "documents": 75,
+    "tokens": 200,
+    "documents": 125,
     "damage": 75,
 }
 assert sum(EXAMPLES.values()) >= 2000
@@ -62,7 +62,7 @@ bare = st.fixed_dictionaries(
         "learning_rate": st.none() | rates,
     },
 )
-variants = st.fixed_dictionaries(
+remedies = st.fixed_dictionaries(
     {},
     optional={
         "dropout": fractions,
@@ -74,7 +74,7 @@ variants = st.fixed_dictionaries(
 )
 training = {"epochs": counts, "batch_size": pairs_or_more, "learning_rate": rates}
 dense = {"dense_units": counts, "batch_norm_momentum": fractions}
-data = st.fixed_dictionaries(
+data_sections = st.fixed_dictionaries(
     {
         "source": st.sampled_from(["digits", "cifar10", "directory"]),
         "path": paths,
@@ -100,7 +100,7 @@ def backbones(draw) -> dict:
 @st.composite
 def named_variants(draw) -> dict:
     own = draw(st.lists(names, max_size=5, unique_by=str.lower))
-    entries = {name: draw(variants) for name in own if name.lower() != "baseline"} | {"baseline": draw(bare)}
+    entries = {name: draw(remedies) for name in own if name.lower() != "baseline"} | {"baseline": draw(bare)}
     return dict(draw(st.permutations(list(entries.items()))))
 
 
@@ -130,7 +130,7 @@ def trees(draw) -> dict:
     filters = {"filters": st.lists(counts, min_size=1, max_size=5)}
     tree = {
         "seeds": draw(st.lists(seeds, min_size=1, max_size=5, unique=True)),
-        "data": draw(data),
+        "data": draw(data_sections),
         "backbone": draw(backbones()),
         "asis": {"images": draw(amounts | st.just(0))},
         "scratch": {**draw(st.fixed_dictionaries(training | dense | filters)), "learning_rate": low},
@@ -200,7 +200,7 @@ def below(least: int):
 
 no_number = all_but("integer", "float") | st.sampled_from([float("nan"), float("inf"), float("-inf"), 10**400])
 no_rate = no_number | st.floats(max_value=0) | st.floats(10, exclude_min=True) | st.integers(max_value=0)
-no_strength = no_number | st.floats(max_value=0, exclude_max=True) | st.floats(10, exclude_min=True)
+no_strength = no_number | st.floats(max_value=0, exclude_max=True) | st.integers(min_value=11)
 no_fraction = no_number | st.floats(max_value=0, exclude_max=True) | st.floats(1) | st.integers(min_value=1)
 no_seed = below(0) | st.integers(min_value=2**31)
 no_amount = all_but("integer", "text") | st.integers(max_value=0) | st.just("ALL")
@@ -319,7 +319,7 @@ def unknown_key(draw, tree: dict) -> tuple:
 
 def name_of_a_variant(draw, tree: dict) -> tuple:
     name = draw(no_name_text | st.text(alphanumerics, min_size=64))
-    tree["variants"][name] = draw(variants)
+    tree["variants"][name] = draw(remedies)
     return ("variants", name)
 
 
@@ -479,8 +479,8 @@ def nested(draw) -> str:
 
 @st.composite
 def chained(draw) -> str:
-    """Draw a list whose items hold the one before: once each, which gets deep, or nine times, which gets enormous."""
-    links, times = draw(st.sampled_from([(1100, 1), (12, 9)]))
+    """Draw a list whose items hold the one before: once each, which gets deep, or nine times, which gets large."""
+    links, times = draw(st.sampled_from([(1100, 1), (8, 9)]))
     items = [f"&a{i} [{', '.join([f'*a{i - 1}'] * times)}]" for i in range(1, links)]
     return f"[&a0 [-1], {', '.join(items)}, *a{links - 1}]"
 
@@ -534,28 +534,7 @@ def test_any_text_loads_or_gets_one_line(file, text):
     assert_loads_or_is_refused(file)
 
 
-marks = [
-    "[",
-    "]",
-    "{",
-    "}",
-    ",",
-    ": ",
-    "- ",
-    "? ",
-    "\n",
-    "\n  ",
-    "\t",
-    "'",
-    '"',
-    "|\n",
-    ">-\n",
-    "#",
-    "---\n",
-    "...\n",
-    "%",
-    "@",
-]
+marks = [*"[]{},#%@'\"\t\n", ": ", "- ", "? ", "\n  ", "|\n", ">-\n", "---\n", "...\n"]
 words = ["&a ", "*a", "<<", "=", "~", "seeds", "data", "0x_", "1e3", ".nan", "2024-13-45", "\\ud800", "%YAML 1.1\n"]
 tags = ["!", "!a ", "!!int ", "!!float ", "!!bool ", "!!map ", "!!set ", "!!omap ", "!!pairs ", "!!binary ", "!!str "]
 tokens = st.lists(st.sampled_from(marks + words + tags), max_size=60).map("".join)
