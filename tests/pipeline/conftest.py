@@ -75,7 +75,8 @@ class Clone:
 
     @property
     def reports(self) -> list[Path]:
-        return sorted((self.path / "reports").glob("[!.]*"))
+        """The report's texts; its pictures are none."""
+        return sorted(path for path in (self.path / "reports").glob("[!.]*") if path.suffix != ".png")
 
     @property
     def claims(self) -> list[dict]:

@@ -104,7 +104,7 @@ def test_back_to_the_digits_restores_everything_and_both_stand_in_mlflow(clone):
 
 def test_missing_pictures_get_one_line(clone):
     clone.edit(**{"data.source": "directory", "data.path": "nowhere"})
-    ended = clone.run("python", "-m", "fitgap.params", check=False)
+    ended = clone.run("python", "-m", "fitgap.preflight", check=False)
     assert ended.returncode == 1
     assert ended.stderr.strip().startswith("fitgap: params.yaml: data.path: 'nowhere': not found")
     assert ended.stderr.count("\n") == 1
