@@ -1,4 +1,4 @@
-"""A safe YAML reader that agrees with DVC's on numbers and refuses what it would lose silently."""
+"""A safe YAML reader that sees what DVC's sees, and refuses what either would lose or change silently."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,14 @@ import yaml
 # PyYAML follows YAML 1.1, where 1e-4 (no dot) is a string. DVC reads YAML 1.2, where it is a number.
 # Both must see the same value in params.yaml. Pattern: YAML 1.2.2, section 10.2.2 (core schema).
 _FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+# What YAML 1.1 and 1.2 still read as different values: octal or decimal, minutes or text, a switch or a word.
+_AMBIGUOUS = re.compile(
+    r"^([-+]?0[0-9_]+|0o[0-7]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[-+]?\.[0-9]+[eE][-+]?[0-9]+"
+    r"|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$"
+)
+_AMBIGUOUS_TAG = "!ambiguous"
 _STANDARD = "tag:yaml.org,2002:"
+_PLAINLY = "write true or false, a number without leading zeros, a text in quotes"
 _DEEPEST = 50  # levels; PyYAML descends by recursion, and Python's own limit would end it in a traceback
 
 
@@ -19,7 +26,7 @@ def dotted(parts: Iterable[str | int]) -> str:
 
 
 class StrictLoader(yaml.SafeLoader):
-    """PyYAML's SafeLoader with YAML 1.2 floats; an error where a key stands twice, or PyYAML would break down."""
+    """PyYAML's SafeLoader with YAML 1.2 floats; an error where readers differ or PyYAML would break down."""
 
     def __init__(self, stream):
         super().__init__(stream)
@@ -39,6 +46,9 @@ class StrictLoader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False):
         """Build a value; PyYAML's constructors raise anything on what only looks like a date or a number."""
+        if node.tag == _AMBIGUOUS_TAG:
+            problem = f"{node.value} means one thing to YAML 1.1 and another to 1.2; {_PLAINLY}"
+            raise _error(self._keys[node], problem, node)
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, str | int):
@@ -68,3 +78,5 @@ def _error(key: str, problem: str, at: yaml.Node | yaml.Event) -> yaml.MarkedYAM
 
 
 StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+for _first in "-+.0123456789yYnNoO":  # before the others, whose first match would win
+    StrictLoader.yaml_implicit_resolvers[_first].insert(0, (_AMBIGUOUS_TAG, _AMBIGUOUS))

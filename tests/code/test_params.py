@@ -1,5 +1,6 @@
 """params.yaml: what ships is valid, and every mistake gets one line with key, value and what is allowed."""
 
+import re
 import subprocess
 import sys
 
@@ -135,6 +136,15 @@ def test_numbers_mean_what_dvc_takes_them_for(repository, tmp_path, written):
     text = (repository / "params.yaml").read_text().replace("learning_rate: 0.0002 ", f"learning_rate: {written} ")
     path.write_text(text)
     assert params.load(path).finetune.learning_rate == 0.0002 == load_yaml(path)["finetune"]["learning_rate"]
+
+
+@pytest.mark.parametrize("written", ["010", "08", "0o17", "1:30", "yes", "Off", ".1e3", "-08"])
+def test_what_dvc_would_take_for_something_else_is_refused(repository, tmp_path, written):
+    path = tmp_path / "params.yaml"
+    path.write_text((repository / "params.yaml").read_text().replace("split_seed: 0 ", f"split_seed: {written} "))
+    with pytest.raises(UserError, match=rf"data\.split_seed: {re.escape(written)} means one thing") as caught:
+        params.load(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("stage", ["prepare", "scratch baseline", "report"])

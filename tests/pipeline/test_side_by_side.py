@@ -69,7 +69,8 @@ def test_four_queued_experiments_on_a_fresh_repository(number, repository, tmp_p
     assert experiments(clone) == dict.fromkeys(["e-1", "e-2", "e-3", "e-4"], "FINISHED")
 
 
-def test_two_temporary_experiments_at_once_while_the_ui_is_open(repository, tmp_path):
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_two_temporary_experiments_at_once_while_the_ui_is_open(number, repository, tmp_path):
     clone = cloned(repository, tmp_path / "clone")
     clone.run("dvc", "repro", "prepare")
     with ui(clone):
