@@ -11,7 +11,7 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro notes photographs test chaos browser ui sync lint format lock
+.PHONY: help install repro notes photographs test chaos bench browser ui sync lint format lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,13 @@ test: install ## Run all tests, side by side on up to four cores
 
 chaos: install ## Kill a small pipeline at 30 random moments (KILLS=..., SEED=...) and compare with an undisturbed run
 	@$(BIN)/python tests/pipeline/chaos.py $(addprefix --kills ,$(KILLS)) $(addprefix --seed ,$(SEED))
+
+# Not among the pinned packages: nothing but this needs them, and PyTorch alone is as large as all the others.
+bench: install ## Measure the speed beside PyTorch's, ONNX Runtime's and OpenVINO's; write docs/performance.md
+	@$(BIN)/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
+	  | $(BIN)/python -m pip install --quiet --requirement /dev/stdin
+	$(BIN)/python -m bench
 
 browser: ## Install what the test of the report in a browser needs: Chromium (Debian, Ubuntu) and axe-core (npm)
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \

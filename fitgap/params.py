@@ -114,6 +114,12 @@ class AsIs(Section):
     images: AmountOrNone
 
 
+class Compute(Section):
+    """Section `compute`: how VGG16's own passes are computed."""
+
+    precision: Literal["float32", "bfloat16"]
+
+
 class Training(Section):
     """What every training stage sets."""
 
@@ -173,6 +179,7 @@ class Params(Section):
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_unique)]
     data: Data
     backbone: Backbone
+    compute: Compute
     asis: AsIs
     scratch: Scratch
     highrate: HighRate

@@ -4,15 +4,14 @@ import errno
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from fitgap import inputs, timings
 from fitgap.errors import UserError
 from fitgap.folders import fresh
 from fitgap.results import Result
+from fitgap.timings import Clock
 from fitgap.tracking import runs
 
 LITTLE = 1_000_000  # bytes; a disk with less is full
@@ -65,21 +64,9 @@ def exhausted(error: Exception) -> str | None:
     return hint and f"{reason}; {hint}"
 
 
-@dataclass
-class Clock:
-    """Wall time since it was made."""
-
-    begin: float = field(default_factory=time.perf_counter)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds so far."""
-        return time.perf_counter() - self.begin
-
-
 def leave(result: Result, folder: Path, clock: Clock, **rates: float) -> None:
     """Write a result, keep its wall time and rates (such as images_per_second), and give it its run in MLflow."""
     with fresh(folder) as made:
         result.write(made)
-    timings.keep(result, clock.seconds, **rates)
+    timings.keep(result, clock.spent, **rates)
     runs.log(result)

@@ -8,11 +8,57 @@ a result pulled from another machine has none.
 import json
 import os
 import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from fitgap import repository
 from fitgap.results import Result
+
+
+@dataclass
+class Clock:
+    """Where a stage's wall time goes.
+
+    Attributes
+    ----------
+    begin : of `time.perf_counter()`: when it was made
+    start_seconds : from the start of the process, imports included, to the work
+    work_seconds : what the stage is there for: training with its evaluation, a pass of the frozen base
+    """
+
+    begin: float = field(default_factory=time.perf_counter)
+    start_seconds: float = 0.0
+    work_seconds: float = 0.0
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Count what happens meanwhile as the stage's work."""
+        begin = time.perf_counter()
+        self.start_seconds = time.time() - psutil.Process().create_time()
+        try:
+            yield
+        finally:
+            self.work_seconds = time.perf_counter() - begin
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self.begin
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """All that is known so far, as `keep` takes it."""
+        return {
+            "stage_seconds": self.seconds,
+            "start_seconds": self.start_seconds,
+            "work_seconds": self.work_seconds,
+        }
 
 
 def folder() -> Path:
@@ -20,13 +66,15 @@ def folder() -> Path:
     return repository.root() / "timings"
 
 
-def keep(result: Result, stage_seconds: float, seed_seconds: dict[int, float] | None = None, **rates: float) -> None:
-    """Keep how long the whole stage took, how long each seed's training took, and rates such as images/s."""
+def keep(
+    result: Result, spent: Mapping[str, float], seed_seconds: dict[int, float] | None = None, **rates: float
+) -> None:
+    """Keep what a `Clock` says of the stage, how long each seed's training took, and rates such as images/s."""
     folder().mkdir(exist_ok=True)
     seeds = {str(seed): round(seconds, 3) for seed, seconds in (seed_seconds or {}).items()}
     entry = {
         "stage": result.name,
-        "stage_seconds": round(stage_seconds, 3),
+        **{name: round(seconds, 3) for name, seconds in spent.items()},
         "seed_seconds": seeds,
         "rates": rates,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

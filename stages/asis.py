@@ -38,7 +38,7 @@ def main() -> None:
         result, rate = not_applicable(record, "asis.images in params.yaml is 0"), {}
     else:
         positions = stratified_part(images.split("test")[1], chosen.asis.images)
-        result, rate = judged(record, images, backbone, positions)
+        result, rate = judged(record, images, backbone, positions, clock)
     stage.leave(result, RESULT, clock, **rate)
 
 
@@ -48,7 +48,11 @@ def not_applicable(record: dict, why: str) -> Result:
 
 
 def judged(
-    record: dict, images: prepared.PreparedImages, backbone: stored.StoredBackbone, positions: np.ndarray
+    record: dict,
+    images: prepared.PreparedImages,
+    backbone: stored.StoredBackbone,
+    positions: np.ndarray,
+    clock: stage.Clock,
 ) -> tuple[Result, dict]:
     """Measure the answers on some test images; nothing is trained, so there is one row and no spread."""
     start_tensorflow(seed=0)
@@ -57,9 +61,9 @@ def judged(
 
     network = unchanged.source_network(backbone, images.about["image_size"])
     tested, labels = (part[positions] for part in images.split("test"))
-    clock = stage.Clock()
-    probabilities = Evaluator(network, unchanged.largest_shape(network)).outputs(tested)
-    rate = len(labels) / clock.seconds
+    with clock.working():
+        probabilities = Evaluator(network, unchanged.largest_shape(network)).outputs(tested)
+    rate = len(labels) / clock.work_seconds
     mapping = source_classes.read(MAPPING)
     answers = source_classes.target_of(backbone.class_names, backbone.class_ids, images.class_names, mapping)
     judgement = unchanged.judge(probabilities, answers, labels, images.class_names)

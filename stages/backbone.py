@@ -1,6 +1,6 @@
 """backbone: VGG16's convolutional weights, learned from printed characters, downloaded, read from a file, or random.
 
-reads   params.yaml (backbone, data.image_size), backbone.path where your own weights are the source; Keras's
+reads   params.yaml (backbone, compute, data.image_size), backbone.path where your own weights are the source; Keras's
         cache where ImageNet's are
 leaves  data/backbone/, results/backbone/, a run in MLflow
 """
@@ -23,7 +23,8 @@ def main() -> None:
     from fitgap.backbone import sources
 
     with checkpoints.of_stage("backbone") as kept, fresh(BACKBONE) as folder:
-        made = sources.make(chosen.backbone, chosen.data.image_size, kept)
+        with clock.working():
+            made = sources.make(chosen.backbone, chosen.data.image_size, kept, chosen.compute.precision)
         about = {
             "weights": chosen.backbone.weights,
             "image_size": chosen.data.image_size,
@@ -34,7 +35,11 @@ def main() -> None:
     record = {
         "stage": "backbone",
         "variant": None,
-        "params": {**chosen.of_section("backbone"), "data.image_size": chosen.data.image_size},
+        "params": {
+            **chosen.of_section("backbone"),
+            **chosen.of_section("compute"),
+            "data.image_size": chosen.data.image_size,
+        },
         "inputs": {},
         "outputs": {"backbone": {"name": f"vgg16-{about['weights']}", "digest": about["digest"]}},
         "measured": made.measured,

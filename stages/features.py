@@ -1,6 +1,6 @@
 """features: one pass of the frozen base over all images, every layer that a later stage needs.
 
-reads   params.yaml (head.layer, finetune.depths), data/prepared/, data/backbone/
+reads   params.yaml (head.layer, finetune.depths, compute), data/prepared/, data/backbone/
 leaves  data/features/, results/features/, a run in MLflow
 """
 
@@ -26,11 +26,10 @@ def main() -> None:
 
     images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
     files = features.files_needed(chosen.head.layer, chosen.finetune.depths)
+    precision = chosen.compute.precision
     inputs = {"data": images.identity, "backbone": backbone.identity}
-    with checkpoints.of_stage("features") as kept, fresh(FEATURES) as folder:
-        passing = stage.Clock()
-        shapes, rows = features.extract(images.images, backbone.weights, files, kept.folder)
-        rate = rows / passing.seconds
+    with checkpoints.of_stage("features") as kept, fresh(FEATURES) as folder, clock.working():
+        shapes, rows = features.extract(images.images, backbone.weights, files, kept.folder, precision)
         for name in files:
             shutil.move(kept.folder / f"{name}.npy", folder)
         features.write_about(folder, {"files": files, "shapes": shapes, **inputs})
@@ -38,12 +37,16 @@ def main() -> None:
         {
             "stage": "features",
             "variant": None,
-            "params": {"head.layer": chosen.head.layer, "finetune.depths": chosen.finetune.depths},
+            "params": {
+                "head.layer": chosen.head.layer,
+                "finetune.depths": chosen.finetune.depths,
+                "compute.precision": precision,
+            },
             "inputs": inputs,
             "measured": {"images": len(images.labels), "files": len(shapes)},
         }
     )
-    stage.leave(result, RESULT, clock, images_per_second=rate)
+    stage.leave(result, RESULT, clock, images_per_second=rows / clock.work_seconds)
 
 
 if __name__ == "__main__":

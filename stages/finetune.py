@@ -44,8 +44,9 @@ def main(depth: str) -> None:
         frozen_parameters=count_parameters(freeze_point(depth)),
     )
     with checkpoints.of_stage(f"finetune@{depth}") as kept:
-        outcome = experiment.run(described, chosen.seeds, kept)
-        outcome.leave(MODELS / depth, RESULTS / depth, [outcome.best_seed], clock.seconds)
+        with clock.working():
+            outcome = experiment.run(described, chosen.seeds, kept)
+        outcome.leave(MODELS / depth, RESULTS / depth, [outcome.best_seed], clock.spent)
     runs.log(outcome.result)
 
 

@@ -45,8 +45,9 @@ def main(variant: str) -> None:
         frozen_parameters=count_parameters(chosen.head.layer),
     )
     with checkpoints.of_stage(f"head@{variant}") as kept:
-        outcome = experiment.run(described, chosen.seeds, kept)
-        outcome.leave(MODELS / variant, RESULTS / variant, chosen.seeds, clock.seconds)
+        with clock.working():
+            outcome = experiment.run(described, chosen.seeds, kept)
+        outcome.leave(MODELS / variant, RESULTS / variant, chosen.seeds, clock.spent)
     runs.log(outcome.result)
 
 

@@ -24,8 +24,9 @@ def main(variant: str) -> None:
 
     images = prepared.read(PREPARED)
     with checkpoints.of_stage(f"highrate@{variant}") as kept:
-        outcome = experiment.run(from_scratch(chosen, images, "highrate", variant), chosen.seeds, kept)
-        outcome.leave_result(RESULTS / variant, clock.seconds)
+        with clock.working():
+            outcome = experiment.run(from_scratch(chosen, images, "highrate", variant), chosen.seeds, kept)
+        outcome.leave_result(RESULTS / variant, clock.spent)
     runs.log(outcome.result)
 
 

@@ -21,8 +21,8 @@ COUNTED = ("exact_duplicates", "near_duplicates", "unusable_files", "left_out")
 def main() -> None:
     """Prepare the images that params.yaml names."""
     clock, chosen = stage.Clock(), params.load()
-    collection = sources.load(chosen.data)
-    with fresh(PREPARED) as folder:
+    with clock.working(), fresh(PREPARED) as folder:
+        collection = sources.load(chosen.data)
         about, warnings = preparing.prepare(collection, chosen.data, folder)
     for warning in warnings:
         print(f"fitgap: {warning}", file=sys.stderr)
@@ -41,7 +41,7 @@ def main() -> None:
     )
     with fresh(RESULT) as folder:
         result.write(folder)
-    timings.keep(result, clock.seconds)
+    timings.keep(result, clock.spent)
     runs.log(result)
 
 

@@ -24,7 +24,7 @@ def main() -> None:
     """Fit one probe per block, from the input to the output."""
     clock = stage.Clock()
     images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
-    found = probed(images, backbone)
+    found = probed(images, backbone, clock)
     rows = [
         {"block": number, "columns": columns, "C": probe.strength, **probe.measured}
         for number, (columns, probe) in enumerate(found.values(), start=1)
@@ -49,19 +49,19 @@ def main() -> None:
     stage.leave(result, RESULT, clock)
 
 
-def probed(images: PreparedImages, backbone: stored.StoredBackbone) -> dict:
+def probed(images: PreparedImages, backbone: stored.StoredBackbone, clock: stage.Clock) -> dict:
     """Run VGG16 once over all images; give each layer's number of columns and its probe."""
     start_tensorflow(seed=0)
     from fitgap.backbone import probes
     from fitgap.training.evaluation import Evaluator
 
-    network = probes.pooled_blocks(backbone.weights, images.about["image_size"])
-    outputs = Evaluator(network).outputs(images.images)
+    network, found = probes.pooled_blocks(backbone.weights, images.about["image_size"]), {}
     labels = {name: images.labels[images.rows[name]] for name in SPLITS}
-    found = {}
-    for layer, columns in probes.columns_of(network).items():
-        features = {name: outputs[images.rows[name], columns] for name in SPLITS}
-        found[layer] = columns.stop - columns.start, probes.fit(features, labels)
+    with clock.working():
+        outputs = Evaluator(network).outputs(images.images)
+        for layer, columns in probes.columns_of(network).items():
+            features = {name: outputs[images.rows[name], columns] for name in SPLITS}
+            found[layer] = columns.stop - columns.start, probes.fit(features, labels)
     return found
 
 

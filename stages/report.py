@@ -40,7 +40,7 @@ def main() -> None:
     with fresh(REPORTS) as folder:
         writing.write(folder, study, claims, registration)
     repository.keep_report(REPORTS)
-    timings.keep(result, clock.seconds)
+    timings.keep(result, clock.spent)
     if ids:
         artifacts = [REPORTS / name for name in ARTIFACTS]
         runs.link(runs.log(result, artifacts, {"claims_table.json": claims_table(claims)}), ids)

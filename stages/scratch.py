@@ -26,8 +26,9 @@ def main(variant: str) -> None:
 
     images, size = prepared.read(PREPARED), chosen.data.image_size
     with checkpoints.of_stage(f"scratch@{variant}") as kept:
-        outcome = experiment.run(from_scratch(chosen, images, "scratch", variant), chosen.seeds, kept)
-        outcome.leave(MODELS / variant, RESULTS / variant, [outcome.best_seed], clock.seconds)
+        with clock.working():
+            outcome = experiment.run(from_scratch(chosen, images, "scratch", variant), chosen.seeds, kept)
+        outcome.leave(MODELS / variant, RESULTS / variant, [outcome.best_seed], clock.spent)
     run = runs.log(outcome.result)
     whole = partial(remedied.whole, outcome.network_of(outcome.best_seed), size)
     models.log_model(run, whole, images.images[:1])

@@ -8,7 +8,7 @@ features.json         which layer each file holds, its shape, the identity of im
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from fitgap import disk
 from fitgap.backbone import vgg16
-from fitgap.backbone.layers import freeze_point
+from fitgap.backbone.layers import activation_shape, freeze_point
 from fitgap.images.prepared import PreparedImages
 
 ABOUT = "features.json"
-BATCH = 256  # images of 32x32 pixels per step; larger is not faster on two cores
+BATCH = 512  # images of 32x32 pixels per step; with fewer the processor waits between layers
 
 
 def files_needed(layer: str, depths: list[str]) -> dict[str, str]:
@@ -32,8 +32,20 @@ def files_needed(layer: str, depths: list[str]) -> dict[str, str]:
     return {layer: layer, **{f"below_{depth}": freeze_point(depth) for depth in depths}}
 
 
+def batch_size(image_size: int) -> int:
+    """Say how many images of a size go through the base at once."""
+    return max(1, min(BATCH, 2 * BATCH * 32**2 // image_size**2))
+
+
+def forward(weights: Path, image_size: int, layers: Iterable[str], precision: str) -> Callable:
+    """Compile the frozen base: uint8 (n, size, size, 3), RGB, to a dict of float32 activations by layer name."""
+    network = vgg16.frozen_base(weights, image_size, layers, precision)
+    signature = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)
+    return tf.function(lambda batch: network(batch, training=False), input_signature=[signature], autograph=False)
+
+
 def extract(
-    images: np.ndarray, weights: Path, files: dict[str, str], folder: Path
+    images: np.ndarray, weights: Path, files: dict[str, str], folder: Path, precision: str = "float32"
 ) -> tuple[dict[str, tuple[int, ...]], int]:
     """Run the frozen base once over all images and write what `files` names.
 
@@ -45,20 +57,18 @@ def extract(
     ----------
     images : uint8, (n, size, size, 3)
     files : as `files_needed` gives
+    precision : "float32", or "bfloat16", what the convolutions compute in; the files are float32 either way
 
     Returns
     -------
     Shape of each file's array, and for how many images the base was run.
     """
-    network = vgg16.frozen_base(weights, images.shape[1], set(files.values()))
-    shapes = {name: (len(images), *network.output[layer].shape[1:]) for name, layer in files.items()}
-    size = max(1, min(BATCH, 4 * BATCH * 32**2 // images.shape[1] ** 2))
+    step, size = forward(weights, images.shape[1], set(files.values()), precision), batch_size(images.shape[1])
+    shapes = {name: (len(images), *activation_shape(layer, images.shape[1])) for name, layer in files.items()}
     begun = {name: _Growing(folder / f"{name}.npy", shape) for name, shape in shapes.items()}
     done = min(file.rows for file in begun.values()) // size * size
     left = sum(file.row_bytes for file in begun.values()) * (len(images) - done)
     disk.require(folder, left, f"features of {len(images):,} images")
-    signature = tf.TensorSpec((None, *images.shape[1:]), tf.uint8)
-    step = tf.function(lambda batch: network(batch, training=False), input_signature=[signature], autograph=False)
     with ExitStack() as stack:
         opened = {name: stack.enter_context(file.continued(done)) for name, file in begun.items()}
         starts = range(done, len(images), size)

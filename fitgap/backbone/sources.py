@@ -36,22 +36,27 @@ class Source:
     history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["images_seen", "loss", "accuracy"]))
 
 
-def make(backbone: Backbone, image_size: int, kept: Kept) -> Source:
-    """Make the base that `backbone.weights` names; `kept` holds what an earlier, killed run of it had learned."""
-    made = {"glyphs": _glyphs, "imagenet": _imagenet, "path": _path, "none": _none}
-    return made[backbone.weights](backbone, image_size, kept)
+def make(backbone: Backbone, image_size: int, kept: Kept, precision: str = "float32") -> Source:
+    """Make the base that `backbone.weights` names.
+
+    `kept` holds what an earlier, killed run of it had learned; `precision` is that of learning printed characters.
+    """
+    if backbone.weights == "glyphs":
+        return _glyphs(backbone, image_size, kept, precision)
+    return {"imagenet": _imagenet, "path": _path, "none": _none}[backbone.weights](backbone, image_size)
 
 
-def _none(backbone: Backbone, image_size: int, kept: Kept) -> Source:
+def _none(backbone: Backbone, image_size: int) -> Source:
     """Random weights: Keras's `weights=None`. Nothing can be transferred from them."""
     return Source(vgg16.convolutional_base(None, image_size))
 
 
-def _glyphs(backbone: Backbone, image_size: int, kept: Kept) -> Source:
+def _glyphs(backbone: Backbone, image_size: int, kept: Kept, precision: str) -> Source:
     """Printed characters: VGG16 learns them here, offline, from matplotlib's own fonts."""
     chosen, names = backbone.glyphs, list(glyphs.CLASS_NAMES)
     images, labels = glyphs.render(chosen.images, image_size, derived_seed(backbone.seed, "glyphs"))
-    settings = pretraining.PretrainingSettings(chosen.batch_size, chosen.learning_rate)
+    policy = vgg16.POLICIES[precision]
+    settings = pretraining.PretrainingSettings(chosen.batch_size, chosen.learning_rate, precision=policy)
     network, steps = pretraining.pretrain(images, labels, len(names), settings, backbone.seed, kept)
     base, kernel, bias = batch_normalised.fold(network)
     unseen, truth = glyphs.render(HELD_OUT, image_size, derived_seed(backbone.seed, "held-out glyphs"))
@@ -60,7 +65,7 @@ def _glyphs(backbone: Backbone, image_size: int, kept: Kept) -> Source:
     return Source(base, names, [], (kernel, bias), measured, _thinned(steps))
 
 
-def _imagenet(backbone: Backbone, image_size: int, kept: Kept) -> Source:
+def _imagenet(backbone: Backbone, image_size: int) -> Source:
     """Keras's ImageNet weights. Their classifier needs 224x224 pixels: way 1 loads it where it is asked."""
     base = downloads.through_keras(downloads.VGG16_NOTOP, lambda: vgg16.convolutional_base("imagenet", image_size))
     in_order = -np.arange(1000.0)[None]  # answers are listed from the most likely on: these, by class number
@@ -69,7 +74,7 @@ def _imagenet(backbone: Backbone, image_size: int, kept: Kept) -> Source:
     return Source(base, [name for _, name, _ in classes], [wordnet for wordnet, _, _ in classes])
 
 
-def _path(backbone: Backbone, image_size: int, kept: Kept) -> Source:
+def _path(backbone: Backbone, image_size: int) -> Source:
     """Weights of your own, and their classifier where it lies beside them."""
     file, beside = own_files.find(Path(backbone.path))
     base = _loaded(weights_file.read(file), image_size)

@@ -4,7 +4,8 @@ The three arguments of the notes stand in `convolutional_base`, the one place wh
 `weights`, `input_shape`, `include_top`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -16,6 +17,19 @@ from fitgap.backbone.layers import INPUT, layers_between
 # was published (arXiv:1409.1556, section 2.1), and Keras's `preprocess_input` with it.
 MEAN_RGB = (123.68, 116.779, 103.939)
 SWAP = "rgb_to_bgr"  # the layer that turns RGB into the BGR that VGG16 was trained on
+# Keras's dtype policy for each value of `compute.precision`: weights, and what is kept of them, stay float32.
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+@contextmanager
+def _computing_in(precision: str) -> Iterator[None]:
+    """Build layers that compute in a precision; `keras.applications` knows no other way to say so."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(POLICIES[precision])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def convolutional_base(weights: Path | str | None, image_size: int) -> keras.Model:
@@ -50,14 +64,15 @@ def preprocessing() -> list[keras.Layer]:
     return [keras.layers.Rescaling(1.0, offset=[-mean for mean in MEAN_RGB], name="subtract_mean"), swap]
 
 
-def frozen_layers(weights: Path, image_size: int, top: str) -> list[keras.Layer]:
+def frozen_layers(weights: Path, image_size: int, top: str, precision: str = "float32") -> list[keras.Layer]:
     """Give the layers from raw images, uint8 RGB, up to and including `top`; none of them is trained."""
-    base = convolutional_base(weights, image_size)
+    with _computing_in(precision):
+        base = convolutional_base(weights, image_size)
     base.trainable = False
     return preprocessing() + [base.get_layer(name) for name in layers_between(INPUT, top)]
 
 
-def frozen_base(weights: Path, image_size: int, tops: Iterable[str]) -> keras.Model:
+def frozen_base(weights: Path, image_size: int, tops: Iterable[str], precision: str = "float32") -> keras.Model:
     """Build the frozen base from raw images to each of the layers `tops`, one pass for all.
 
     Returns
@@ -67,9 +82,10 @@ def frozen_base(weights: Path, image_size: int, tops: Iterable[str]) -> keras.Mo
     """
     x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
     outputs = {}
-    for layer in frozen_layers(weights, image_size, "block5_pool"):
+    for layer in frozen_layers(weights, image_size, "block5_pool", precision):
         x = outputs[INPUT if layer.name == SWAP else layer.name] = layer(x)
-    return keras.Model(images, {name: outputs[name] for name in tops}, name="frozen_base")
+    found = {name: keras.ops.cast(outputs[name], "float32") for name in tops}
+    return keras.Model(images, found, name="frozen_base")
 
 
 def upper_layers(base: keras.Model, below: str, top: str) -> list[keras.Layer]:

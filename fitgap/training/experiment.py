@@ -1,6 +1,6 @@
 """One model of the comparison: trained once per seed, measured the same way each time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,27 +51,24 @@ class Outcome:
         return self.result.record["best_seed"]
 
     def network_of(self, seed: int) -> keras.Model:
-        """Give the network with the weights that `seed` ended with (its best epoch), without its optimizer.
-
-        Keras saves an optimizer's state with the weights; Adam's would treble the file.
-        """
+        """Give the network with the weights that `seed` ended with: its best epoch's."""
         self.network.set_weights(self.trained[seed].weights)
-        return keras.Model(self.network.input, self.network.output, name=self.network.name)
+        return self.network
 
-    def leave(self, models: Path, results: Path, seeds: list[int], stage_seconds: float) -> None:
+    def leave(self, models: Path, results: Path, seeds: list[int], spent: Mapping[str, float]) -> None:
         """Write the weights of `seeds`, the result and its wall times."""
         with fresh(models) as folder:
             for seed in seeds:
                 self.network_of(seed).save_weights(folder / weights_file(seed))
-        self.leave_result(results, stage_seconds)
+        self.leave_result(results, spent)
 
-    def leave_result(self, results: Path, stage_seconds: float) -> None:
+    def leave_result(self, results: Path, spent: Mapping[str, float]) -> None:
         """Write the result and its wall times."""
         with fresh(results) as folder:
             self.result.write(folder)
         seconds = {seed: one.seconds for seed, one in self.trained.items()}
         rate = float(np.mean([one.images_per_second for one in self.trained.values()]))
-        timings.keep(self.result, stage_seconds, seconds, images_per_second=rate)
+        timings.keep(self.result, spent, seconds, images_per_second=rate)
 
 
 def weights_file(seed: int) -> str:

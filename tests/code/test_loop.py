@@ -83,16 +83,30 @@ def test_same_seed_same_bits_whatever_was_trained_before(build, trainer, example
 
 
 def test_order_of_the_data_depends_on_the_seed_alone_and_changes_every_epoch(tensorflow):
-    from fitgap.training.loop import shuffled_batches
+    from fitgap.training.loop import orders
 
-    rows = np.arange(50)
-    orders = []
-    for seed in (0, 0, 1):
-        batches = shuffled_batches(rows, rows, 8, seed)
-        orders.append([np.concatenate([x.numpy() for x, _ in batches]).tolist() for _ in range(2)])
-    assert orders[0] == orders[1] != orders[2]
-    assert orders[0][0] != orders[0][1]
-    assert sorted(orders[0][0]) == rows.tolist()
+    first, again, other = ([order.tolist() for order in orders(50, 2, seed)] for seed in (0, 0, 1))
+    assert first == again != other
+    assert first[0] != first[1]
+    assert sorted(first[0]) == list(range(50))
+
+
+def test_epoch_does_what_keras_fit_would_do(build, examples):
+    """One epoch, the same batches in the same order, all that can be different about a network in it."""
+    import keras
+
+    from fitgap.training.loop import Trainer, orders
+
+    remedies, (inputs, labels) = {"dropout": 0.5, "batch_norm": True, "l1": 0.01, "l2": 0.01}, examples[0]
+    ours, theirs, start = (build(3, **remedies) for _ in range(3))
+    once = Training(epochs=1, batch_size=8, learning_rate=0.01)
+    history = Trainer(ours, once, 0.01).train(start, *examples, 0).history
+    theirs.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    (order,) = orders(30, 1, 0)
+    fitted = theirs.fit(inputs[order], labels[order], batch_size=8, shuffle=False, verbose=0)
+    assert history["objective"][0] == pytest.approx(fitted.history["loss"][0], rel=1e-5)
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_evaluation_does_not_depend_on_the_batch(build, examples, monkeypatch):

@@ -56,6 +56,8 @@ MISTAKES = [
     ("data > path", "", ["''", "path"]),
     ("data > max_bad_fraction", 1.0, ["1.0", "less than 1"]),
     ("data > near_duplicates", "ignore", ["'ignore'", "'warn'"]),
+    ("compute > precision", "float16", ["'float16'", "'float32'", "'bfloat16'"]),
+    ("compute", REMOVE, ["missing"]),
     ("backbone > path", " ", ["' '", "path"]),
     ("backbone > weights", "imagnet", ["'imagnet'", "'glyphs'"]),
     ("scratch > filters", [8] * 6, ["at most 5 items"]),

@@ -54,6 +54,6 @@ def test_diverged_training_is_written_and_read(tmp_path, loss):
 
 def test_times_are_found_again_by_what_was_measured(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    timings.keep(result(), 10.0, {0: 4.0, 1: 5.0}, images_per_second=100.0)
+    timings.keep(result(), {"stage_seconds": 10.0}, {0: 4.0, 1: 5.0}, images_per_second=100.0)
     assert timings.of(result())["seed_seconds"] == {"0": 4.0, "1": 5.0}
     assert timings.of(result(0.5)) is None

@@ -88,7 +88,7 @@ def test_artifacts_of_a_model_leave_out_the_probabilities(repository):
 
 def test_wall_times_become_metrics_and_durations():
     result = samples.model()
-    timings.keep(result, 60.0, {0: 10.0, 1: 20.0, 2: 24.0}, images_per_second=1500.0)
+    timings.keep(result, {"stage_seconds": 60.0}, {0: 10.0, 1: 20.0, 2: 24.0}, images_per_second=1500.0)
     run_id = runs.log(result)
     parent = samples.client().get_run(run_id)
     assert parent.data.metrics["stage_seconds"] == 60.0

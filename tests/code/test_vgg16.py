@@ -98,6 +98,23 @@ def test_extraction_writes_what_the_base_gives_whatever_the_batch(tensorflow, we
         np.testing.assert_allclose(written, whole[layer], rtol=1e-4, atol=1e-4 * np.abs(written).max())
 
 
+def test_bfloat16_gives_float32_files_that_are_close_and_changes_nothing_else(tensorflow, weights, images, tmp_path):
+    import keras
+
+    from fitgap.backbone import features
+
+    files = features.files_needed("block5_pool", ["block5"])
+    for precision in ("float32", "bfloat16"):
+        (tmp_path / precision).mkdir()
+        features.extract(images, weights, files, tmp_path / precision, precision)
+    assert keras.config.dtype_policy().name == "float32"
+    for name in files:
+        exact, rounded = (np.load(tmp_path / precision / f"{name}.npy") for precision in ("float32", "bfloat16"))
+        assert exact.dtype == rounded.dtype == np.float32
+        distance = np.linalg.norm(exact - rounded) / np.linalg.norm(exact)
+        assert 1e-4 < distance < 0.05, name  # bfloat16 keeps 8 bits: each rounding is off by up to 0.4%
+
+
 def test_extraction_goes_on_where_a_killed_one_ended(tensorflow, weights, images, tmp_path, monkeypatch):
     from fitgap.backbone import features
 

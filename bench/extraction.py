@@ -1,0 +1,150 @@
+"""Images per second through VGG16's convolutional base: ours against others, on the same weights and images."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bench import machine
+from bench.side_by_side import Contestant
+from fitgap.backbone.layers import INPUT, activation_shape, layers_between
+
+TOP = "block5_pool"
+BATCHES = {32: (32, 128, 256, 512), 224: (1, 8, 16, 32)}  # each peer takes the one that suits it best
+IMAGES = {32: 1024, 224: 40}  # per pass
+
+
+def multiply_adds(size: int, below: str = INPUT, top: str = TOP) -> int:
+    """Count the multiply-adds of one image through the convolutions above `below` up to `top`."""
+    total, channels = 0, activation_shape(below, size)[-1]
+    for layer in layers_between(below, top):
+        height, width, filters = activation_shape(layer, size)
+        if not layer.endswith("_pool"):
+            total += height * width * 9 * channels * filters
+        channels = filters
+    return total
+
+
+def images(size: int) -> np.ndarray:
+    """Give the images of one pass, uint8 RGB."""
+    return np.random.default_rng(0).integers(0, 256, (IMAGES[size], size, size, 3), np.uint8)
+
+
+def contestants(weights: Path, size: int, precision: str) -> list[Contestant]:
+    """Give all who extract features in a precision, and the machine's own rate."""
+    peers = {
+        "fitgap": partial(ours, weights, size, precision),
+        "Keras `model.predict`": partial(keras_predict, weights, size, precision),
+        "PyTorch": partial(pytorch, weights, size, precision),
+        "OpenVINO": partial(openvino, weights, size, precision),
+    }
+    if precision == "float32":
+        peers["ONNX Runtime"] = partial(onnx_runtime, weights, size)
+        peers["NumPy products"] = machine.numpy_products
+    peers["TensorFlow products"] = partial(machine.tensorflow_products, precision)
+    peers["PyTorch products"] = partial(machine.pytorch_products, precision)
+    return [Contestant(name, make) for name, make in peers.items()]
+
+
+def ours(weights: Path, size: int, precision: str) -> Callable:
+    """Extract as the stage `features` does."""
+    from fitgap.determinism import start_tensorflow
+
+    start_tensorflow(seed=0)
+    from fitgap.backbone import features
+
+    step, batch = features.forward(weights, size, [TOP], precision), features.batch_size(size)
+    return _passes(lambda part: step(part)[TOP].numpy(), images(size), batch)
+
+
+def keras_predict(weights: Path, size: int, precision: str) -> Callable:
+    """Extract as tutorials do: `preprocess_input`, `VGG16(include_top=False)`, `predict` with its own batches of 32."""
+    import keras
+
+    keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
+    from keras.applications import vgg16
+
+    model = vgg16.VGG16(include_top=False, weights=str(weights), input_shape=(size, size, 3))
+    all_images = images(size)
+
+    def predict(part: np.ndarray) -> np.ndarray:
+        return model.predict(vgg16.preprocess_input(part.astype(np.float32)), verbose=0)
+
+    return _passes(predict, all_images, len(all_images))
+
+
+def arrays(weights: Path) -> dict[str, list[np.ndarray]]:
+    """Read kernels, (3, 3, in, out), and biases, by layer."""
+    from fitgap.backbone import weights_file
+
+    return weights_file.read(weights)
+
+
+def pytorch(weights: Path, size: int, precision: str) -> Callable:
+    """Extract with PyTorch, channels last."""
+    import torch
+
+    from bench.torch_networks import vgg16_base
+
+    dtype = getattr(torch, precision)
+    network = vgg16_base(arrays(weights)).to(dtype).to(memory_format=torch.channels_last).eval()
+    means = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+
+    @torch.inference_mode()
+    def forward(part: np.ndarray) -> np.ndarray:
+        pixels = torch.from_numpy(part).permute(0, 3, 1, 2).flip(1).float() - means
+        out = network(pixels.to(dtype).contiguous(memory_format=torch.channels_last))
+        return out.permute(0, 2, 3, 1).float().numpy()
+
+    return _best(forward, size)
+
+
+def onnx_runtime(weights: Path, size: int) -> Callable:
+    """Extract with ONNX Runtime."""
+    import onnxruntime
+
+    from bench.onnx_network import vgg16_base
+
+    session = onnxruntime.InferenceSession(vgg16_base(arrays(weights), size).SerializeToString())
+    return _best(lambda part: session.run(None, {"image": part})[0], size)
+
+
+def openvino(weights: Path, size: int, precision: str) -> Callable:
+    """Extract with OpenVINO."""
+    import openvino
+
+    from bench.onnx_network import vgg16_base
+
+    core = openvino.Core()
+    model = core.read_model(vgg16_base(arrays(weights), size).SerializeToString())
+    short = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    hints = {"INFERENCE_PRECISION_HINT": short, "PERFORMANCE_HINT": "LATENCY"}
+    compiled = {}
+
+    def forward(part: np.ndarray) -> np.ndarray:
+        if len(part) not in compiled:
+            model.reshape([len(part), size, size, 3])
+            compiled[len(part)] = core.compile_model(model, "CPU", hints).create_infer_request()
+        return compiled[len(part)].infer([part])[0]
+
+    return _best(forward, size)
+
+
+def _best(forward: Callable, size: int) -> Callable:
+    """Choose the batch size that suits this contestant best, by one pass each."""
+    passes = {batch: _passes(forward, images(size), batch) for batch in BATCHES[size]}
+    rates = {batch: one()["images_per_second"] for batch, one in passes.items()}
+    return passes[max(rates, key=rates.get)]
+
+
+def _passes(forward: Callable, all_images: np.ndarray, batch: int) -> Callable:
+    def once() -> dict[str, float]:
+        begin = time.perf_counter()
+        for start in range(0, len(all_images), batch):
+            forward(all_images[start : start + batch])
+        return {"images_per_second": len(all_images) / (time.perf_counter() - begin), "batch": batch}
+
+    forward(all_images[:batch])
+    return once

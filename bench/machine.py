@@ -1,0 +1,71 @@
+"""The machine: what it is, and how fast it multiplies matrices, the bound of everything else here."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+SIDE = 2048  # of the square matrices; three of them in float32 are 50 MB, far more than the caches
+PRODUCTS = 24  # per pass
+PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "torch", "onnxruntime", "openvino")
+
+
+def description() -> str:
+    """Name the processor, the cores this process may use, the system and the versions that count."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
+    return f"{_processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}; {versions}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    wide = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    return " ".join([names[0] if names else platform.machine(), f"({', '.join(wide)})" if wide else ""]).strip()
+
+
+def numpy_products() -> Callable[[], dict[str, float]]:
+    """Multiply float32 matrices with NumPy, that is with its BLAS."""
+    left, right = (np.random.default_rng(seed).random((SIDE, SIDE), np.float32) for seed in (0, 1))
+    out = np.empty_like(left)
+    return lambda: _rate(lambda: np.matmul(left, right, out=out))
+
+
+def tensorflow_products(dtype: str) -> Callable[[], dict[str, float]]:
+    """Multiply matrices of `dtype` with TensorFlow, that is with oneDNN."""
+    import tensorflow as tf
+
+    left, right = (tf.cast(tf.random.stateless_uniform((SIDE, SIDE), (0, seed)), dtype) for seed in (0, 1))
+    multiply = tf.function(lambda a, b: tf.reduce_max(tf.matmul(a, b)), autograph=False)
+    return lambda: _rate(lambda: multiply(left, right).numpy())
+
+
+def pytorch_products(dtype: str) -> Callable[[], dict[str, float]]:
+    """Multiply matrices of `dtype` with PyTorch."""
+    import torch
+
+    left, right = (torch.rand(SIDE, SIDE).to(getattr(torch, dtype)) for _ in (0, 1))
+    return lambda: _rate(lambda: left @ right)
+
+
+def _rate(multiply: Callable[[], object]) -> dict[str, float]:
+    multiply()
+    begin = time.perf_counter()
+    for _ in range(PRODUCTS):
+        multiply()
+    return {"multiply_adds_per_second": PRODUCTS * SIDE**3 / (time.perf_counter() - begin)}

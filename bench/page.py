@@ -1,0 +1,110 @@
+"""From what was measured to docs/performance.md."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from bench.extraction import multiply_adds
+from bench.notebook import DEPTH
+from bench.pipeline import MANY
+from bench.side_by_side import medians, ratio
+from fitgap.backbone.layers import freeze_point
+
+FOLDER, PAGE = Path(__file__).parent, Path("docs/performance.md")
+OURS = "fitgap"
+
+
+def write(found: dict[str, Any]) -> None:
+    """Write the page."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    text = environment.get_template("performance.md.j2").render(
+        rounds=found["rounds"],
+        machine=found["machine"],
+        extraction=[extraction(part) for part in found["extraction"]],
+        training=training(pd.DataFrame(found["training"])),
+        notebook=notebook(found["notebook"]),
+        arithmetic=arithmetic(),
+        pipeline=pipeline(found["pipeline"]),
+        precision=found["precision"],
+        growth=found["growth"],
+        many=MANY,
+    )
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def extraction(part: dict[str, Any]) -> dict[str, Any]:
+    """Give one table: images per second, each contestant's in relation to ours, and to the machine's own rate."""
+    measured = pd.DataFrame(part["measured"])
+    products = measured["multiply_adds_per_second"] / part["multiply_adds"]
+    measured["images_per_second"] = measured["images_per_second"].fillna(products)
+    rates, batches = medians(measured, "images_per_second"), medians(measured, "batch")
+    peers = [name for name in rates.index if name != OURS and not name.endswith("products")]
+    machine = max((name for name in rates.index if name.endswith("products")), key=rates.get)
+    fastest = max(peers, key=rates.get)
+    return {
+        "title": f"{part['size']}x{part['size']}, {part['precision']}",
+        "rows": [
+            {
+                "name": name,
+                "rate": rate,
+                "batch": batches[name],
+                "ratio": ratio(measured, "images_per_second", OURS, name),
+            }
+            for name, rate in rates.items()
+        ],
+        "machine": machine,
+        "of_machine": ratio(measured, "images_per_second", OURS, machine),
+        "fastest": fastest,
+        "of_fastest": ratio(measured, "images_per_second", OURS, fastest),
+    }
+
+
+def training(measured: pd.DataFrame) -> dict[str, Any]:
+    """Give the rates of training from scratch, and where an epoch's time goes."""
+    rates = medians(measured, "images_per_second")
+    rows = [
+        {"name": name, "rate": rate, "ratio": ratio(measured, "images_per_second", OURS, name)}
+        for name, rate in rates.items()
+    ]
+    epoch, evaluation = medians(measured, "epoch")[OURS], medians(measured, "evaluation")[OURS]
+    return {"rows": rows, "epoch": epoch, "evaluation": evaluation}
+
+
+def notebook(found: dict[str, Any]) -> dict[str, Any]:
+    """Give both ways' seconds and their ratios."""
+    heads, few, many = (pd.DataFrame(found[name]) for name in ("heads", "finetune", "finetune_many"))
+    return {
+        "heads": medians(heads, "seconds"),
+        "extraction": medians(heads, "extraction")[OURS],
+        "heads_ratio": ratio(heads, "seconds", "notebook", OURS),
+        "finetunes": [(images, _finetune(measured)) for images, measured in ((100, few), (2000, many))],
+        "largest_difference": found["largest_difference"],
+    }
+
+
+def _finetune(measured: pd.DataFrame) -> dict[str, Any]:
+    columns = ("training", "epoch")
+    return {
+        **{column: medians(measured, column) for column in columns},
+        **{f"{column}_ratio": ratio(measured, column, "notebook", OURS) for column in columns},
+    }
+
+
+def arithmetic() -> dict[str, float]:
+    """Count multiply-adds of an update with one image, in millions: forward, and twice that backward where trained."""
+    below, above = (multiply_adds(32, *ends) for ends in (("image", freeze_point(DEPTH)), (freeze_point(DEPTH),)))
+    return {"whole": (below + 3 * above) / 1e6, "upper": 3 * above / 1e6, "ratio": (below + 3 * above) / (3 * above)}
+
+
+def pipeline(found: dict[str, Any]) -> dict[str, Any]:
+    """Give the wall time's shares, and the stages with what they spend before, in and after their work."""
+    stages = pd.DataFrame(found["stages"])
+    stages["family"] = stages["stage"].str.split("@").str[0]
+    together = stages.groupby("family", sort=False)[["start_seconds", "work_seconds"]].sum()
+    together["models"] = stages.groupby("family", sort=False).size()
+    together["start_each"] = together["start_seconds"] / together["models"]
+    return {**found, "rows": together.reset_index().to_dict("records")}

@@ -1,0 +1,165 @@
+"""The pipeline as a user runs it: where its wall time goes, how it grows, what doing nothing costs."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from fitgap import results
+
+REPOSITORY = Path(__file__).parent.parent
+MANY = 50  # variants
+COUNTS = (2_500, 10_000, 40_000)  # images
+FAMILIES = ("scratch", "head")  # stages with one model per variant
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A clone of the repository, with a DVC cache and an MLflow store of its own."""
+
+    path: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that put this very Python first on the PATH, and name no store but the clone's."""
+        given = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+        return {**given, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{given['PATH']}"}
+
+    def run(self, *command: str) -> float:
+        """Run a command; give its seconds."""
+        begin = time.perf_counter()
+        ended = subprocess.run(
+            command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False
+        )
+        if ended.returncode:
+            sys.exit(f"bench: {' '.join(command)}: exit status {ended.returncode}\n{ended.stdout}\n{ended.stderr}")
+        return time.perf_counter() - begin
+
+    def measure(self, *command: str) -> dict[str, float]:
+        """Run a command; give its seconds and its peak memory in MB."""
+        begin = time.perf_counter()
+        process = subprocess.Popen(command, cwd=self.path, env=self.environment, stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        if status:
+            sys.exit(f"bench: {' '.join(command)}: ended badly")
+        return {"seconds": time.perf_counter() - begin, "megabytes": used.ru_maxrss / 1024}
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What params.yaml says."""
+        return yaml.safe_load((self.path / "params.yaml").read_text(encoding="utf-8"))
+
+    def edit(self, **sections: dict[str, Any]) -> None:
+        """Change keys of sections of params.yaml."""
+        tree = self.params
+        for section, keys in sections.items():
+            tree[section] |= keys
+        (self.path / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+
+    def timing(self, stage: str) -> dict[str, Any]:
+        """Give what a stage kept of its wall time; `stage` is DVC's name, "features" or "head@l2"."""
+        result = results.read(self.path / "results" / stage.replace("@", "/"))
+        return json.loads((self.path / "timings" / f"{result.fingerprint}.json").read_text(encoding="utf-8"))
+
+    def timings(self) -> pd.DataFrame:
+        """Give what every stage has kept so far, by stage."""
+        kept = [json.loads(file.read_text(encoding="utf-8")) for file in (self.path / "timings").glob("*.json")]
+        return pd.DataFrame(kept).set_index("stage")
+
+
+@contextmanager
+def copied() -> Iterator[Copy]:
+    """Clone the repository into a temporary folder."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(path)], check=True)
+        yield Copy(path)
+
+
+def import_seconds(rounds: int) -> float:
+    """Give the median seconds that a Python process takes to import TensorFlow, and nothing else."""
+    return statistics.median(_seconds("import tensorflow") - _seconds("pass") for _ in range(rounds))
+
+
+def _seconds(code: str) -> float:
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    return time.perf_counter() - begin
+
+
+def shares(total: float, kept: pd.DataFrame, imports: float) -> dict[str, float]:
+    """Split the pipeline's wall time: work, imports of TensorFlow, and everything else.
+
+    `prepare` and `report` are no work here but overhead: nothing is trained or extracted in them.
+    """
+    with_tensorflow = kept.drop(index=["prepare", "report"], errors="ignore")
+    work, imported = float(with_tensorflow["work_seconds"].sum()), imports * len(with_tensorflow)
+    return {"work": work, "imports": imported, "rest": total - work - imported}
+
+
+def nothing_to_do(copy: Copy, rounds: int) -> float:
+    """Give the median seconds of `dvc repro` where nothing has changed."""
+    return statistics.median(copy.run("dvc", "repro") for _ in range(rounds))
+
+
+def with_many_variants(copy: Copy, rounds: int) -> float:
+    """Give the same with MANY variants: the new ones get copies of the baseline's outputs instead of a training."""
+    before = {name: (copy.path / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
+    new = [f"v{number}" for number in range(MANY - len(copy.params["variants"]))]
+    copy.edit(variants={name: {"dropout": 0.1 + 0.01 * number} for number, name in enumerate(new)})
+    folders = [copy.path / kind / family for kind in ("models", "results") for family in FAMILIES]
+    for folder, name in product(folders, new):
+        shutil.copytree(folder / "baseline", folder / name)
+    copy.run("dvc", "commit", "--force")
+    seconds = nothing_to_do(copy, rounds)
+    for folder, name in product(folders, new):
+        shutil.rmtree(folder / name)
+    for name, content in before.items():
+        (copy.path / name).write_bytes(content)
+    return seconds
+
+
+def growth(copy: Copy) -> pd.DataFrame:
+    """Measure `prepare`, `features` and a head on pictures of printed characters, more and more of them.
+
+    Returns
+    -------
+    DataFrame
+        Columns images, stage, seconds, megabytes.
+    """
+    rows = []
+    for count in COUNTS:
+        pictures = copy.path / "pictures"
+        shutil.rmtree(pictures, ignore_errors=True)
+        _draw(pictures, count)
+        splits = {"train_images": count * 8 // 10, "validation_images": count // 10, "test_images": "all"}
+        copy.edit(data={"source": "directory", "path": "pictures", **splits}, head={"epochs": 2})
+        for stage in (["prepare"], ["features"], ["head", "baseline"]):
+            measured = copy.measure(sys.executable, "-m", f"stages.{stage[0]}", *stage[1:])
+            rows.append({"images": count, "stage": "@".join(stage), **measured})
+    return pd.DataFrame(rows)
+
+
+def _draw(folder: Path, count: int) -> None:
+    from PIL import Image
+
+    from fitgap.backbone import glyphs
+
+    images, labels = glyphs.render(count, 32, seed=count)
+    for name in glyphs.CLASS_NAMES:
+        (folder / name).mkdir(parents=True)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        Image.fromarray(image).save(folder / glyphs.CLASS_NAMES[label] / f"{number}.png")

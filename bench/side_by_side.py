@@ -1,0 +1,88 @@
+"""Contestants measured in turn, round after round, so that a noisy machine slows all of them alike."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pandas as pd
+from tqdm import tqdm
+
+Pass = Callable[[], dict[str, float]]
+REST = 0.3  # seconds between two passes: thread pools spin for a while after their work
+
+_measure: Pass
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One who is measured, in a process of its own.
+
+    Attributes
+    ----------
+    name : what the tables call it
+    make : gives what runs one pass and says what it measured, such as {"images_per_second": 700.0}; it warms up
+    environment : variables of the process
+    """
+
+    name: str
+    make: Callable[[], Pass]
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+def race(contestants: Iterable[Contestant], rounds: int, title: str) -> pd.DataFrame:
+    """Measure all contestants once per round, each time another one first.
+
+    Returns
+    -------
+    DataFrame
+        One row per round and contestant: columns `round`, `contestant`, and what the passes measured.
+    """
+    contestants, rows = list(contestants), []
+    with ExitStack() as stack:
+        workers = {one.name: stack.enter_context(_process(one)) for one in contestants}
+        for name, worker in workers.items():  # one at a time: making one is heavy work too
+            worker.submit(os.getpid).result()
+            tqdm.write(f"{title}: {name} is ready")
+        for number in tqdm(range(rounds), desc=title, unit="round", disable=None):
+            first = number % len(contestants)
+            for one in contestants[first:] + contestants[:first]:
+                time.sleep(REST)
+                measured = workers[one.name].submit(_run).result()
+                rows.append({"round": number, "contestant": one.name, **measured})
+    return pd.DataFrame(rows)
+
+
+def _process(one: Contestant) -> ProcessPoolExecutor:
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, spawn, _begin, (one.make, one.environment))
+
+
+def apart(function: Callable, *arguments):
+    """Call a function in a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+def _begin(make: Callable[[], Pass], environment: tuple[tuple[str, str], ...]) -> None:
+    global _measure
+    os.environ.update(environment)
+    _measure = make()
+
+
+def _run() -> dict[str, float]:
+    return _measure()
+
+
+def medians(measured: pd.DataFrame, column: str) -> pd.Series:
+    """Give each contestant's median over the rounds, in the order in which they were named."""
+    return measured.groupby("contestant", sort=False)[column].median()
+
+
+def ratio(measured: pd.DataFrame, column: str, above: str, below: str) -> float:
+    """Give the median over rounds of one contestant's number divided by another's in the same round."""
+    by_round = measured.pivot(index="round", columns="contestant", values=column)
+    return float((by_round[above] / by_round[below]).median())

@@ -1,0 +1,105 @@
+"""Training from scratch: the notes' network, here and in PyTorch, on the same data."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from bench.side_by_side import Contestant
+
+SIZE, CLASSES, BATCH = 32, 10, 32
+TRAINING, VALIDATION, EPOCHS = 1024, 512, 2  # images, images, epochs of a pass
+
+
+def contestants() -> list[Contestant]:
+    """Give all who train the notes' network, without remedies, with Adam, in float32."""
+    return [
+        Contestant("fitgap", ours),
+        Contestant("Keras `fit`", keras_fit),
+        Contestant("PyTorch, channels last", pytorch),
+    ]
+
+
+def examples(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give images, uint8 RGB, and labels."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8), rng.integers(0, CLASSES, count)
+
+
+def _network():
+    from fitgap import params
+    from fitgap.networks import remedied
+
+    chosen = params.load()
+    return remedied.cnn(SIZE, CLASSES, chosen.scratch, params.Variant(), seed=0)
+
+
+def ours() -> Callable:
+    """Train as the stage `scratch` does; say apart what the evaluation in inference mode takes."""
+    from fitgap.determinism import start_tensorflow
+
+    start_tensorflow(seed=0)
+    from fitgap.params import Training
+    from fitgap.training.loop import Trainer
+
+    trainer = Trainer(_network(), Training(epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-3), 1e-3)
+    training, validation, start = examples(TRAINING), examples(VALIDATION), _network()
+
+    def once() -> dict[str, float]:
+        trained = trainer.train(start, training, validation, seed=0)
+        steps = EPOCHS * TRAINING / trained.images_per_second
+        return {
+            "images_per_second": trained.images_per_second,
+            "epoch": trained.seconds / EPOCHS,
+            "evaluation": (trained.seconds - steps) / EPOCHS,
+        }
+
+    once()
+    return once
+
+
+def keras_fit() -> Callable:
+    """Train as tutorials do: `fit` on arrays, one update at a time."""
+    import keras
+
+    network, (inputs, labels) = _network(), examples(TRAINING)
+    network.compile(
+        keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"]
+    )
+
+    def once() -> dict[str, float]:
+        begin = time.perf_counter()
+        network.fit(inputs, labels, BATCH, EPOCHS, verbose=0)
+        return {"images_per_second": EPOCHS * TRAINING / (time.perf_counter() - begin)}
+
+    once()
+    return once
+
+
+def pytorch() -> Callable:
+    """Train with PyTorch, channels last, the data in memory, without looking at the loss in between."""
+    import torch
+
+    from bench.torch_networks import notes_network
+    from fitgap import params
+
+    scratch = params.load().scratch
+    network = notes_network(SIZE, CLASSES, scratch.filters, scratch.dense_units)
+    network = network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3, eps=1e-7)
+    loss = torch.nn.CrossEntropyLoss()
+    images, labels = examples(TRAINING)
+    inputs = torch.from_numpy(images).permute(0, 3, 1, 2)  # channels last in memory, as the images are
+    targets = torch.from_numpy(labels)
+
+    def once() -> dict[str, float]:
+        begin = time.perf_counter()
+        for _ in range(EPOCHS):
+            for rows in torch.randperm(TRAINING).split(BATCH):
+                optimizer.zero_grad(set_to_none=True)
+                loss(network(inputs[rows].float() / 255), targets[rows]).backward()
+                optimizer.step()
+        return {"images_per_second": EPOCHS * TRAINING / (time.perf_counter() - begin)}
+
+    once()
+    return once

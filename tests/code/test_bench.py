@@ -1,0 +1,98 @@
+"""What `make bench` counts and writes; what it times is no matter of tests."""
+
+import pandas as pd
+import pytest
+
+from bench import extraction, page, pipeline, side_by_side
+
+
+def test_multiply_adds_are_those_of_vgg16():
+    """15.3 billion at 224x224, as it is usually counted; a 49th of that at 32x32."""
+    assert extraction.multiply_adds(224) == 15_346_630_656
+    assert extraction.multiply_adds(224) == 49 * extraction.multiply_adds(32)
+    assert page.arithmetic() == pytest.approx({"whole": 369.8, "upper": 84.9, "ratio": 4.35}, rel=1e-2)
+
+
+def test_ratios_are_taken_within_a_round():
+    """The machine is three times as slow in the second round; the ratio does not see it."""
+    rows = [(0, "a", 30.0), (0, "b", 10.0), (1, "a", 10.0), (1, "b", 5.0), (2, "a", 30.0), (2, "b", 15.0)]
+    measured = pd.DataFrame(rows, columns=["round", "contestant", "rate"])
+    assert side_by_side.ratio(measured, "rate", "a", "b") == 2.0
+    assert side_by_side.medians(measured, "rate").to_dict() == {"a": 30.0, "b": 10.0}
+
+
+def test_contestants_run_in_processes_of_their_own_in_turn():
+    contestants = [side_by_side.Contestant(name, _pass, (("WHO", name),)) for name in ("a", "b")]
+    measured = side_by_side.race(contestants, 2, "test")
+    assert measured["contestant"].tolist() == ["a", "b", "b", "a"]
+    assert measured["process"].nunique() == 2
+    assert measured.groupby("contestant")["calls"].max().tolist() == [2, 2]
+
+
+def _pass():
+    import os
+
+    calls = []
+
+    def once():
+        calls.append(os.environ["WHO"])
+        return {"process": os.getpid(), "calls": len(calls)}
+
+    return once
+
+
+def test_what_is_neither_work_nor_import_is_overhead():
+    kept = pd.DataFrame({"work_seconds": [1.0, 50.0, 30.0, 0.0]}, index=["prepare", "backbone", "head@l1", "report"])
+    assert pipeline.shares(100.0, kept, imports=4.0) == {"work": 80.0, "imports": 8.0, "rest": 12.0}
+
+
+@pytest.fixture
+def found() -> dict:
+    """All that a run of `make bench` measures, made up: whoever is named later is slower."""
+    rows = [
+        {"round": number, "contestant": name, "images_per_second": 700.0 / place, "batch": 32}
+        for number in (0, 1)
+        for place, name in enumerate(("fitgap", "PyTorch"), start=1)
+    ]
+    products = [
+        {"round": number, "contestant": "NumPy products", "multiply_adds_per_second": 1.4e11} for number in (0, 1)
+    ]
+    both = [
+        {"round": 0, "contestant": name, "seconds": seconds, "extraction": 3.0, "training": seconds, "epoch": seconds}
+        for name, seconds in (("fitgap", 2.0), ("notebook", 9.0))
+    ]
+    summary = {"test_accuracy": {"head@l2": 0.875}, "work_seconds": {"backbone": 61.5}}
+    return {
+        "rounds": 2,
+        "machine": "a processor, 2 cores",
+        "extraction": [
+            {"size": 32, "precision": "float32", "multiply_adds": 2 * 10**8, "measured": [*rows, *products]}
+        ],
+        "training": [{**row, "epoch": 2.5, "evaluation": 0.75} for row in rows],
+        "notebook": {"heads": both, "finetune": both, "finetune_many": both, "largest_difference": 2.5e-6},
+        "pipeline": {
+            "seconds": 400.0,
+            "import_seconds": 3.5,
+            "shares": {"work": 300.0, "imports": 60.0, "rest": 40.0},
+            "stages": [
+                {"stage": "head@l2", "start_seconds": 4.0, "work_seconds": 6.0},
+                {"stage": "head@l1", "start_seconds": 5.0, "work_seconds": 7.0},
+            ],
+            "nothing": 1.5,
+            "nothing_many": 4.5,
+        },
+        "precision": {"differences": {"block5_pool": 0.0025}, "float32": summary, "bfloat16": summary},
+        "growth": [{"images": 2500, "stage": "prepare", "seconds": 7.5, "megabytes": 300.0}],
+    }
+
+
+def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "PAGE", tmp_path / "performance.md")
+    page.write(found)
+    text = (tmp_path / "performance.md").read_text()
+    assert "| PyTorch | 350.0 | 2.00 |" in text
+    assert "1.00 of the machine's rate in products (NumPy products), 2.00 of the fastest peer (PyTorch)" in text
+    assert "| 162 s | 2.0 s | 81.0 |" in text  # 18 heads of 9 s against all of ours
+    assert "| everything else: DVC, MLflow, reading, writing, `prepare`, `report` | 40 | 10% |" in text
+    assert "| `head` | 2 | 4.5 | 13.0 |" in text
+    assert "| 2,500 | `prepare` | 7.5 | 300 MB |" in text
