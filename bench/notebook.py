@@ -181,7 +181,7 @@ def _compiled(network, learning_rate: float):
     import keras
 
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(keras.optimizers.Adam(learning_rate), loss, ["accuracy"])
+    network.compile(keras.optimizers.Adam(learning_rate), loss, metrics=["accuracy"])
     return network
 
 

@@ -63,9 +63,8 @@ def keras_fit() -> Callable:
     import keras
 
     network, (inputs, labels) = _network(), examples(TRAINING)
-    network.compile(
-        keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"]
-    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
 
     def once() -> dict[str, float]:
         begin = time.perf_counter()

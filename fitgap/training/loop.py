@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from fitgap.adam import Adam
 from fitgap.determinism import derived_seed
 from fitgap.params import Training
 from fitgap.training.evaluation import Evaluator, penalty, weight_norm
@@ -58,7 +59,7 @@ class Trainer:
 
     def __init__(self, network: keras.Model, schedule: Training, learning_rate: float):
         self.network, self._schedule = network, schedule
-        self._optimizer = keras.optimizers.Adam(learning_rate)
+        self._optimizer = Adam(learning_rate)
         self._optimizer.build(network.trainable_variables)
         self._optimizer_at_start = [variable.numpy() for variable in self._optimizer.variables]
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
