@@ -8,10 +8,13 @@ The numbers stand in bench/measured.json too; --page writes the page from there 
 import argparse
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import extraction, machine, notebook, page, pipeline, precision, side_by_side, training
+from bench import arithmetic, extraction, machine, notebook, page, pipeline, precision, side_by_side, training
+from fitgap import params
+from fitgap.images import prepared
 
 MEASURED = Path("bench/measured.json")
 
@@ -24,33 +27,38 @@ def main() -> None:
     options = asked.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not options.page:
-        MEASURED.write_text(json.dumps(measure(options.rounds), indent=2) + "\n", encoding="utf-8")
+        found: dict[str, Any] = {"rounds": options.rounds, "machine": machine.description()}
+        for section, part in measure(options.rounds):
+            found[section] = part
+            MEASURED.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     page.write(json.loads(MEASURED.read_text(encoding="utf-8")))
 
 
-def measure(rounds: int) -> dict[str, Any]:
+def measure(rounds: int) -> Iterator[tuple[str, Any]]:
     """Run all sections; the pipeline comes first, for its weights are what the others run."""
-    found: dict[str, Any] = {"rounds": rounds, "machine": machine.description()}
     with pipeline.copied() as copy:
-        found["pipeline"] = of_pipeline(copy, rounds)
+        yield "pipeline", of_pipeline(copy, rounds)
         weights = copy.path / "data/backbone/vgg16_notop.weights.h5"
-        found["extraction"] = of_extraction(weights, rounds)
-        found["training"] = side_by_side.race(training.contestants(), rounds, "scratch").to_dict("records")
-        found["notebook"] = of_notebook(weights, rounds)
-        found["precision"] = precision.effect(copy, weights)
-        found["growth"] = pipeline.growth(copy).to_dict("records")
-    return found
+        yield "extraction", of_extraction(weights, rounds)
+        yield "training", side_by_side.race(training.contestants(), rounds, "scratch").to_dict("records")
+        yield "notebook", of_notebook(weights, rounds)
+        yield "precision", precision.effect(copy, weights)
+        yield "growth", pipeline.growth(copy).to_dict("records")
 
 
 def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
     """Run the pipeline once, then look at what is left to do."""
     total, imports = copy.run("dvc", "repro"), pipeline.import_seconds(rounds)
-    kept = copy.timings()
+    kept, images = copy.timings(), prepared.read(copy.path / "data/prepared")
+    counts = {name: len(rows) for name, rows in images.rows.items()}
     return {
         "seconds": total,
         "import_seconds": imports,
         "shares": pipeline.shares(total, kept, imports),
-        "stages": kept[["stage_seconds", "start_seconds", "work_seconds"]].reset_index().to_dict("records"),
+        "multiply_adds": arithmetic.pipeline(params.load(), counts, len(images.class_names)),
+        "stages": kept[["stage_seconds", "start_seconds", "work_seconds", "seed_seconds"]]
+        .reset_index()
+        .to_dict("records"),
         "nothing": pipeline.nothing_to_do(copy, rounds),
         "nothing_many": pipeline.with_many_variants(copy, rounds),
     }
@@ -63,7 +71,7 @@ def of_extraction(weights: Path, rounds: int) -> list[dict[str, Any]]:
         for precision_ in ("float32", "bfloat16"):
             title = f"{size}x{size} {precision_}"
             measured = side_by_side.race(extraction.contestants(weights, size, precision_), rounds, title)
-            multiply_adds = extraction.multiply_adds(size)
+            multiply_adds = arithmetic.vgg16(size)
             found.append({"size": size, "precision": precision_, "multiply_adds": multiply_adds})
             found[-1]["measured"] = measured.to_dict("records")
     return found

@@ -8,23 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from bench import machine
+from bench.arithmetic import TOP
 from bench.side_by_side import Contestant
-from fitgap.backbone.layers import INPUT, activation_shape, layers_between
 
-TOP = "block5_pool"
 BATCHES = {32: (32, 128, 256, 512), 224: (1, 8, 16, 32)}  # each peer takes the one that suits it best
 IMAGES = {32: 1024, 224: 40}  # per pass
-
-
-def multiply_adds(size: int, below: str = INPUT, top: str = TOP) -> int:
-    """Count the multiply-adds of one image through the convolutions above `below` up to `top`."""
-    total, channels = 0, activation_shape(below, size)[-1]
-    for layer in layers_between(below, top):
-        height, width, filters = activation_shape(layer, size)
-        if not layer.endswith("_pool"):
-            total += height * width * 9 * channels * filters
-        channels = filters
-    return total
 
 
 def images(size: int) -> np.ndarray:

@@ -6,11 +6,10 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench.extraction import multiply_adds
+from bench import arithmetic
 from bench.notebook import DEPTH
 from bench.pipeline import MANY
 from bench.side_by_side import medians, ratio
-from fitgap.backbone.layers import freeze_point
 
 FOLDER, PAGE = Path(__file__).parent, Path("docs/performance.md")
 OURS = "fitgap"
@@ -27,8 +26,8 @@ def write(found: dict[str, Any]) -> None:
         extraction=[extraction(part) for part in found["extraction"]],
         training=training(pd.DataFrame(found["training"])),
         notebook=notebook(found["notebook"]),
-        arithmetic=arithmetic(),
-        pipeline=pipeline(found["pipeline"]),
+        arithmetic=arithmetic.update(DEPTH),
+        pipeline=pipeline(found["pipeline"], fastest_products(found["extraction"])),
         precision=found["precision"],
         growth=found["growth"],
         many=MANY,
@@ -94,17 +93,19 @@ def _finetune(measured: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def arithmetic() -> dict[str, float]:
-    """Count multiply-adds of an update with one image, in millions: forward, and twice that backward where trained."""
-    below, above = (multiply_adds(32, *ends) for ends in (("image", freeze_point(DEPTH)), (freeze_point(DEPTH),)))
-    return {"whole": (below + 3 * above) / 1e6, "upper": 3 * above / 1e6, "ratio": (below + 3 * above) / (3 * above)}
+def fastest_products(parts: list[dict[str, Any]]) -> float:
+    """Give the multiply-adds a second of the fastest float32 products."""
+    measured = pd.concat(pd.DataFrame(part["measured"]) for part in parts if part["precision"] == "float32")
+    return float(medians(measured, "multiply_adds_per_second").max())
 
 
-def pipeline(found: dict[str, Any]) -> dict[str, Any]:
-    """Give the wall time's shares, and the stages with what they spend before, in and after their work."""
+def pipeline(found: dict[str, Any], products: float) -> dict[str, Any]:
+    """Give the wall time's shares, and the stages with what they spend before and in their work."""
     stages = pd.DataFrame(found["stages"])
     stages["family"] = stages["stage"].str.split("@").str[0]
     together = stages.groupby("family", sort=False)[["start_seconds", "work_seconds"]].sum()
     together["models"] = stages.groupby("family", sort=False).size()
     together["start_each"] = together["start_seconds"] / together["models"]
-    return {**found, "rows": together.reset_index().to_dict("records")}
+    together["bound"] = pd.Series(found["multiply_adds"], dtype=float) / products
+    rows = together.reset_index().to_dict("records")
+    return {**found, "rows": rows, "bound": sum(found["multiply_adds"].values()) / products}

@@ -10,7 +10,6 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from fitgap.adam import Adam
 from fitgap.backbone import vgg16
 from fitgap.backbone.batch_normalised import build, fold
 from fitgap.checkpoints import Kept
@@ -55,7 +54,7 @@ def _optimizer(settings: PretrainingSettings, updates: int) -> keras.optimizers.
         warmup_target=settings.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    return Adam(schedule)
+    return keras.optimizers.Adam(schedule)
 
 
 def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callable:

@@ -3,14 +3,23 @@
 import pandas as pd
 import pytest
 
-from bench import extraction, page, pipeline, side_by_side
+from bench import arithmetic, page, pipeline, side_by_side
+from fitgap.params import load
 
 
 def test_multiply_adds_are_those_of_vgg16():
     """15.3 billion at 224x224, as it is usually counted; a 49th of that at 32x32."""
-    assert extraction.multiply_adds(224) == 15_346_630_656
-    assert extraction.multiply_adds(224) == 49 * extraction.multiply_adds(32)
-    assert page.arithmetic() == pytest.approx({"whole": 369.8, "upper": 84.9, "ratio": 4.35}, rel=1e-2)
+    assert arithmetic.vgg16(224) == 15_346_630_656
+    assert arithmetic.vgg16(224) == 49 * arithmetic.vgg16(32)
+    assert arithmetic.update("block5") == pytest.approx({"whole": 369.8, "upper": 84.9, "ratio": 4.35}, rel=1e-2)
+
+
+def test_multiply_adds_of_the_pipeline_are_those_of_its_networks(repository):
+    chosen = load(repository / "params.yaml")
+    counts = arithmetic.pipeline(chosen, {"train": 100, "validation": 400, "test": 1297}, classes=10)
+    assert arithmetic.notes_network(32, [32], 16, 10) == 32 * 32 * 9 * (3 + 32) * 32 + 16 * 16 * 32 * 16 + 16 * 10
+    assert counts["features"] == 1797 * arithmetic.vgg16(32)
+    assert counts["highrate"] * 3 == counts["scratch"]  # two variants and six
 
 
 def test_ratios_are_taken_within_a_round():
@@ -78,6 +87,7 @@ def found() -> dict:
                 {"stage": "head@l2", "start_seconds": 4.0, "work_seconds": 6.0},
                 {"stage": "head@l1", "start_seconds": 5.0, "work_seconds": 7.0},
             ],
+            "multiply_adds": {"head": 7 * 10**11},
             "nothing": 1.5,
             "nothing_many": 4.5,
         },
@@ -94,5 +104,5 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
     assert "1.00 of the machine's rate in products (NumPy products), 2.00 of the fastest peer (PyTorch)" in text
     assert "| 162 s | 2.0 s | 81.0 |" in text  # 18 heads of 9 s against all of ours
     assert "| everything else: DVC, MLflow, reading, writing, `prepare`, `report` | 40 | 10% |" in text
-    assert "| `head` | 2 | 4.5 | 13.0 |" in text
+    assert "| `head` | 2 | 4.5 | 13.0 | 5.0 |" in text
     assert "| 2,500 | `prepare` | 7.5 | 300 MB |" in text
