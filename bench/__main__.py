@@ -50,7 +50,7 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
     """Run the pipeline once, then look at what is left to do."""
     total, imports = copy.run("dvc", "repro"), pipeline.import_seconds(rounds)
     kept, images = copy.timings(), prepared.read(copy.path / "data/prepared")
-    counts = {name: len(rows) for name, rows in images.rows.items()}
+    counts = {name: len(images.labels[rows]) for name, rows in images.rows.items()}
     return {
         "seconds": total,
         "import_seconds": imports,
