@@ -1,14 +1,15 @@
 """Measure everything, one thing after the other, and write docs/performance.md.
 
-    python -m bench [--rounds 5] [--page]
+    python -m bench [--rounds 5] [--only SECTION ...] [--page]
 
-The numbers stand in bench/measured.json too; --page writes the page from there without measuring anew.
+The numbers stand in bench/measured.json too. --only measures some sections anew, and the page says which; --page
+writes the page without measuring anything.
 """
 
 import argparse
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +18,40 @@ from fitgap import params
 from fitgap.images import prepared
 
 MEASURED = Path("bench/measured.json")
+SECTIONS: dict[str, Callable[[pipeline.Copy, int], Any]] = {
+    "pipeline": lambda copy, rounds: of_pipeline(copy, rounds),  # first: the others run on the weights that it leaves
+    "extraction": lambda copy, rounds: of_extraction(copy.weights, rounds),
+    "training": lambda copy, rounds: side_by_side.race(training.contestants(), rounds, "scratch").to_dict("records"),
+    "notebook": lambda copy, rounds: of_notebook(copy.weights, rounds),
+    "precision": lambda copy, rounds: precision.effect(copy, copy.weights),
+    "growth": lambda copy, rounds: pipeline.growth(copy).to_dict("records"),
+}
 
 
 def main() -> None:
     """Measure, keep the numbers, write the page."""
     asked = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     asked.add_argument("--rounds", type=int, default=5)
-    asked.add_argument("--page", action="store_true", help="write the page from bench/measured.json")
+    asked.add_argument("--only", nargs="+", choices=SECTIONS, default=[], metavar="SECTION", help=", ".join(SECTIONS))
+    asked.add_argument("--page", action="store_true", help=f"write the page from {MEASURED}")
     options = asked.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not options.page:
-        found: dict[str, Any] = {"rounds": options.rounds, "machine": machine.description()}
-        for section, part in measure(options.rounds):
-            found[section] = part
-            MEASURED.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        measure(options.rounds, options.only)
     page.write(json.loads(MEASURED.read_text(encoding="utf-8")))
 
 
-def measure(rounds: int) -> Iterator[tuple[str, Any]]:
-    """Run all sections; the pipeline comes first, for its weights are what the others run."""
+def measure(rounds: int, only: list[str]) -> None:
+    """Run all sections, or some, and keep what each has measured as soon as it has ended."""
+    before = json.loads(MEASURED.read_text(encoding="utf-8")) if only else {}
+    apart = sorted({*before.get("apart", []), *only})
+    found = {**before, "rounds": rounds, "machine": machine.description(), "apart": apart}
     with pipeline.copied() as copy:
-        yield "pipeline", of_pipeline(copy, rounds)
-        weights = copy.path / "data/backbone/vgg16_notop.weights.h5"
-        yield "extraction", of_extraction(weights, rounds)
-        yield "training", side_by_side.race(training.contestants(), rounds, "scratch").to_dict("records")
-        yield "notebook", of_notebook(weights, rounds)
-        yield "precision", precision.effect(copy, weights)
-        yield "growth", pipeline.growth(copy).to_dict("records")
+        if only and "pipeline" not in only:
+            copy.run("dvc", "repro")
+        for section in only or SECTIONS:
+            found[section] = SECTIONS[section](copy, rounds)
+            MEASURED.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:

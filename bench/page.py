@@ -22,6 +22,7 @@ def write(found: dict[str, Any]) -> None:
     )
     text = environment.get_template("performance.md.j2").render(
         rounds=found["rounds"],
+        apart=found["apart"],
         machine=found["machine"],
         extraction=[extraction(part) for part in found["extraction"]],
         training=training(pd.DataFrame(found["training"])),
@@ -40,19 +41,14 @@ def extraction(part: dict[str, Any]) -> dict[str, Any]:
     measured = pd.DataFrame(part["measured"])
     products = measured["multiply_adds_per_second"] / part["multiply_adds"]
     measured["images_per_second"] = measured["images_per_second"].fillna(products)
-    rates, batches = medians(measured, "images_per_second"), medians(measured, "batch")
+    rates = medians(measured, "images_per_second")
     peers = [name for name in rates.index if name != OURS and not name.endswith("products")]
     machine = max((name for name in rates.index if name.endswith("products")), key=rates.get)
     fastest = max(peers, key=rates.get)
     return {
         "title": f"{part['size']}x{part['size']}, {part['precision']}",
         "rows": [
-            {
-                "name": name,
-                "rate": rate,
-                "batch": batches[name],
-                "ratio": ratio(measured, "images_per_second", OURS, name),
-            }
+            {"name": name, "rate": rate, "ratio": ratio(measured, "images_per_second", OURS, name)}
             for name, rate in rates.items()
         ],
         "machine": machine,

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 class Adam(keras.optimizers.Adam):
-    """Keras's Adam, the same updates to rounding, in a third of the time.
+    """Keras's Adam, the same updates to rounding, with fewer passes through memory.
 
     Keras writes them as some ten operations, each of which goes through all of a weight's memory; TensorFlow's own
     kernel goes through it once. On networks with more weights than a small batch has work for, as VGG16's upper

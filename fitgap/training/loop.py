@@ -1,7 +1,7 @@
 """The one training loop: scratch models, heads and fine-tuning all go through `Trainer.train`.
 
-Keras's `fit` would do the same updates, but returns to Python, and begins a data set anew, once an epoch or more;
-on a hundred small images that takes as long as the updates. Here an epoch is one call into TensorFlow's graph.
+Keras's `fit` would do the same updates, but returns to Python, and begins a data set anew, once an epoch or more,
+which small data sets feel. Here an epoch is one call into TensorFlow's graph. `make bench` measures both.
 """
 
 import time

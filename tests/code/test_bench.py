@@ -14,10 +14,13 @@ def test_multiply_adds_are_those_of_vgg16():
     assert arithmetic.update("block5") == pytest.approx({"whole": 369.8, "upper": 84.9, "ratio": 4.35}, rel=1e-2)
 
 
-def test_multiply_adds_of_the_pipeline_are_those_of_its_networks(repository):
+def test_multiply_adds_of_the_pipeline_are_those_of_its_networks(tensorflow, repository):
+    from fitgap.backbone import sources
+
     chosen = load(repository / "params.yaml")
     counts = arithmetic.pipeline(chosen, {"train": 100, "validation": 400, "test": 1297}, classes=10)
     assert arithmetic.notes_network(32, [32], 16, 10) == 32 * 32 * 9 * (3 + 32) * 32 + 16 * 16 * 32 * 16 + 16 * 10
+    assert counts["backbone"] == (3 * 8000 + sources.HELD_OUT) * arithmetic.vgg16(32)
     assert counts["features"] == 1797 * arithmetic.vgg16(32)
     assert counts["highrate"] * 3 == counts["scratch"]  # two variants and six
 
@@ -73,6 +76,7 @@ def found() -> dict:
     summary = {"test_accuracy": {"head@l2": 0.875}, "work_seconds": {"backbone": 61.5}}
     return {
         "rounds": 2,
+        "apart": ["growth"],
         "machine": "a processor, 2 cores",
         "extraction": [
             {"size": 32, "precision": "float32", "multiply_adds": 2 * 10**8, "measured": [*rows, *products]}
@@ -100,6 +104,7 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "PAGE", tmp_path / "performance.md")
     page.write(found)
     text = (tmp_path / "performance.md").read_text()
+    assert "Measured in a run of its own: growth." in text
     assert "| PyTorch | 350.0 | 2.00 |" in text
     assert "1.00 of the machine's rate in products (NumPy products), 2.00 of the fastest peer (PyTorch)" in text
     assert "| 162 s | 2.0 s | 81.0 |" in text  # 18 heads of 9 s against all of ours
