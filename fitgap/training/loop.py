@@ -16,6 +16,7 @@ import tensorflow as tf
 from fitgap.adam import Adam
 from fitgap.determinism import derived_seed
 from fitgap.params import Training
+from fitgap.training import small_maps
 from fitgap.training.evaluation import Evaluator, penalty, weight_norm
 
 Examples = tuple[np.ndarray, np.ndarray]  # inputs, labels
@@ -125,7 +126,7 @@ class Trainer:
         return tf.while_loop(more, update, (0, 0.0), parallel_iterations=1)[1]
 
     def _update(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, small_maps.as_products(self.network):
             logits = self.network(inputs, training=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             objective = tf.add_n([tf.reduce_mean(losses), *self.network.losses])
