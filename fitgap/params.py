@@ -24,7 +24,9 @@ Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Count = Annotated[int, Field(ge=1)]
+MOST = 10**9  # of anything that is counted; beyond it NumPy and TensorFlow run over, hours later
+Count = Annotated[int, Field(ge=1, le=MOST)]
+BatchSize = Annotated[int, Field(ge=2, le=MOST)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 
 
@@ -88,8 +90,8 @@ class Data(Section):
 class Glyphs(Section):
     """Section `backbone.glyphs`: how VGG16 learns printed characters."""
 
-    images: Annotated[int, Field(ge=36)]
-    batch_size: Annotated[int, Field(ge=2)]
+    images: Annotated[int, Field(ge=36, le=MOST)]
+    batch_size: BatchSize
     learning_rate: Rate
 
     @model_validator(mode="after")
@@ -124,14 +126,14 @@ class Training(Section):
     """What every training stage sets."""
 
     epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: BatchSize
     learning_rate: Rate
 
 
 class Scratch(Training):
     """Section `scratch`: the notes' convolutional network from random weights."""
 
-    filters: Annotated[list[Count], Field(min_length=1, max_length=5)]
+    filters: Annotated[list[Count], Field(min_length=1, max_length=5)]  # five halvings leave one pixel of 32
     dense_units: Count
     batch_norm_momentum: Fraction
 
@@ -233,12 +235,6 @@ class Params(Section):
             )
         return self
 
-    @model_validator(mode="after")
-    def _pools_fit_the_image(self):
-        if self.data.image_size < 2 ** len(self.scratch.filters):
-            raise ValueError("scratch.filters: more pooling steps than data.image_size allows; shorten the list")
-        return self
-
     def variant(self, name: str) -> Variant:
         """Give an entry of `variants`; a UserError names those there are."""
         if name not in self.variants:
@@ -296,6 +292,8 @@ def read_tree(path: Path) -> dict[str, Any]:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # a SafeLoader
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run from the repository's top folder") from None
+    except OSError as error:
+        raise UserError(f"{path}: not readable: {error.strerror}; it must be a text file that you may read") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):

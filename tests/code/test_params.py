@@ -61,6 +61,7 @@ MISTAKES = [
     ("backbone > path", " ", ["' '", "path"]),
     ("backbone > weights", "imagnet", ["'imagnet'", "'glyphs'"]),
     ("scratch > filters", [8] * 6, ["at most 5 items"]),
+    ("head > batch_size", 10**20, ["1000000", "less than or equal to 1000000000"]),
 ]
 
 
@@ -123,6 +124,11 @@ def test_file_that_is_no_mapping_gets_one_line(tmp_path, text, said):
     with pytest.raises(UserError, match=said) as caught:
         params.load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_folder_in_its_place_gets_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"not readable: Is a directory; it must be a text file"):
+        params.load(tmp_path)
 
 
 def test_missing_file_says_where_to_run(tmp_path):
