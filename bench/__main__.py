@@ -13,11 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import arithmetic, extraction, machine, notebook, page, pipeline, precision, side_by_side, training
+from bench import arithmetic, extraction, kernels, machine, notebook, page, pipeline, precision, side_by_side, training
 from fitgap import params
 from fitgap.images import prepared
 
 MEASURED = Path("bench/measured.json")
+HEATS = 2  # of the races that some percent decide
 SECTIONS: dict[str, Callable[[pipeline.Copy, int], Any]] = {
     "pipeline": lambda copy, rounds: of_pipeline(copy, rounds),  # first: the others run on the weights that it leaves
     "extraction": lambda copy, rounds: of_extraction(copy.weights, rounds),
@@ -78,10 +79,10 @@ def of_extraction(weights: Path, rounds: int) -> list[dict[str, Any]]:
     for size in extraction.BATCHES:
         for precision_ in ("float32", "bfloat16"):
             title = f"{size}x{size} {precision_}"
-            measured = side_by_side.race(extraction.contestants(weights, size, precision_), rounds, title)
-            multiply_adds = arithmetic.vgg16(size)
-            found.append({"size": size, "precision": precision_, "multiply_adds": multiply_adds})
-            found[-1]["measured"] = measured.to_dict("records")
+            measured = side_by_side.race(extraction.contestants(weights, size, precision_), rounds, title, HEATS)
+            part = {"size": size, "precision": precision_, "multiply_adds": arithmetic.vgg16(size)}
+            shares = kernels.shares(weights, size, precision_)
+            found.append({**part, "measured": measured.to_dict("records"), "kernels": shares})
     return found
 
 

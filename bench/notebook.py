@@ -11,6 +11,7 @@ import numpy as np
 from bench.side_by_side import Contestant
 
 CLASSES, DEPTH = 10, "block5"
+CONVOLUTIONS = "fitgap, convolutions throughout"
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ def heads(setting: Setting) -> list[Contestant]:
 
 
 def finetunes(setting: Setting) -> list[Contestant]:
-    """Give both ways to fine-tune block 5."""
+    """Give both ways to fine-tune block 5, and ours without what small_maps saves."""
     return [
         Contestant("fitgap", partial(our_finetune, setting)),
+        Contestant(CONVOLUTIONS, partial(our_finetune, setting, largest=0)),
         Contestant("notebook", partial(notebook_finetune, setting)),
     ]
 
@@ -118,16 +120,21 @@ def notebook_head(setting: Setting) -> Callable:
     return once
 
 
-def our_finetune(setting: Setting) -> Callable:
-    """Fine-tune block 5 on cached features, as the stage does; say apart what the evaluation takes."""
+def our_finetune(setting: Setting, largest: int | None = None) -> Callable:
+    """Fine-tune block 5 on cached features, as the stage does; say apart what the evaluation takes.
+
+    `largest` is the side of the largest map whose convolutions are products, where it is not the stage's.
+    """
     from fitgap.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     from fitgap import params
     from fitgap.backbone.layers import freeze_point
     from fitgap.networks.assembly import Assembly
+    from fitgap.training import small_maps
     from fitgap.training.loop import Trainer
 
+    small_maps.LARGEST = small_maps.LARGEST if largest is None else largest
     chosen = params.load()
     finetune = chosen.finetune.model_copy(update={"epochs": setting.epochs or chosen.finetune.epochs})
     network = Assembly(chosen, CLASSES, setting.weights).finetune(DEPTH, seed=0)

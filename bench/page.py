@@ -7,9 +7,10 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench import arithmetic
-from bench.notebook import DEPTH
+from bench.extraction import CONSTANTS
+from bench.notebook import CONVOLUTIONS, DEPTH
 from bench.pipeline import MANY
-from bench.side_by_side import medians, ratio
+from bench.side_by_side import extremes, medians, ratio
 
 FOLDER, PAGE = Path(__file__).parent, Path("docs/performance.md")
 OURS = "fitgap"
@@ -28,6 +29,7 @@ def write(found: dict[str, Any]) -> None:
         training=training(pd.DataFrame(found["training"])),
         notebook=notebook(found["notebook"]),
         arithmetic=arithmetic.update(DEPTH),
+        convolutions=CONVOLUTIONS,
         pipeline=pipeline(found["pipeline"], fastest_products(found["extraction"])),
         precision=found["precision"],
         growth=found["growth"],
@@ -39,18 +41,25 @@ def write(found: dict[str, Any]) -> None:
 def extraction(part: dict[str, Any]) -> dict[str, Any]:
     """Give one table: images per second, each contestant's in relation to ours, and to the machine's own rate."""
     measured = pd.DataFrame(part["measured"])
-    products = measured["multiply_adds_per_second"] / part["multiply_adds"]
-    measured["images_per_second"] = measured["images_per_second"].fillna(products)
+    of_products = measured["multiply_adds_per_second"] / part["multiply_adds"]
+    measured["images_per_second"] = measured["images_per_second"].fillna(of_products)
     rates = medians(measured, "images_per_second")
-    peers = [name for name in rates.index if name != OURS and not name.endswith("products")]
-    machine = max((name for name in rates.index if name.endswith("products")), key=rates.get)
+    products = [name for name in rates.index if name.endswith("products")]
+    peers = [name for name in rates.index if name not in (OURS, CONSTANTS, *products)]
+    machine = max(products, key=rates.get)
     fastest = max(peers, key=rates.get)
     return {
         "title": f"{part['size']}x{part['size']}, {part['precision']}",
         "rows": [
-            {"name": name, "rate": rate, "ratio": ratio(measured, "images_per_second", OURS, name)}
+            {
+                "name": name,
+                "rate": rate,
+                "ratio": ratio(measured, "images_per_second", OURS, name),
+                "extremes": extremes(measured, "images_per_second", OURS, name),
+            }
             for name, rate in rates.items()
         ],
+        "kernels": part["kernels"],
         "machine": machine,
         "of_machine": ratio(measured, "images_per_second", OURS, machine),
         "fastest": fastest,

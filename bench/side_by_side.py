@@ -33,27 +33,38 @@ class Contestant:
     environment: tuple[tuple[str, str], ...] = ()
 
 
-def race(contestants: Iterable[Contestant], rounds: int, title: str) -> pd.DataFrame:
+def race(contestants: Iterable[Contestant], rounds: int, title: str, heats: int = 1) -> pd.DataFrame:
     """Measure all contestants once per round, each time another one first.
+
+    Parameters
+    ----------
+    heats : over how many sets of processes the rounds are spread. Where a process's memory comes to lie moves its
+        speed by some percent for all of its life; what shall tell less than that apart needs more than one.
 
     Returns
     -------
     DataFrame
         One row per round and contestant: columns `round`, `contestant`, and what the passes measured.
     """
-    contestants, rows = list(contestants), []
+    contestants = list(contestants)
+    shares = [range(rounds)[heat::heats] for heat in range(heats)]
+    return pd.DataFrame([row for numbers in shares for row in _heat(contestants, numbers, title)])
+
+
+def _heat(contestants: list[Contestant], numbers: Iterable[int], title: str) -> list[dict]:
+    rows = []
     with ExitStack() as stack:
         workers = {one.name: stack.enter_context(_process(one)) for one in contestants}
         for name, worker in workers.items():  # one at a time: making one is heavy work too
             worker.submit(os.getpid).result()
             tqdm.write(f"{title}: {name} is ready")
-        for number in tqdm(range(rounds), desc=title, unit="round", disable=None):
+        for number in tqdm(numbers, desc=title, unit="round", disable=None):
             first = number % len(contestants)
             for one in contestants[first:] + contestants[:first]:
                 time.sleep(REST)
                 measured = workers[one.name].submit(_run).result()
                 rows.append({"round": number, "contestant": one.name, **measured})
-    return pd.DataFrame(rows)
+    return rows
 
 
 def _process(one: Contestant) -> ProcessPoolExecutor:
@@ -86,3 +97,10 @@ def ratio(measured: pd.DataFrame, column: str, above: str, below: str) -> float:
     """Give the median over rounds of one contestant's number divided by another's in the same round."""
     by_round = measured.pivot(index="round", columns="contestant", values=column)
     return float((by_round[above] / by_round[below]).median())
+
+
+def extremes(measured: pd.DataFrame, column: str, above: str, below: str) -> tuple[float, float]:
+    """Give the least and the largest of the ratios whose median `ratio` gives."""
+    by_round = measured.pivot(index="round", columns="contestant", values=column)
+    ratios = by_round[above] / by_round[below]
+    return float(ratios.min()), float(ratios.max())

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from bench import arithmetic, page, pipeline, side_by_side
+from bench import arithmetic, extraction, kernels, notebook, page, pipeline, side_by_side
 from fitgap.params import load
 
 
@@ -53,6 +53,32 @@ def _pass():
     return once
 
 
+def test_heats_share_the_rounds_and_have_processes_of_their_own():
+    measured = side_by_side.race([side_by_side.Contestant("a", _pass, (("WHO", "a"),))], 3, "test", heats=2)
+    assert sorted(measured["round"]) == [0, 1, 2]
+    assert measured["process"].nunique() == 2
+    assert measured["calls"].max() == 2
+
+
+def test_onednn_is_taken_at_its_word():
+    line = "onednn_verbose,v1,primitive,exec,cpu,{},{},forward_training,src:f32::blocked:acdb::f0,,,mb2,{}"
+    written = [
+        line.format("convolution", "before", 99),
+        kernels.BEGIN,
+        line.format("reorder", "jit:uni", 10),
+        line.format("convolution", "brg_conv_fwd", 70).replace("primitive,", "12.5,primitive,"),
+        line.format("convolution", "jit", 5),
+        "onednn_verbose,v1,primitive,create:cache_hit,cpu,convolution,none,forward,,,,mb2,99",
+        line.format("pooling", "jit:uni", 10),
+        kernels.END,
+        line.format("convolution", "after", 99),
+    ]
+    shares = kernels.account(kernels.executed("\n".join(written)), seconds=0.1)
+    expected = {"convolution": 0.75, "reorder": 0.1, "pooling": 0.1, "rest": 0.05}
+    assert {name: shares[name] for name in expected} == pytest.approx(expected)
+    assert shares["kernel"] == "brg_conv_fwd"
+
+
 def test_what_is_neither_work_nor_import_is_overhead():
     kept = pd.DataFrame({"work_seconds": [1.0, 50.0, 30.0, 0.0]}, index=["prepare", "backbone", "head@l1", "report"])
     assert pipeline.shares(100.0, kept, imports=4.0) == {"work": 80.0, "imports": 8.0, "rest": 12.0}
@@ -64,7 +90,7 @@ def found() -> dict:
     rows = [
         {"round": number, "contestant": name, "images_per_second": 700.0 / place, "batch": 32}
         for number in (0, 1)
-        for place, name in enumerate(("fitgap", "PyTorch"), start=1)
+        for place, name in ((1, "fitgap"), (1, extraction.CONSTANTS), (2, "PyTorch"))
     ]
     products = [
         {"round": number, "contestant": "NumPy products", "multiply_adds_per_second": 1.4e11} for number in (0, 1)
@@ -73,16 +99,24 @@ def found() -> dict:
         {"round": 0, "contestant": name, "seconds": seconds, "extraction": 3.0, "training": seconds, "epoch": seconds}
         for name, seconds in (("fitgap", 2.0), ("notebook", 9.0))
     ]
+    finetune = [*both, {"round": 0, "contestant": notebook.CONVOLUTIONS, "training": 3.0, "epoch": 3.0}]
+    shares = {"convolution": 0.97, "reorder": 0.015, "pooling": 0.01, "rest": 0.005, "kernel": "brgconv"}
     summary = {"test_accuracy": {"head@l2": 0.875}, "work_seconds": {"backbone": 61.5}}
     return {
         "rounds": 2,
         "apart": ["growth"],
         "machine": "a processor, 2 cores",
         "extraction": [
-            {"size": 32, "precision": "float32", "multiply_adds": 2 * 10**8, "measured": [*rows, *products]}
+            {
+                "size": 32,
+                "precision": "float32",
+                "multiply_adds": 2 * 10**8,
+                "measured": [*rows, *products],
+                "kernels": {"fitgap": shares},
+            }
         ],
         "training": [{**row, "epoch": 2.5, "evaluation": 0.75} for row in rows],
-        "notebook": {"heads": both, "finetune": both, "finetune_many": both, "largest_difference": 2.5e-6},
+        "notebook": {"heads": both, "finetune": finetune, "finetune_many": finetune, "largest_difference": 2.5e-6},
         "pipeline": {
             "seconds": 400.0,
             "import_seconds": 3.5,
@@ -105,7 +139,9 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
     page.write(found)
     text = (tmp_path / "performance.md").read_text()
     assert "Measured in a run of its own: growth." in text
-    assert "| PyTorch | 350.0 | 2.00 |" in text
+    assert "| PyTorch | 350.0 | 2.00 (2.00–2.00) |" in text
+    assert "| 32x32, float32 | fitgap | 97.0% | 1.5% | 1.0% | 0.5% | `brgconv` |" in text
+    assert "with convolutions throughout would take 3.000 s (100 images) and 3.000 s (2,000 images): on" in text
     assert "1.00 of the machine's rate in products (NumPy products), 2.00 of the fastest peer (PyTorch)" in text
     assert "| 162 s | 2.0 s | 81.0 |" in text  # 18 heads of 9 s against all of ours
     assert "| everything else: DVC, MLflow, reading, writing, `prepare`, `report` | 40 | 10% |" in text
