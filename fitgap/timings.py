@@ -21,6 +21,14 @@ from fitgap import repository
 from fitgap.results import Result
 
 
+def process_seconds() -> float:
+    """Give the seconds since this process was started, before Python itself was up."""
+    started = psutil.Process().create_time()
+    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux counts from its boot, which psutil knows in whole seconds only
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - (started - psutil.boot_time())
+    return time.time() - started
+
+
 @dataclass
 class Clock:
     """Where a stage's wall time goes.
@@ -40,7 +48,7 @@ class Clock:
     def working(self) -> Iterator[None]:
         """Count what happens meanwhile as the stage's work."""
         begin = time.perf_counter()
-        self.start_seconds = time.time() - psutil.Process().create_time()
+        self.start_seconds = process_seconds()
         try:
             yield
         finally:
