@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fitgap import params
 from fitgap.backbone.layers import DEPTHS, LAYERS, POOLS, first_layer
 from fitgap.errors import UserError
+from fitgap.params import MOST
 from fitgap.strict_yaml import StrictLoader
 
 # Files per property: 2,150 in all, of which Hypothesis may write a short one, such as an empty file, more than once.
@@ -46,9 +47,9 @@ rates = st.floats(0, 10, exclude_min=True) | st.integers(1, 10)
 fractions = st.floats(0, 1, exclude_max=True) | st.just(0)
 strengths = st.floats(0, 10) | st.integers(0, 10)
 seeds = st.integers(0, 2**31 - 1)
-counts = st.integers(min_value=1)
-pairs_or_more = st.integers(min_value=2)
-amounts = counts | st.just("all")
+counts = st.integers(1, MOST)
+pairs_or_more = st.integers(2, MOST)
+amounts = st.integers(min_value=1) | st.just("all")  # how many images there are, `prepare` knows
 # PyYAML's writer, not its reader, turns U+0085 in single quotes into another line break.
 paths = st.text(min_size=1, max_size=30).filter(lambda text: text.strip() and not set(text) & {"\0", "\x85"})
 alphanumerics = string.ascii_letters + string.digits
@@ -93,7 +94,7 @@ data_sections = st.fixed_dictionaries(
 @st.composite
 def backbones(draw) -> dict:
     glyphs = {"batch_size": draw(pairs_or_more), "learning_rate": draw(rates)}
-    glyphs["images"] = draw(st.integers(min_value=max(36, glyphs["batch_size"])))
+    glyphs["images"] = draw(st.integers(max(36, glyphs["batch_size"]), MOST))
     weights = st.sampled_from(["glyphs", "imagenet", "path", "none"])
     return {"weights": draw(weights), "path": draw(paths), "seed": draw(seeds), "glyphs": glyphs}
 
@@ -200,6 +201,10 @@ def below(least: int):
     return all_but("integer") | st.integers(max_value=least - 1)
 
 
+def no_count(least: int = 1):
+    return below(least) | st.integers(min_value=MOST + 1)
+
+
 no_number = all_but("integer", "float") | st.sampled_from([float("nan"), float("inf"), float("-inf"), 10**400])
 no_rate = no_number | st.floats(max_value=0) | st.floats(10, exclude_min=True) | st.integers(max_value=0)
 no_strength = no_number | st.floats(max_value=0, exclude_max=True) | st.integers(min_value=11)
@@ -213,8 +218,8 @@ no_name = all_but("text") | no_name_text
 no_mapping = all_but("mapping")
 no_list = all_but("list")
 no_filled_list = no_list | st.just([])
-no_training = {"epochs": below(1), "batch_size": below(2), "learning_rate": no_rate}
-no_dense = {"dense_units": below(1), "batch_norm_momentum": no_fraction}
+no_training = {"epochs": no_count(), "batch_size": no_count(2), "learning_rate": no_rate}
+no_dense = {"dense_units": no_count(), "batch_norm_momentum": no_fraction}
 
 # Key -> what cannot stand there. `*` is any variant, `#` any place in a list.
 WRONG = {
@@ -235,8 +240,8 @@ WRONG = {
     "backbone.path": no_path,
     "backbone.seed": no_seed,
     "backbone.glyphs": no_mapping,
-    "backbone.glyphs.images": below(36),
-    "backbone.glyphs.batch_size": below(2),
+    "backbone.glyphs.images": no_count(36),
+    "backbone.glyphs.batch_size": no_count(2),
     "backbone.glyphs.learning_rate": no_rate,
     "compute": no_mapping,
     "compute.precision": text_but(["float32", "bfloat16"]),
@@ -245,7 +250,7 @@ WRONG = {
     "scratch": no_mapping,
     **{f"scratch.{key}": values for key, values in (no_training | no_dense).items()},
     "scratch.filters": no_filled_list | st.lists(counts, min_size=6),
-    "scratch.filters.#": below(1),
+    "scratch.filters.#": no_count(),
     "highrate": no_mapping,
     "highrate.learning_rate": no_rate,
     "highrate.variants": no_list,
@@ -433,7 +438,8 @@ def high_rate_that_is_none(draw, tree: dict) -> str:
 
 def fewer_glyphs_than_a_batch(draw, tree: dict) -> str:
     glyphs = tree["backbone"]["glyphs"]
-    glyphs["batch_size"] = glyphs["images"] + draw(counts)
+    glyphs["images"] = draw(st.integers(36, MOST - 1))
+    glyphs["batch_size"] = draw(st.integers(glyphs["images"] + 1, MOST))
     return "backbone.glyphs"
 
 
