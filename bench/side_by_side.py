@@ -38,8 +38,8 @@ def race(contestants: Iterable[Contestant], rounds: int, title: str, heats: int 
 
     Parameters
     ----------
-    heats : over how many sets of processes the rounds are spread. Where a process's memory comes to lie moves its
-        speed by some percent for all of its life; what shall tell less than that apart needs more than one.
+    heats : over how many sets of processes the rounds are spread. One process may be some percent faster than
+        another of its kind for all of its life; what shall tell less than that apart needs more than one.
 
     Returns
     -------
