@@ -8,7 +8,6 @@ import json
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -43,17 +42,14 @@ def test_every_image_has_finite_features(data, images):
         assert np.isfinite(features).all()
 
 
-@pytest.mark.parametrize(("layer", "least"), [("below_block5", 0.93), ("block5_pool", 0.87)])
-def test_linear_probe_on_a_hundred_digits(data, images, layer, least):
-    """`below_block5` holds block4_pool. Alain & Bengio 2016, arXiv:1610.01644, on linear probes.
-
-    The mean over ten draws: which hundred are drawn moves a single one by more than a point, and so does the
-    rounding of another processor, which ends VGG16's training elsewhere.
-    """
+@pytest.mark.parametrize(("layer", "least"), [("below_block5", 0.95), ("block5_pool", 0.87)])
+def test_linear_probe_on_the_training_digits(data, images, layer, least):
+    """`below_block5` holds block4_pool. Alain & Bengio 2016, arXiv:1610.01644, on linear probes."""
     features = np.load(data / "features" / f"{layer}.npy").reshape(len(images.labels), -1)
+    train, test = images.rows["train"], images.rows["test"]
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    draws = StratifiedShuffleSplit(10, train_size=100, test_size=1000, random_state=0)
-    assert cross_val_score(probe, features, images.labels, cv=draws).mean() >= least
+    probe.fit(features[train], images.labels[train])
+    assert probe.score(features[test], images.labels[test]) >= least
 
 
 def test_backbone_knows_its_own_characters(repository, data):
