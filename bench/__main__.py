@@ -63,7 +63,7 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
     return {
         "seconds": total,
         "import_seconds": imports,
-        "shares": pipeline.shares(total, kept, imports),
+        "shares": pipeline.shares(total, kept, imports["stages"]),
         "multiply_adds": arithmetic.pipeline(params.load(), counts, len(images.class_names)),
         "stages": kept[["stage_seconds", "start_seconds", "work_seconds", "seed_seconds"]]
         .reset_index()

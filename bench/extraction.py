@@ -1,5 +1,6 @@
 """Images per second through VGG16's convolutional base: ours against others, on the same weights and images."""
 
+import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -45,8 +46,9 @@ def ours(weights: Path, size: int, precision: str) -> Callable:
     start_tensorflow(seed=0)
     from fitgap.backbone import features
 
+    begin = time.perf_counter()
     step, batch = features.forward(weights, size, [TOP], precision), features.batch_size(size)
-    return _passes(lambda part: step(part)[TOP].numpy(), images(size), batch)
+    return _from_the_start(_passes(lambda part: step(part)[TOP].numpy(), images(size), batch), begin)
 
 
 def with_constants(weights: Path, size: int, precision: str) -> Callable:
@@ -56,8 +58,9 @@ def with_constants(weights: Path, size: int, precision: str) -> Callable:
     start_tensorflow(seed=0)
     import tensorflow as tf
 
-    from fitgap.backbone import features, vgg16
+    from fitgap.backbone import dense_maps, features, vgg16
 
+    begin = time.perf_counter()
     network = vgg16.frozen_base(weights, size, [TOP], precision)
     held = [variable.numpy() for variable in network.variables]
 
@@ -65,7 +68,9 @@ def with_constants(weights: Path, size: int, precision: str) -> Callable:
     def step(part: tf.Tensor) -> tf.Tensor:
         return network.stateless_call([], [tf.constant(array) for array in held], part, training=False)[0][TOP]
 
-    return _passes(lambda part: step(part).numpy(), images(size), features.batch_size(size))
+    with dense_maps.as_dense(network):
+        step.get_concrete_function()
+    return _from_the_start(_passes(lambda part: step(part).numpy(), images(size), features.batch_size(size)), begin)
 
 
 def keras_predict(weights: Path, size: int, precision: str) -> Callable:
@@ -162,3 +167,13 @@ def _passes(forward: Callable, all_images: np.ndarray, batch: int) -> Callable:
 
     forward(all_images[:batch])
     return once
+
+
+def _from_the_start(once: Callable, begin: float) -> Callable:
+    """Let a pass tell, too, what was spent until a first batch was out, and the process's peak memory."""
+    seconds = time.perf_counter() - begin
+    return lambda: {
+        **once(),
+        "first_batch_seconds": seconds,
+        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }

@@ -52,10 +52,13 @@ def of_openvino(weights: Path, size: int, precision: str) -> dict[str, float | s
 
 
 def account(kernels: pd.DataFrame, seconds: float) -> dict[str, float | str]:
-    """Sum up by kind what a pass of some seconds consists of; name the convolutions' kernel that takes most."""
+    """Sum up by kind what a pass of some seconds consists of; name the convolutions' kernel that takes most.
+
+    Inner products are convolutions, too: those on maps of 2x2 pixels.
+    """
     kernels = kernels.assign(kind=kernels["kind"].str.lower())
     by_kind = kernels.groupby("kind")["seconds"].sum()
-    kinds = {"convolution": "convolution", "reorder": "reorder", "pooling": "pool"}
+    kinds = {"convolution": "convolution|inner_product", "reorder": "reorder", "pooling": "pool"}
     found = {name: float(by_kind[by_kind.index.str.contains(part)].sum() / seconds) for name, part in kinds.items()}
     of_convolutions = kernels[kernels["kind"].str.contains("convolution")].groupby("kernel")["seconds"].sum()
     return {**found, "rest": 1 - sum(found.values()), "kernel": of_convolutions.idxmax()}

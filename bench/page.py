@@ -30,6 +30,7 @@ def write(found: dict[str, Any]) -> None:
         notebook=notebook(found["notebook"]),
         arithmetic=arithmetic.update(DEPTH),
         convolutions=CONVOLUTIONS,
+        constants=CONSTANTS,
         pipeline=pipeline(found["pipeline"], fastest_products(found["extraction"])),
         precision=found["precision"],
         growth=found["growth"],
@@ -60,6 +61,8 @@ def extraction(part: dict[str, Any]) -> dict[str, Any]:
             for name, rate in rates.items()
         ],
         "kernels": part["kernels"],
+        "first_batch": medians(measured, "first_batch_seconds"),
+        "megabytes": medians(measured, "megabytes"),
         "machine": machine,
         "of_machine": ratio(measured, "images_per_second", OURS, machine),
         "fastest": fastest,

@@ -94,13 +94,21 @@ def copied() -> Iterator[Copy]:
         yield Copy(path)
 
 
-def import_seconds(rounds: int) -> float:
-    """Give the median seconds that importing TensorFlow takes in a new Python process, and nothing else."""
+def import_seconds(rounds: int) -> dict[str, float]:
+    """Give the median seconds that importing TensorFlow takes in a new Python process: as stages do, and plainly."""
+    statements = {
+        "stages": "from fitgap.determinism import start_tensorflow; start_tensorflow(0)",
+        "plainly": "import tensorflow",
+    }
+    taken = [{name: _seconds_of(statement) for name, statement in statements.items()} for _ in range(rounds)]
+    return pd.DataFrame(taken).median().to_dict()
+
+
+def _seconds_of(statement: str) -> float:
     # Timed inside and left at once, as stages do: taking TensorFlow apart again would count as importing it.
-    code = "import os, time; begin = time.perf_counter(); import tensorflow; print(time.perf_counter() - begin, "
-    command = [sys.executable, "-c", f"{code}flush=True); os._exit(0)"]
-    ended = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(rounds)]
-    return statistics.median(float(one.stdout) for one in ended)
+    code = f"import os, time; begin = time.perf_counter(); {statement}; print(time.perf_counter() - begin, flush=True)"
+    command = [sys.executable, "-c", f"{code}; os._exit(0)"]
+    return float(subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout)
 
 
 def shares(total: float, kept: pd.DataFrame, imports: float) -> dict[str, float]:

@@ -7,6 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Keras imports these where they are installed, for scikit-learn wrappers and picture galleries that nothing here
+# uses, and every stage would wait for them; `make bench` measures how long.
+OPTIONAL = ("matplotlib", "sklearn")
+
 
 def start_tensorflow(seed: int) -> None:
     """Import TensorFlow quietly and make it repeatable.
@@ -14,7 +18,7 @@ def start_tensorflow(seed: int) -> None:
     Call it before anything else imports TensorFlow. A GPU, where there is one, hands out memory as it is
     needed, so that two stages can share it.
     """
-    with _quiet_unless_it_fails():
+    with _quiet_unless_it_fails(), _not_installed(*OPTIONAL):
         import keras
         import tensorflow as tf
 
@@ -22,6 +26,18 @@ def start_tensorflow(seed: int) -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def _not_installed(*names: str) -> Iterator[None]:
+    """Let imports of modules fail meanwhile, as if they were not installed; those imported before are untouched."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # None there is Python's documented way to say so
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextmanager

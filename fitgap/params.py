@@ -24,7 +24,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-MOST = 10**9  # of anything that is counted; beyond it NumPy and TensorFlow run over, hours later
+MOST = 10**9  # of anything that is counted; NumPy and TensorFlow refuse much larger numbers in words of their own
 Count = Annotated[int, Field(ge=1, le=MOST)]
 BatchSize = Annotated[int, Field(ge=2, le=MOST)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]

@@ -19,7 +19,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from fitgap import disk
-from fitgap.backbone import vgg16
+from fitgap.backbone import dense_maps, vgg16
 from fitgap.backbone.layers import activation_shape, freeze_point
 from fitgap.images.prepared import PreparedImages
 
@@ -41,7 +41,10 @@ def forward(weights: Path, image_size: int, layers: Iterable[str], precision: st
     """Compile the frozen base: uint8 (n, size, size, 3), RGB, to a dict of float32 activations by layer name."""
     network = vgg16.frozen_base(weights, image_size, layers, precision)
     signature = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)
-    return tf.function(lambda batch: network(batch, training=False), input_signature=[signature], autograph=False)
+    step = tf.function(lambda batch: network(batch, training=False), input_signature=[signature], autograph=False)
+    with dense_maps.as_dense(network):
+        step.get_concrete_function()
+    return step
 
 
 def extract(

@@ -17,6 +17,8 @@ from fitgap.determinism import derived_seed
 
 __all__ = ["PretrainingSettings", "fold", "folded_answers", "pretrain"]
 
+# Keras's dtype policy for each value of `compute.precision`: weights that are updated stay float32.
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 SAVE_EVERY = 30.0  # seconds between two states kept; writing one (177 MB) takes less than one
 
 

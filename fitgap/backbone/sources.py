@@ -55,7 +55,7 @@ def _glyphs(backbone: Backbone, image_size: int, kept: Kept, precision: str) -> 
     """Printed characters: VGG16 learns them here, offline, from matplotlib's own fonts."""
     chosen, names = backbone.glyphs, list(glyphs.CLASS_NAMES)
     images, labels = glyphs.render(chosen.images, image_size, derived_seed(backbone.seed, "glyphs"))
-    policy = vgg16.POLICIES[precision]
+    policy = pretraining.POLICIES[precision]
     settings = pretraining.PretrainingSettings(chosen.batch_size, chosen.learning_rate, precision=policy)
     network, steps = pretraining.pretrain(images, labels, len(names), settings, backbone.seed, kept)
     base, kernel, bias = batch_normalised.fold(network)

@@ -16,16 +16,17 @@ from fitgap.backbone.layers import INPUT, layers_between
 # Mean of ImageNet's training images per channel, RGB, on the scale 0-255; what VGG16 has subtracted since it
 # was published (arXiv:1409.1556, section 2.1), and Keras's `preprocess_input` with it.
 MEAN_RGB = (123.68, 116.779, 103.939)
-SWAP = "rgb_to_bgr"  # the layer that turns RGB into the BGR that VGG16 was trained on
-# Keras's dtype policy for each value of `compute.precision`: weights, and what is kept of them, stay float32.
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+SWAP = "rgb_to_bgr"  # the layer that turns RGB into the BGR that VGG16 was trained on, and subtracts the mean
 
 
 @contextmanager
 def _computing_in(precision: str) -> Iterator[None]:
-    """Build layers that compute in a precision; `keras.applications` knows no other way to say so."""
+    """Build layers that keep their weights and compute in a precision: frozen weights need none for updates.
+
+    `keras.applications` knows no other way to say so.
+    """
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(POLICIES[precision])
+    keras.config.set_dtype_policy(precision)
     try:
         yield
     finally:
@@ -58,10 +59,10 @@ def preprocessing() -> list[keras.Layer]:
     They do what `keras.applications.vgg16.preprocess_input` does, but as plain layers: they belong to the
     network, so that a saved model takes raw images; they change no array in place; and any Keras loads them.
     """
-    swap = keras.layers.Conv2D(3, 1, use_bias=False, trainable=False, name=SWAP)
+    swap = keras.layers.Conv2D(3, 1, trainable=False, name=SWAP)
     swap.build((None, None, None, 3))
-    swap.set_weights([np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)])
-    return [keras.layers.Rescaling(1.0, offset=[-mean for mean in MEAN_RGB], name="subtract_mean"), swap]
+    swap.set_weights([np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3), -np.float32(MEAN_RGB[::-1])])
+    return [keras.layers.Rescaling(1.0, name="as_float"), swap]
 
 
 def frozen_layers(weights: Path, image_size: int, top: str, precision: str = "float32") -> list[keras.Layer]:

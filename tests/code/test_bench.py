@@ -67,7 +67,8 @@ def test_onednn_is_taken_at_its_word():
         kernels.BEGIN,
         line.format("reorder", "jit:uni", 10),
         line.format("convolution", "brg_conv_fwd", 70).replace("primitive,", "12.5,primitive,"),
-        line.format("convolution", "jit", 5),
+        line.format("convolution", "jit", 3),
+        line.format("inner_product", "brgemm", 2),
         "onednn_verbose,v1,primitive,create:cache_hit,cpu,convolution,none,forward,,,,mb2,99",
         line.format("pooling", "jit:uni", 10),
         kernels.END,
@@ -88,7 +89,13 @@ def test_what_is_neither_work_nor_import_is_overhead():
 def found() -> dict:
     """All that a run of `make bench` measures, made up: whoever is named later is slower."""
     rows = [
-        {"round": number, "contestant": name, "images_per_second": 700.0 / place, "batch": 32}
+        {
+            "round": number,
+            "contestant": name,
+            "images_per_second": 700.0 / place,
+            "first_batch_seconds": 1.5,
+            "megabytes": 1234.0,
+        }
         for number in (0, 1)
         for place, name in ((1, "fitgap"), (1, extraction.CONSTANTS), (2, "PyTorch"))
     ]
@@ -119,7 +126,7 @@ def found() -> dict:
         "notebook": {"heads": both, "finetune": finetune, "finetune_many": finetune, "largest_difference": 2.5e-6},
         "pipeline": {
             "seconds": 400.0,
-            "import_seconds": 3.5,
+            "import_seconds": {"stages": 2.5, "plainly": 3.5},
             "shares": {"work": 300.0, "imports": 60.0, "rest": 40.0},
             "stages": [
                 {"stage": "head@l2", "start_seconds": 4.0, "work_seconds": 6.0},
@@ -141,6 +148,8 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
     assert "Measured in a run of its own: growth." in text
     assert "| PyTorch | 350.0 | 2.00 (2.00–2.00) |" in text
     assert "| 32x32, float32 | fitgap | 97.0% | 1.5% | 1.0% | 0.5% | `brgconv` |" in text
+    assert "| 32x32, float32 | 1.5 s | 1.5 s | 1,234 MB | 1,234 MB |" in text
+    assert "imports of TensorFlow itself (2.5 s a process)" in text
     assert "with convolutions throughout would take 3.000 s (100 images) and 3.000 s (2,000 images): on" in text
     assert "1.00 of the machine's rate in products (NumPy products), 2.00 of the fastest peer (PyTorch)" in text
     assert "| 162 s | 2.0 s | 81.0 |" in text  # 18 heads of 9 s against all of ours
