@@ -7,6 +7,8 @@ leaves  models/finetune/DEPTH/ (the best seed's unfrozen layers and head), resul
 
 from pathlib import Path
 
+import numpy as np
+
 from fitgap import checkpoints, params, stage
 from fitgap.backbone import stored
 from fitgap.backbone.layers import count_parameters, freeze_point
@@ -22,7 +24,6 @@ def main(depth: str) -> None:
     """Train the layers from `depth` on, and the head, on activations cached at the freeze point."""
     clock, chosen = stage.Clock(), params.load()
     start_tensorflow(seed=0)
-    from fitgap.backbone import features
     from fitgap.networks.assembly import Assembly
     from fitgap.training import experiment
 
@@ -37,7 +38,7 @@ def main(depth: str) -> None:
             "inputs": {"data": images.identity, "backbone": backbone.identity},
             "classes": images.class_names,
         },
-        splits=features.splits(FEATURES / f"below_{depth}.npy", images),
+        splits=images.with_labels(np.load(FEATURES / f"below_{depth}.npy", mmap_mode="r")),
         build=lambda seed: assembly.finetune(depth, seed, heads / experiment.weights_file(seed)),
         schedule=chosen.finetune,
         learning_rate=chosen.finetune.learning_rate,

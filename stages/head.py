@@ -8,6 +8,8 @@ leaves  models/head/VARIANT/ (every seed's weights; fine-tuning starts from them
 
 from pathlib import Path
 
+import numpy as np
+
 from fitgap import checkpoints, params, stage
 from fitgap.backbone import stored
 from fitgap.backbone.layers import count_parameters
@@ -24,7 +26,6 @@ def main(variant: str) -> None:
     clock, chosen = stage.Clock(), params.load()
     chosen.variant(variant)
     start_tensorflow(seed=0)
-    from fitgap.backbone import features
     from fitgap.networks.assembly import Assembly
     from fitgap.training import experiment
 
@@ -38,7 +39,7 @@ def main(variant: str) -> None:
             "inputs": {"data": images.identity, "backbone": backbone.identity},
             "classes": images.class_names,
         },
-        splits=features.splits(FEATURES / f"{chosen.head.layer}.npy", images),
+        splits=images.with_labels(np.load(FEATURES / f"{chosen.head.layer}.npy", mmap_mode="r")),
         build=lambda seed: assembly.head(variant, seed),
         schedule=chosen.head,
         learning_rate=chosen.learning_rate("head", variant),

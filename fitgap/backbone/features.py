@@ -21,7 +21,6 @@ from tqdm import tqdm
 from fitgap import disk
 from fitgap.backbone import dense_maps, vgg16
 from fitgap.backbone.layers import activation_shape, freeze_point
-from fitgap.images.prepared import PreparedImages
 
 ABOUT = "features.json"
 BATCH = 512  # images of 32x32 pixels per step; with fewer the processor waits between layers
@@ -123,12 +122,6 @@ def _rows(images: np.ndarray, start: int, end: int) -> np.ndarray:
     each = math.prod(images.shape[1:])
     read = np.fromfile(images.filename, images.dtype, (end - start) * each, offset=images.offset + start * each)
     return read.reshape(end - start, *images.shape[1:])
-
-
-def splits(file: Path, images: PreparedImages) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Give one file's features with labels, by split; the arrays are memory-mapped."""
-    features = np.load(file, mmap_mode="r")
-    return {name: (features[rows], images.labels[rows]) for name, rows in images.rows.items()}
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:

@@ -53,6 +53,10 @@ class PreparedImages:
         """Give the images and labels of one split."""
         return self.images[self.rows[name]], self.labels[self.rows[name]]
 
+    def with_labels(self, inputs: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Give inputs, one row per image such as its features, and labels, by split."""
+        return {name: (inputs[rows], self.labels[rows]) for name, rows in self.rows.items()}
+
 
 def read(folder: Path) -> PreparedImages:
     """Open data/prepared/ without reading the pixels."""

@@ -17,7 +17,7 @@ def from_scratch(params: Params, images: PreparedImages, stage: str, variant: st
             "inputs": {"data": images.identity},
             "classes": images.class_names,
         },
-        splits={name: images.split(name) for name in images.rows},
+        splits=images.with_labels(images.images),
         build=lambda seed: assembly.scratch(variant, seed),
         schedule=params.scratch,
         learning_rate=params.learning_rate(stage, variant),

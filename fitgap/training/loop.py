@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from fitgap.adam import Adam
 from fitgap.determinism import derived_seed
 from fitgap.params import Training
 from fitgap.training import small_maps
+from fitgap.training.adam import Adam
 from fitgap.training.evaluation import Evaluator, penalty, weight_norm
 
 Examples = tuple[np.ndarray, np.ndarray]  # inputs, labels

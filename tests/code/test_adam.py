@@ -24,7 +24,7 @@ def moved(tensorflow, optimizer, gradients) -> list[np.ndarray]:
 def test_updates_and_state_are_those_of_keras(tensorflow, decaying):
     import keras
 
-    from fitgap.adam import Adam
+    from fitgap.training.adam import Adam
 
     rng = np.random.default_rng(0)
     gradients = [[rng.normal(0, scale, (4, 3)).astype(np.float32) for scale in (1e-6, 1.0)] for _ in range(20)]
