@@ -26,9 +26,9 @@ $(VENV)/installed: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	@touch $@
 
-repro: install ## Run the pipeline: whatever has changed, and the report
+repro: install ## Run the pipeline: whatever has changed, two stages at a time, and the report
 	@$(BIN)/python -m fitgap.preflight
-	$(BIN)/dvc repro
+	@$(BIN)/python -m fitgap.branches
 	@echo "The report: reports/report.html    The runs: make ui"
 
 notes: install ## Run the notes' own setting: CIFAR-10 and ImageNet's weights, downloaded once (settings/notes.yaml)

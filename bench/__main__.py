@@ -9,6 +9,7 @@ writes the page without measuring anything.
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,15 @@ def measure(rounds: int, only: list[str]) -> None:
 
 
 def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
-    """Run the pipeline once, then look at what is left to do."""
-    total, imports = copy.run("dvc", "repro"), pipeline.import_seconds(rounds)
+    """Run the pipeline, one stage after the other and as `make repro` does; then look at what is left to do."""
+    whole = copy.measure(sys.executable, "-m", "dvc", "repro")
+    total, imports = whole["seconds"], pipeline.import_seconds(rounds)
     kept, images = copy.timings(), prepared.read(copy.path / "data/prepared")
     counts = {name: len(images.labels[rows]) for name, rows in images.rows.items()}
     return {
         "seconds": total,
+        "cores": machine.cores(),
+        "core_seconds": whole["core_seconds"],
         "import_seconds": imports,
         "shares": pipeline.shares(total, kept, imports["stages"]),
         "multiply_adds": arithmetic.pipeline(params.load(), counts, len(images.class_names)),
@@ -70,6 +74,8 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
         .to_dict("records"),
         "nothing": pipeline.nothing_to_do(copy, rounds),
         "nothing_many": pipeline.with_many_variants(copy, rounds),
+        # Last: right after it DVC took a third longer to do nothing.
+        "side_by_side": pipeline.side_by_side(),
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from bench import machine
 from bench.arithmetic import TOP
 from bench.side_by_side import Contestant
+from fitgap.backbone.layers import batches_at_once
 
 BATCHES = {32: (32, 128, 256, 512), 224: (1, 8, 16, 32)}  # each peer takes the one that suits it best
 IMAGES = {32: 1024, 224: 40}  # per pass
@@ -43,34 +44,46 @@ def ours(weights: Path, size: int, precision: str) -> Callable:
     """Extract as the stage `features` does."""
     from fitgap.determinism import start_tensorflow
 
-    start_tensorflow(seed=0)
+    start_tensorflow(0, batches_at_once(size))
     from fitgap.backbone import features
 
     begin = time.perf_counter()
-    step, batch = features.forward(weights, size, [TOP], precision), features.batch_size(size)
-    return _from_the_start(_passes(lambda part: step(part)[TOP].numpy(), images(size), batch), begin)
+    return _from_the_start(_in_batches(features.forward(weights, size, [TOP], precision), size), begin)
 
 
 def with_constants(weights: Path, size: int, precision: str) -> Callable:
     """Extract as we might: the weights as constants of the graph, which oneDNN reorders once, not at every batch."""
     from fitgap.determinism import start_tensorflow
 
-    start_tensorflow(seed=0)
+    start_tensorflow(0, batches_at_once(size))
     import tensorflow as tf
 
-    from fitgap.backbone import dense_maps, features, vgg16
+    from fitgap.backbone import dense_maps, vgg16
 
     begin = time.perf_counter()
     network = vgg16.frozen_base(weights, size, [TOP], precision)
     held = [variable.numpy() for variable in network.variables]
 
     @tf.function(input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8)], autograph=False)
-    def step(part: tf.Tensor) -> tf.Tensor:
-        return network.stateless_call([], [tf.constant(array) for array in held], part, training=False)[0][TOP]
+    def step(part: tf.Tensor) -> dict[str, tf.Tensor]:
+        return network.stateless_call([], [tf.constant(array) for array in held], part, training=False)[0]
 
     with dense_maps.as_dense(network):
         step.get_concrete_function()
-    return _from_the_start(_passes(lambda part: step(part).numpy(), images(size), features.batch_size(size)), begin)
+    return _from_the_start(_in_batches(step, size), begin)
+
+
+def _in_batches(step: Callable, size: int) -> Callable:
+    """Send the images through a base in the batches of the stage `features`, as many at once as there."""
+    from fitgap.backbone import features
+
+    batch, at_once = features.batch_size(size), batches_at_once(size)
+
+    def forward(part: np.ndarray) -> list[np.ndarray]:
+        batches = (part[start : start + batch] for start in range(0, len(part), batch))
+        return [found[TOP] for found in features.activations(step, batches, at_once)]
+
+    return _passes(forward, images(size), batch * at_once)
 
 
 def keras_predict(weights: Path, size: int, precision: str) -> Callable:

@@ -16,9 +16,13 @@ PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "torch", "onnxruntime", "ope
 
 def description() -> str:
     """Name the processor, the cores this process may use, the system and the versions that count."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
-    return f"{_processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}; {versions}"
+    return f"{_processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}; {versions}"
+
+
+def cores() -> int:
+    """Say how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:

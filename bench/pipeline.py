@@ -54,13 +54,20 @@ class Copy:
         return time.perf_counter() - begin
 
     def measure(self, *command: str) -> dict[str, float]:
-        """Run a command; give its seconds and its peak memory in MB."""
+        """Run a command; give its seconds, those of all its processes on a core, and its peak memory in MB."""
         begin = time.perf_counter()
-        process = subprocess.Popen(command, cwd=self.path, env=self.environment, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=self.path, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         _, status, used = os.wait4(process.pid, 0)
         if status:
             sys.exit(f"bench: {' '.join(command)}: ended badly")
-        return {"seconds": time.perf_counter() - begin, "megabytes": used.ru_maxrss / 1024}
+        seconds = time.perf_counter() - begin
+        return {
+            "seconds": seconds,
+            "core_seconds": used.ru_utime + used.ru_stime,
+            "megabytes": used.ru_maxrss / 1024,
+        }
 
     @property
     def params(self) -> dict[str, Any]:
@@ -92,6 +99,12 @@ def copied() -> Iterator[Copy]:
         path = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(path)], check=True)
         yield Copy(path)
+
+
+def side_by_side() -> dict[str, float]:
+    """Measure the default pipeline as `make repro` runs it, in a clone of its own."""
+    with copied() as copy:
+        return copy.measure(sys.executable, "-m", "fitgap.branches")
 
 
 def import_seconds(rounds: int) -> dict[str, float]:

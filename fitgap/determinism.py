@@ -7,23 +7,29 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fitgap.garbage import nothing_collected
+
 # Keras imports these where they are installed, for scikit-learn wrappers and picture galleries that nothing here
 # uses, and every stage would wait for them; `make bench` measures how long.
 OPTIONAL = ("matplotlib", "sklearn")
 
 
-def start_tensorflow(seed: int) -> None:
+def start_tensorflow(seed: int, at_once: int = 1) -> None:
     """Import TensorFlow quietly and make it repeatable.
+
+    Where a stage lets TensorFlow do several things `at_once`, each of them gets its share of the cores.
 
     Call it before anything else imports TensorFlow. A GPU, where there is one, hands out memory as it is
     needed, so that two stages can share it.
     """
-    with _quiet_unless_it_fails(), _not_installed(*OPTIONAL):
+    with _quiet_unless_it_fails(), _not_installed(*OPTIONAL), nothing_collected():
         import keras
         import tensorflow as tf
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
+        if at_once > 1:
+            tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // at_once))
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 

@@ -20,6 +20,9 @@ import psutil
 from fitgap import repository
 from fitgap.results import Result
 
+# An environment variable: how many stages run at once, where it is more than one (`fitgap.branches`).
+AT_ONCE = "FITGAP_STAGES_AT_ONCE"
+
 
 def process_seconds() -> float:
     """Give the seconds since this process was started, before Python itself was up."""
@@ -86,6 +89,7 @@ def keep(
         "seed_seconds": seeds,
         "rates": rates,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "stages_at_once": int(os.environ.get(AT_ONCE, "1")),
     }
     path = folder() / f"{result.fingerprint}.json"
     partial = path.with_suffix(f".{os.getpid()}.partial")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fitgap import checkpoints, params, stage
 from fitgap.backbone import stored
+from fitgap.backbone.layers import batches_at_once
 from fitgap.determinism import start_tensorflow
 from fitgap.folders import fresh
 from fitgap.images import prepared
@@ -21,7 +22,7 @@ FEATURES, RESULT = Path("data/features"), Path("results/features")
 def main() -> None:
     """Cache the activations at the freeze points."""
     clock, chosen = stage.Clock(), params.load()
-    start_tensorflow(seed=0)
+    start_tensorflow(0, batches_at_once(chosen.data.image_size))
     from fitgap.backbone import features
 
     images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)

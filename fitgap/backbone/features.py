@@ -8,7 +8,9 @@ features.json         which layer each file holds, its shape, the identity of im
 import io
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from tqdm import tqdm
 
 from fitgap import disk
 from fitgap.backbone import dense_maps, vgg16
-from fitgap.backbone.layers import activation_shape, freeze_point
+from fitgap.backbone.layers import activation_shape, batches_at_once, freeze_point
 
 ABOUT = "features.json"
 BATCH = 512  # images of 32x32 pixels per step; with fewer the processor waits between layers
@@ -73,12 +75,29 @@ def extract(
     disk.require(folder, left, f"features of {len(images):,} images")
     with ExitStack() as stack:
         opened = {name: stack.enter_context(file.continued(done)) for name, file in begun.items()}
-        starts = range(done, len(images), size)
-        for start in tqdm(starts, desc="features", unit_scale=size, unit="images", disable=None):
-            activations = step(tf.constant(_rows(images, start, min(start + size, len(images)))))
+        batches = (_rows(images, start, min(start + size, len(images))) for start in range(done, len(images), size))
+        passes = activations(step, batches, batches_at_once(images.shape[1]))
+        total = math.ceil((len(images) - done) / size)
+        for found in tqdm(passes, "features", total, unit_scale=size, unit="images", disable=None):
             for name, layer in files.items():
-                opened[name].write(activations[layer].numpy().tobytes())
+                opened[name].write(found[layer].tobytes())
     return shapes, len(images) - done
+
+
+def activations(step: Callable, batches: Iterable[np.ndarray], at_once: int = 1) -> Iterator[dict[str, np.ndarray]]:
+    """Send batches through what `forward` gives, so many at once; give what comes out, in their order."""
+
+    def one(batch: np.ndarray) -> dict[str, np.ndarray]:
+        return {layer: found.numpy() for layer, found in step(tf.constant(batch)).items()}
+
+    with ThreadPoolExecutor(at_once) as pool:
+        begun: deque = deque()
+        for batch in batches:
+            begun.append(pool.submit(one, batch))
+            if len(begun) > at_once:  # no more than that stands in memory
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ LAYERS = tuple(
     for block, count in CONVOLUTIONS_PER_BLOCK.items()
     for name in [*(f"{block}_conv{i}" for i in range(1, count + 1)), f"{block}_pool"]
 )
+SMALL = 64  # side of an image in pixels; `make bench` measures 32 and 224
 INPUT = "image"  # what stands below the first layer
 DEPTHS = BLOCKS + tuple(name for name in LAYERS if not name.endswith("_pool"))
 
@@ -60,3 +61,11 @@ def count_parameters(top: str) -> int:
         total += (9 * channels + 1) * filters
         channels = filters
     return total
+
+
+def batches_at_once(image_size: int) -> int:
+    """Say how many batches go through the frozen base at once, each on its share of the cores.
+
+    Of large images a batch holds few, and where all cores work on one layer, all wait for the last at each of them.
+    """
+    return 2 if image_size > SMALL else 1

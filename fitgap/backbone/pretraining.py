@@ -14,6 +14,8 @@ from fitgap.backbone import vgg16
 from fitgap.backbone.batch_normalised import build, fold
 from fitgap.checkpoints import Kept
 from fitgap.determinism import derived_seed
+from fitgap.training.adam import Adam
+from fitgap.training.fused_normalisation import fused
 
 __all__ = ["PretrainingSettings", "fold", "folded_answers", "pretrain"]
 
@@ -56,7 +58,7 @@ def _optimizer(settings: PretrainingSettings, updates: int) -> keras.optimizers.
         warmup_target=settings.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    return keras.optimizers.Adam(schedule)
+    return Adam(schedule)
 
 
 def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callable:
@@ -67,7 +69,8 @@ def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Call
     @tf.function(jit_compile=False, autograph=False)
     def update(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            logits = network(images, training=True)
+            with fused(network):
+                logits = network(images, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
         return loss, tf.reduce_mean(tf.cast(tf.argmax(logits, axis=1) == labels, tf.float32))

@@ -69,6 +69,11 @@ class Study:
         return LEARNED.get(self.params.backbone.weights, self.params.backbone.weights)
 
     @property
+    def side_by_side(self) -> bool:
+        """Whether some of the wall times were taken while another stage ran on the same machine."""
+        return any(kept.get("stages_at_once", 1) > 1 for kept in self.times.values() if kept)
+
+    @property
     def missing(self) -> list[str]:
         """Declared models without a result."""
         return [name for name in expected_models(self.params) if name not in self.results]

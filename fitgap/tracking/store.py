@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from fitgap import repository
+from fitgap import garbage, repository
 from fitgap.errors import UserError
 from fitgap.tracking import surroundings
 from fitgap.tracking.failures import GivenUpError, failures, is_outage, redacted
@@ -102,7 +102,7 @@ def opened(patience: Mapping[str, str] = PATIENCE) -> Iterator[Store]:
     address = uri()
     surroundings.switch_telemetry_off()
     with _waited_for_once(address), ExitStack() as stack:
-        stack.enter_context(surroundings.collection_paused())
+        stack.enter_context(garbage.collection_paused())
         from mlflow import MlflowClient
 
         from fitgap.tracking import database

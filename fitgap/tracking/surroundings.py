@@ -1,6 +1,5 @@
-"""What stands around MLflow while it works: its variables, its log lines, the garbage collector."""
+"""What stands around MLflow while it works: its variables and its log lines."""
 
-import gc
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -58,15 +57,3 @@ def logging_silenced() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-@contextmanager
-def collection_paused() -> Iterator[None]:
-    """Pause garbage collection: importing MLflow and writing a run cause passes of 0.2 s that free none."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()

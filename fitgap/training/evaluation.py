@@ -11,6 +11,8 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
+from fitgap.training.fused_normalisation import fused
+
 BATCH = 512  # inputs per step; results do not depend on it beyond rounding
 LARGE = 2**14  # numbers per input: larger ones go in smaller batches, else 512 photographs of 224x224 would need 7 GB
 
@@ -32,7 +34,7 @@ class Evaluator:
         # Without control flow there is nothing to convert, and autograph would leave files in the temporary folder.
         options = {"autograph": False}
         self._sums = tf.function(self._batch_sums, input_signature=[inputs, labels], **options)
-        self._outputs = tf.function(lambda batch: network(batch, training=False), input_signature=[inputs], **options)
+        self._outputs = tf.function(self._answers, input_signature=[inputs], **options)
 
     def loss_and_accuracy(self, inputs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         """Give the mean cross-entropy (nats) and the share of right answers, over all inputs."""
@@ -50,8 +52,12 @@ class Evaluator:
         """Give the class probabilities that follow from the network's logits, float32 (n, classes)."""
         return scipy.special.softmax(self.outputs(inputs), axis=1)
 
+    def _answers(self, inputs):
+        with fused(self._network):
+            return self._network(inputs, training=False)
+
     def _batch_sums(self, inputs, labels):
-        logits = tf.cast(self._network(inputs, training=False), tf.float32)
+        logits = tf.cast(self._answers(inputs), tf.float32)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         right = tf.equal(tf.argmax(logits, axis=1), labels)
         return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32))

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from fitgap.determinism import derived_seed
 from fitgap.params import Training
-from fitgap.training import small_maps
+from fitgap.training import fused_normalisation, small_maps
 from fitgap.training.adam import Adam
 from fitgap.training.evaluation import Evaluator, penalty, weight_norm
 
@@ -126,8 +126,9 @@ class Trainer:
         return tf.while_loop(more, update, (0, 0.0), parallel_iterations=1)[1]
 
     def _update(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape, small_maps.as_products(self.network):
-            logits = self.network(inputs, training=True)
+        with tf.GradientTape() as tape:
+            with small_maps.as_products(self.network), fused_normalisation.fused(self.network):
+                logits = self.network(inputs, training=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             objective = tf.add_n([tf.reduce_mean(losses), *self.network.losses])
         weights = self.network.trainable_variables

@@ -6,13 +6,16 @@ same sums are a product of the maps' patches, a row per position, with the weigh
 Simard, High Performance Convolutional Neural Networks for Document Processing, 2006, hal:inria-00112631).
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 LARGEST = 4  # side in pixels; larger maps have so many patches that to gather them costs more than it saves
+FEW = 4  # positions; of larger maps TensorFlow's own convolution gives the gradient sooner
 
 
 @contextmanager
@@ -48,19 +51,44 @@ def convolution(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 @tf.custom_gradient
 def _product(inputs, kernel):
     filters, patches = kernel.shape[-1], _patches(inputs, *kernel.shape[:2])
+    flat = tf.reshape(kernel, (-1, filters))
 
     def gradients(upstream):
-        of_kernel = tf.matmul(patches, tf.reshape(upstream, (-1, filters)), transpose_a=True)
-        of_inputs = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), strides=1)
+        sent = tf.reshape(upstream, (-1, filters))
+        of_kernel = tf.matmul(patches, sent, transpose_a=True)
+        if math.prod(inputs.shape[1:3]) <= FEW:
+            of_inputs = _gathered(tf.matmul(flat, sent, transpose_b=True), inputs, kernel)
+        else:
+            of_inputs = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), strides=1)
         return of_inputs, tf.reshape(of_kernel, kernel.shape)
 
-    outputs = tf.matmul(patches, tf.reshape(kernel, (-1, filters)))
-    return tf.reshape(outputs, (-1, *inputs.shape[1:3], filters)), gradients
+    return tf.reshape(tf.matmul(patches, flat), (-1, *inputs.shape[1:3], filters)), gradients
 
 
 def _patches(maps: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
     """Give what a kernel sees at each position, one row each: (n * height * width, rows * columns * channels)."""
     _, height, width, channels = maps.shape
-    padded = tf.pad(maps, [[0, 0], [rows // 2] * 2, [columns // 2] * 2, [0, 0]])
-    seen = [padded[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-    return tf.reshape(tf.concat(seen, axis=-1), (-1, rows * columns * channels))
+    # One product with zeros and ones copies them to the bit, quicker than a slice and a copy for each tap.
+    taps = tf.constant(_taps(height, width, rows, columns), maps.dtype)
+    seen = tf.matmul(taps, tf.reshape(maps, (-1, height * width, channels)))
+    return tf.reshape(seen, (-1, rows * columns * channels))
+
+
+def _gathered(seen: tf.Tensor, maps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Sum up at each position of `maps` what all patches hold of it: the reverse of `_patches`.
+
+    `seen` is (rows * columns * channels, n * height * width), which is how a product with the weights as they lie
+    gives it.
+    """
+    (rows, columns), (_, height, width, channels) = kernel.shape[:2], maps.shape
+    by_map = tf.transpose(tf.reshape(seen, (rows * columns, channels, -1, height * width)), (2, 3, 0, 1))
+    taps = tf.constant(_taps(height, width, rows, columns), maps.dtype)
+    sums = tf.matmul(taps, tf.reshape(by_map, (-1, taps.shape[0], channels)), transpose_a=True)
+    return tf.reshape(sums, (-1, height, width, channels))
+
+
+def _taps(height: int, width: int, rows: int, columns: int) -> np.ndarray:
+    """Say with a one which position each tap of a kernel sees: (positions * rows * columns, positions)."""
+    padded = np.pad(np.eye(height * width).reshape(height, width, -1), [[rows // 2] * 2, [columns // 2] * 2, [0, 0]])
+    seen = np.lib.stride_tricks.sliding_window_view(padded, (rows, columns), axis=(0, 1))
+    return seen.transpose(0, 1, 3, 4, 2).reshape(-1, height * width)

@@ -126,6 +126,9 @@ def found() -> dict:
         "notebook": {"heads": both, "finetune": finetune, "finetune_many": finetune, "largest_difference": 2.5e-6},
         "pipeline": {
             "seconds": 400.0,
+            "cores": 2,
+            "core_seconds": 620.0,
+            "side_by_side": {"seconds": 325.0, "core_seconds": 610.0},
             "import_seconds": {"stages": 2.5, "plainly": 3.5},
             "shares": {"work": 300.0, "imports": 60.0, "rest": 40.0},
             "stages": [
@@ -147,6 +150,7 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
     text = (tmp_path / "performance.md").read_text()
     assert "Measured in a run of its own: growth." in text
     assert "| PyTorch | 350.0 | 2.00 (2.00–2.00) |" in text
+    assert "`make repro` takes 325 s, and `dvc repro` 400 s" in text
     assert "| 32x32, float32 | fitgap | 97.0% | 1.5% | 1.0% | 0.5% | `brgconv` |" in text
     assert "| 32x32, float32 | 1.5 s | 1.5 s | 1,234 MB | 1,234 MB |" in text
     assert "imports of TensorFlow itself (2.5 s a process)" in text

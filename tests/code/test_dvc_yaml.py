@@ -16,6 +16,7 @@ LEAVES_NOTHING = (
     "fitgap/checkpoints.py",
     "fitgap/errors.py",
     "fitgap/folders.py",
+    "fitgap/garbage.py",
     "fitgap/inputs.py",
     "fitgap/repository.py",
     "fitgap/stage.py",

@@ -1,5 +1,7 @@
 """VGG16: names, shapes and counts agree with Keras's own; preprocessing agrees with Keras's to the bit."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -113,6 +115,53 @@ def test_bfloat16_gives_float32_files_that_are_close_and_changes_nothing_else(te
         assert exact.dtype == rounded.dtype == np.float32
         distance = np.linalg.norm(exact - rounded) / np.linalg.norm(exact)
         assert 1e-4 < distance < 0.05, name  # bfloat16 keeps 8 bits: each rounding is off by up to 0.4%
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_batches_at_once_come_out_in_their_order_and_few_stand_in_memory(tensorflow, at_once):
+    from fitgap.backbone import features
+
+    begun = []
+
+    def batches():
+        for number in range(8):
+            begun.append(number)
+            yield np.full((2, 3), number, np.uint8)
+
+    def step(batch):
+        time.sleep(0.05 / (1 + float(batch[0, 0])))  # later ones are quicker
+        return {"twice": tensorflow.cast(batch, "float32") * 2}
+
+    for number, found in enumerate(features.activations(step, batches(), at_once)):
+        assert len(begun) <= number + 1 + at_once
+        np.testing.assert_array_equal(found["twice"], np.full((2, 3), 2 * number, np.float32))
+    assert number == 7
+
+
+def test_a_failure_in_one_of_several_batches_is_told(tensorflow):
+    from fitgap.backbone import features
+
+    def step(batch):
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        list(features.activations(step, iter(np.zeros((4, 1))), 2))
+
+
+def test_large_images_go_two_batches_at_once(tensorflow, weights, tmp_path, monkeypatch):
+    """To the same files as one after the other."""
+    from fitgap.backbone import features
+
+    images = np.random.default_rng(0).integers(0, 256, (5, 96, 96, 3), np.uint8)
+    monkeypatch.setattr(features, "batch_size", lambda size: 2)
+    for folder, at_once in (("one", 1), ("two", None)):
+        (tmp_path / folder).mkdir()
+        with monkeypatch.context() as patch:
+            if at_once:
+                patch.setattr(features, "batches_at_once", lambda size: 1)
+            features.extract(images, weights, {"block5_pool": "block5_pool"}, tmp_path / folder)
+    one, two = (np.load(tmp_path / folder / "block5_pool.npy") for folder in ("one", "two"))
+    np.testing.assert_array_equal(one, two)
 
 
 def test_extraction_goes_on_where_a_killed_one_ended(tensorflow, weights, images, tmp_path, monkeypatch):
