@@ -38,6 +38,8 @@ def main() -> None:
     asked.add_argument("--page", action="store_true", help=f"write the page from {MEASURED}")
     options = asked.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # As the stages do (`fitgap.determinism`), and the notebook and `model.predict` too, to be fair to them.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if not options.page:
         measure(options.rounds, options.only)
     page.write(json.loads(MEASURED.read_text(encoding="utf-8")))
@@ -45,6 +47,8 @@ def main() -> None:
 
 def measure(rounds: int, only: list[str]) -> None:
     """Run all sections, or some, and keep what each has measured as soon as it has ended."""
+    if only and not MEASURED.exists():
+        sys.exit(f"bench: --only measures parts of an earlier run anew, and {MEASURED} holds none: run it without")
     before = json.loads(MEASURED.read_text(encoding="utf-8")) if only else {}
     apart = sorted({*before.get("apart", []), *only})
     found = {**before, "rounds": rounds, "machine": machine.description(), "apart": apart}
@@ -80,10 +84,10 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
 
 
 def of_extraction(weights: Path, rounds: int) -> list[dict[str, Any]]:
-    """Extract at both sizes in both precisions."""
-    found = []
+    """Extract at both sizes in both precisions; in bfloat16 where the processor has arithmetic for it."""
+    found, has_bfloat16 = [], side_by_side.apart(precision.slowdown) < precision.CLEAR
     for size in extraction.BATCHES:
-        for precision_ in ("float32", "bfloat16"):
+        for precision_ in ("float32", "bfloat16") if has_bfloat16 else ("float32",):
             title = f"{size}x{size} {precision_}"
             measured = side_by_side.race(extraction.contestants(weights, size, precision_), rounds, title, HEATS)
             part = {"size": size, "precision": precision_, "multiply_adds": arithmetic.vgg16(size)}
@@ -99,7 +103,7 @@ def of_notebook(weights: Path, rounds: int) -> dict[str, Any]:
     races = {
         "heads": (notebook.heads(default), min(rounds, 3)),
         "finetune": (notebook.finetunes(default), rounds),
-        "finetune_many": (notebook.finetunes(many), min(rounds, 3)),
+        "finetune_many": (notebook.finetunes(many), rounds),
     }
     found = {name: side_by_side.race(who, times, name).to_dict("records") for name, (who, times) in races.items()}
     return {**found, "largest_difference": side_by_side.apart(notebook.largest_difference, default)}

@@ -8,6 +8,7 @@ import numpy as np
 from bench.side_by_side import Contestant
 
 SIZE, CLASSES, BATCH = 32, 10, 32
+WITHOUT_ONEDNN = "fitgap, without oneDNN"
 TRAINING, VALIDATION, EPOCHS = 1024, 512, 2  # images, images, epochs of a pass
 
 
@@ -15,6 +16,7 @@ def contestants() -> list[Contestant]:
     """Give all who train the notes' network, without remedies, with Adam, in float32."""
     return [
         Contestant("fitgap", ours),
+        Contestant(WITHOUT_ONEDNN, ours, (("TF_ENABLE_ONEDNN_OPTS", "0"),)),
         Contestant("Keras `fit`", keras_fit),
         Contestant("PyTorch, channels last", pytorch),
     ]

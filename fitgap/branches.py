@@ -1,7 +1,7 @@
-"""The pipeline's branches side by side, as `make repro` runs them: `python -m fitgap.branches`.
+"""The pipeline two stages at a time, as `make repro` runs it: `python -m fitgap.branches`.
 
 `dvc repro` runs one stage after the other, and a stage keeps all cores busy for a part of its time only: imports,
-MLflow and small batches are one core's work. DVC's own way to more is several `dvc repro` at once, on stages that do
+MLflow and small batches are one core's work. DVC's own way to more is several `dvc repro` at once, on branches that do
 not need each other (its manual, `dvc repro`, "Parallel stage execution"). Each stage does what it does alone, to the
 same bytes; a machine with one core runs one after the other.
 """
@@ -9,21 +9,32 @@ same bytes; a machine with one core runs one after the other.
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from threading import Thread
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from fitgap import stage, timings
 
 FIRST = "prepare"  # all of them read what it leaves; what needs more than one of them comes last
-# In an order in which they can run. The first is the longest, and keeps the terminal with its progress bars.
-BRANCHES = (("backbone", "features", "asis", "probe", "head", "finetune"), ("scratch", "highrate"))
+# Each stage (or all of its variants) with those that it needs. Whenever a place is free the first begins that can: the
+# longest chain stands on top, and what nothing waits for at the end, to fill in where the others leave a gap.
+NEEDED: dict[str, tuple[str, ...]] = {
+    "backbone": (),
+    "features": ("backbone",),
+    "head": ("backbone", "features"),
+    "finetune": ("backbone", "features", "head"),
+    "scratch": (),
+    "highrate": (),
+    "probe": ("backbone",),
+    "asis": ("backbone",),
+}
+PLACES = 2
 
 
 def main() -> None:
     """Run what has changed, two stages at a time where they do not need each other."""
     if (os.cpu_count() or 1) > 1:
         _end_if_failed(repro([FIRST]).wait())
-        _end_if_failed(*_side_by_side())
+        _end_if_failed(*_side_by_side().values())
     _end_if_failed(repro([]).wait())
 
 
@@ -32,25 +43,41 @@ def repro(arguments: Sequence[str], **options) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *arguments], **options)
 
 
-def _side_by_side() -> list[int]:
-    """Run all branches; give their exit statuses. One that fails leaves the others to end: their results stay."""
-    environment = {**os.environ, timings.AT_ONCE: str(len(BRANCHES))}
-    foremost, *others = (["--single-item", *branch] for branch in BRANCHES)  # what is above them is done
+def _side_by_side() -> dict[str, int]:
+    """Give the exit statuses of all that could run. What needs one that fails does not; the others' results stay."""
+    statuses: dict[str, int] = {}
+    running: dict[Future, str] = {}
+    on_terminal: Future | None = None
+    with ThreadPoolExecutor(PLACES) as pool:
+        while True:
+            while len(running) < PLACES and (name := _next(statuses, running.values())):
+                alone = on_terminal not in running
+                begun = pool.submit(_run, name, alone)
+                running[begun] = name
+                on_terminal = begun if alone else on_terminal
+            if not running:
+                return statuses
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                statuses[running.pop(ended)] = ended.result()
+
+
+def _next(statuses: Mapping[str, int], running: Sequence[str]) -> str | None:
+    """Give the first that has not begun and whose needs are all met."""
+    waiting = (name for name in NEEDED if name not in statuses and name not in running)
+    return next((name for name in waiting if all(statuses.get(other) == 0 for other in NEEDED[name])), None)
+
+
+def _run(name: str, on_terminal: bool) -> int:
+    """Run one and wait for it. Off the terminal it shows whole lines: two progress bars would write over each other."""
+    environment = {**os.environ, timings.AT_ONCE: str(PLACES)}
+    arguments = ["--single-item", name]  # what it needs is done
+    if on_terminal:
+        return repro(arguments, env=environment).wait()
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    processes = [repro(foremost, env=environment), *(repro(other, env=environment, **piped) for other in others)]
-    relays = [Thread(target=_relay, args=[process]) for process in processes[1:]]
-    for relay in relays:
-        relay.start()
-    statuses = [process.wait() for process in processes]
-    for relay in relays:
-        relay.join()
-    return statuses
-
-
-def _relay(process: subprocess.Popen) -> None:
-    """Show the lines of a process, whole ones: two progress bars would write over each other."""
+    process = repro(arguments, env=environment, **piped)
     for line in process.stdout:
         print(line, end="", flush=True)
+    return process.wait()
 
 
 def _end_if_failed(*statuses: int) -> None:

@@ -5,30 +5,24 @@ the border, which a convolution multiplies all the same. As one product, from al
 outputs, nothing but the other 16 is left.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from fitgap import layer_functions
+
 SIDE = 2  # pixels; on maps of 3x3 dense products would need more sums than convolutions do: 81 taps for 81
 
 
-@contextmanager
-def as_dense(network: keras.Model) -> Iterator[None]:
+def as_dense(network: keras.Model) -> AbstractContextManager[None]:
     """Let what is traced meanwhile compute a network's convolutions on maps of 2x2 pixels densely, equal to rounding.
 
     The weights are taken over as they are now: for networks that are not trained.
     """
-    layers = [layer for layer in network.layers if _qualifies(layer)]
-    for layer in layers:
-        layer.call = _dense(layer)  # on this layer alone
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.call
+    return layer_functions.replaced("call", {layer: _dense(layer) for layer in network.layers if _qualifies(layer)})
 
 
 def _qualifies(layer: keras.Layer) -> bool:

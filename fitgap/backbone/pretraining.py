@@ -16,6 +16,7 @@ from fitgap.checkpoints import Kept
 from fitgap.determinism import derived_seed
 from fitgap.training.adam import Adam
 from fitgap.training.fused_normalisation import fused
+from fitgap.training.small_maps import as_products
 
 __all__ = ["PretrainingSettings", "fold", "folded_answers", "pretrain"]
 
@@ -43,7 +44,7 @@ class PretrainingSettings:
     """
 
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.4e-3
     warmup: float = 0.1
     batch_norm_momentum: float = 0.9
     precision: str = "float32"
@@ -69,7 +70,7 @@ def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Call
     @tf.function(jit_compile=False, autograph=False)
     def update(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            with fused(network):
+            with as_products(network), fused(network):
                 logits = network(images, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from fitgap import downloads
 from fitgap.backbone import batch_normalised, glyphs, own_files, pretraining, vgg16, weights_file
+from fitgap.backbone.precision import warn_if_slower
 from fitgap.checkpoints import Kept
 from fitgap.determinism import derived_seed
 from fitgap.params import Backbone
@@ -53,6 +54,7 @@ def _none(backbone: Backbone, image_size: int) -> Source:
 
 def _glyphs(backbone: Backbone, image_size: int, kept: Kept, precision: str) -> Source:
     """Printed characters: VGG16 learns them here, offline, from matplotlib's own fonts."""
+    warn_if_slower(precision)
     chosen, names = backbone.glyphs, list(glyphs.CLASS_NAMES)
     images, labels = glyphs.render(chosen.images, image_size, derived_seed(backbone.seed, "glyphs"))
     policy = pretraining.POLICIES[precision]

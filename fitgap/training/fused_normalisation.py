@@ -5,24 +5,19 @@ more; TensorFlow's own kernel goes through it twice (Ioffe & Szegedy, Batch Norm
 inference mode TensorFlow joins it with the convolution before it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import keras
 import tensorflow as tf
 
+from fitgap import layer_functions
 
-@contextmanager
-def fused(network: keras.Model) -> Iterator[None]:
+
+def fused(network: keras.Model) -> AbstractContextManager[None]:
     """Let what is traced meanwhile normalise a network's maps by the fused kernel, equal to rounding."""
-    layers = [layer for layer in network.layers if _qualifies(layer)]
-    for layer in layers:
-        layer.call = _in_one_kernel(layer)  # on this layer alone
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.call
+    functions = {layer: _in_one_kernel(layer) for layer in network.layers if _qualifies(layer)}
+    return layer_functions.replaced("call", functions)
 
 
 def _qualifies(layer: keras.Layer) -> bool:

@@ -7,28 +7,22 @@ Simard, High Performance Convolutional Neural Networks for Document Processing, 
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from fitgap import layer_functions
+
 LARGEST = 4  # side in pixels; larger maps have so many patches that to gather them costs more than it saves
 FEW = 4  # positions; of larger maps TensorFlow's own convolution gives the gradient sooner
 
 
-@contextmanager
-def as_products(network: keras.Model) -> Iterator[None]:
+def as_products(network: keras.Model) -> AbstractContextManager[None]:
     """Let what is traced meanwhile compute a network's convolutions on small maps as products, equal to rounding."""
-    layers = [layer for layer in network.layers if _qualifies(layer)]
-    for layer in layers:
-        layer.convolution_op = convolution  # what Keras's Conv2D calls; on this layer alone
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.convolution_op
+    functions = {layer: convolution for layer in network.layers if _qualifies(layer)}
+    return layer_functions.replaced("convolution_op", functions)  # which is what Keras's Conv2D calls
 
 
 def _qualifies(layer: keras.Layer) -> bool:

@@ -160,3 +160,12 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
     assert "| everything else: DVC, MLflow, reading, writing, `prepare`, `report` | 40 | 10% |" in text
     assert "| `head` | 2 | 4.5 | 13.0 | 5.0 |" in text
     assert "| 2,500 | `prepare` | 7.5 | 300 MB |" in text
+
+
+def test_page_of_a_processor_without_bfloat16(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "PAGE", tmp_path / "performance.md")
+    page.write({**found, "precision": {"differences": {"block5_pool": 0.0025}, "slowdown": 23.4}})
+    text = (tmp_path / "performance.md").read_text()
+    assert "0.0025 (block5_pool)" in text
+    assert "23 times as long" in text
+    assert "`head@l2`, test accuracy" not in text

@@ -13,6 +13,7 @@ LEAVES_NOTHING = (
     "fitgap/__init__.py",
     "fitgap/backbone/__init__.py",
     "fitgap/images/__init__.py",
+    "fitgap/backbone/precision.py",
     "fitgap/checkpoints.py",
     "fitgap/errors.py",
     "fitgap/folders.py",
