@@ -9,7 +9,7 @@ same bytes; a machine with one core runs one after the other.
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from fitgap import stage, timings
@@ -61,7 +61,7 @@ def _side_by_side() -> dict[str, int]:
                 statuses[running.pop(ended)] = ended.result()
 
 
-def _next(statuses: Mapping[str, int], running: Sequence[str]) -> str | None:
+def _next(statuses: Mapping[str, int], running: Collection[str]) -> str | None:
     """Give the first that has not begun and whose needs are all met."""
     waiting = (name for name in NEEDED if name not in statuses and name not in running)
     return next((name for name in waiting if all(statuses.get(other) == 0 for other in NEEDED[name])), None)

@@ -20,9 +20,9 @@ def start_tensorflow(seed: int, at_once: int = 1) -> None:
     Where a stage lets TensorFlow do several things `at_once`, each of them gets its share of the cores.
 
     Call it before anything else imports TensorFlow. It computes with oneDNN's kernels on every x86 processor: left
-    alone it does so only on those with instructions made for neural networks (AVX512-VNNI, AMX and the like), and on
-    others VGG16 learns at a third of the speed. A GPU, where there is one, hands out memory as it is
-    needed, so that two stages can share it.
+    alone it does so only on those with instructions made for neural networks (AVX512-VNNI, AMX and the like), and
+    others learn far more slowly than they could (`make bench` trains without it, too). A GPU, where there is one,
+    hands out memory as it is needed, so that two stages can share it.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with _quiet_unless_it_fails(), _not_installed(*OPTIONAL), nothing_collected():

@@ -1,10 +1,13 @@
 """What all three drawers share: the repository's place, and TensorFlow started once, repeatably."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
+# As `start_tensorflow` has it, for modules that import Keras while tests are collected.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @pytest.fixture(scope="session")
