@@ -39,10 +39,9 @@ photographs: install ## The same with PICTURES=... and WEIGHTS=... of your own (
 	  $(addprefix backbone.path=,$(WEIGHTS))
 
 # loadfile keeps the tests of a module in one process and in their order, which those on a clone rely on.
-# Modules begin in the order of testpaths (pyproject.toml); xdist's own order leaves the longest to the end.
 # (loadgroup would let modules share a clone, but pytest-xdist 3.8 loses its groups with pytest 9.2.)
 test: install ## Run all tests, side by side on up to four cores
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 chaos: install ## Kill a small pipeline at 30 random moments (KILLS=..., SEED=...) and compare with an undisturbed run
 	@$(BIN)/python tests/pipeline/chaos.py $(addprefix --kills ,$(KILLS)) $(addprefix --seed ,$(SEED))
