@@ -17,7 +17,7 @@ LAYERS = ("block3_pool", "block4_pool", "block5_pool")  # those that the default
 def effect(copy: Copy, weights: Path) -> dict[str, Any]:
     """Compare features of the same weights, then run the pipeline in bfloat16 beside the one in float32.
 
-    Not where the processor has no arithmetic for it: VGG16 would take an hour to learn its characters.
+    Not where the processor has no arithmetic for it: VGG16 would take far too long to learn its characters.
     """
     images = np.load(copy.path / "data/prepared/images.npy")
     differences = side_by_side.apart(relative_differences, weights, images)

@@ -1,7 +1,7 @@
 """Whether to learn in `compute.precision` pays on this machine: not every processor has arithmetic for bfloat16.
 
-Without it TensorFlow still passes images through a network in bfloat16 about as quickly as in float32, but has no
-quick kernels for the gradients of convolutions.
+Without it TensorFlow has no quick kernels for the gradients of convolutions; to pass images through a network costs
+far less.
 """
 
 import sys
@@ -17,8 +17,8 @@ def warn_if_slower(precision: str) -> None:
     if precision != "float32" and (times := slowdown(precision)) > CLEAR:
         print(
             f"fitgap: compute.precision: {precision}: gradients of convolutions take {times:.0f} times as long as in "
-            "float32 on this machine, whose processor has no arithmetic for it (AVX512-BF16, AMX); float32 is quicker "
-            "here, and exact",
+            "float32 on this machine, as where a processor has no arithmetic for it (AVX512-BF16, AMX); float32 is "
+            "quicker here, and more exact",
             file=sys.stderr,
         )
 
