@@ -44,14 +44,14 @@ def pipeline(params: Params, images: dict[str, int], classes: int) -> dict[str, 
     size, seeds = params.data.image_size, len(params.seeds)
     seen = 4 * images["train"] + images["validation"]  # an epoch's images: three times in updates, once evaluated
     notes = notes_network(size, params.scratch.filters, params.scratch.dense_units, classes)
-    base, everything = vgg16(size), sum(images.values())
+    base, everything, glyphs = vgg16(size), sum(images.values()), params.backbone.glyphs.images
     models = {"scratch": len(params.variants), "highrate": len(params.highrate.variants)}
     trained = {
         name: count * seeds * (params.scratch.epochs * seen + images["test"]) * notes for name, count in models.items()
     }
     upper = sum(vgg16(size, freeze_point(depth)) for depth in params.finetune.depths)
     return {
-        "backbone": (3 * params.backbone.glyphs.images + HELD_OUT) * base,
+        "backbone": (3 * glyphs + min(HELD_OUT, glyphs)) * base,
         "features": everything * base,
         "asis": images["test"] * base,
         "probe": everything * base,

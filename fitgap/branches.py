@@ -6,11 +6,15 @@ not need each other (its manual, `dvc repro`, "Parallel stage execution"). Each 
 same bytes; a machine with one core runs one after the other.
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+import psutil
 
 from fitgap import stage, timings
 
@@ -32,10 +36,25 @@ PLACES = 2
 
 def main() -> None:
     """Run what has changed, two stages at a time where they do not need each other."""
+    signal.signal(signal.SIGTERM, _end_all)
     if (os.cpu_count() or 1) > 1:
         _end_if_failed(repro([FIRST]).wait())
         _end_if_failed(*_side_by_side().values())
     _end_if_failed(repro([]).wait())
+
+
+def _end_all(number: int, _frame: object) -> None:
+    """Pass a signal on to all that was started, and see each `dvc repro` gone.
+
+    DVC takes what a killed one held for busy until its parent has seen it end; where the parent is dead, that is the
+    system's first process, which takes two seconds on some machines, and for ever in a container without an init.
+    """
+    begun = psutil.Process().children()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+    psutil.wait_procs(begun)
+    sys.exit(128 + number)
 
 
 def repro(arguments: Sequence[str], **options) -> subprocess.Popen:

@@ -69,7 +69,7 @@ def changed(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def run(name: str, changes: dict[str, Any]) -> None:
     """Run `dvc exp run --temp`; an earlier experiment of that name gives way, its results stay in DVC's cache."""
-    dvc = [sys.executable, "-m", "dvc", "exp"]
+    dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp"]
     subprocess.run([*dvc, "remove", "--quiet", name], capture_output=True, check=False)  # there may be none
     assignments = [f"--set-param=++{key}={json.dumps(value, ensure_ascii=False)}" for key, value in changes.items()]
     ended = subprocess.run([*dvc, "run", "--temp", "--name", name, *assignments], check=False)

@@ -14,7 +14,7 @@ from fitgap.checkpoints import Kept
 from fitgap.determinism import derived_seed
 from fitgap.params import Backbone
 
-HELD_OUT = 1800  # rendered characters that training has not seen: 50 of each class
+HELD_OUT = 1800  # characters that training has not seen, 50 of each class; fewer where it has seen fewer itself
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def _glyphs(backbone: Backbone, image_size: int, kept: Kept, precision: str) -> 
     settings = pretraining.PretrainingSettings(chosen.batch_size, chosen.learning_rate, precision=policy)
     network, steps = pretraining.pretrain(images, labels, len(names), settings, backbone.seed, kept)
     base, kernel, bias = batch_normalised.fold(network)
-    unseen, truth = glyphs.render(HELD_OUT, image_size, derived_seed(backbone.seed, "held-out glyphs"))
+    count = min(HELD_OUT, backbone.glyphs.images)
+    unseen, truth = glyphs.render(count, image_size, derived_seed(backbone.seed, "held-out glyphs"))
     answers = pretraining.folded_answers(base, kernel, bias, unseen)
     measured = {"glyph_accuracy": float((answers == truth).mean()), "glyphs_held_out": len(truth)}
     return Source(base, names, [], (kernel, bias), measured, _thinned(steps))

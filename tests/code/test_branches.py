@@ -1,9 +1,12 @@
 """Two stages at a time: none begins before what it needs, and what fails costs the others nothing."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 import yaml
 from dvc.repo import Repo
@@ -24,10 +27,10 @@ def test_every_stage_and_all_that_it_needs_is_named(repository):
 
 
 @pytest.fixture
-def run(tmp_path, repository):
-    """Run a pipeline of the same names whose stages do next to nothing; one may fail, the longest wait for another."""
+def start(tmp_path, repository):
+    """Start a pipeline of the same names whose stages do next to nothing; some may fail, the longest wait."""
 
-    def ran(failing: str | None = None, backbone_awaits: str | None = None) -> subprocess.CompletedProcess:
+    def started(*failing: str, backbone_awaits: str | None = None) -> subprocess.Popen:
         stages = {}
         for name in (FIRST, *NEEDED, LAST):
             needed = NEEDED[name] if name in NEEDED else () if name == FIRST else tuple(NEEDED)
@@ -35,14 +38,27 @@ def run(tmp_path, repository):
             if name == "backbone" and backbone_awaits:
                 found = f"test -f {backbone_awaits}.txt"
                 command += f"for _ in $(seq 240); do {found} && break; sleep 0.5; done; {found} && "
-            command = "exit 7" if name == failing else f"{command}echo {name} > {name}.txt"
+            command = "exit 7" if name in failing else f"{command}echo {name} > {name}.txt"
             stages[name] = {"cmd": command, "outs": [f"{name}.txt"], "deps": [f"{other}.txt" for other in needed]}
         (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
         command = [sys.executable, "-m", "fitgap.branches"]
-        return subprocess.run(command, cwd=tmp_path, env=there, capture_output=True, text=True, check=False)
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=tmp_path, env=there, **piped)
 
     there = {**os.environ, "PYTHONPATH": str(repository)}
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
+    return started
+
+
+@pytest.fixture
+def run(start):
+    """Start it and wait for its end."""
+
+    def ran(*arguments, **options) -> subprocess.CompletedProcess:
+        process = start(*arguments, **options)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
     return ran
 
 
@@ -68,14 +84,30 @@ def test_a_free_place_goes_to_what_can_run(run, tmp_path):
     assert left(tmp_path) == {FIRST, *NEEDED, LAST}
 
 
-@pytest.mark.parametrize("failing", ["backbone", "head", "scratch"])
+@pytest.mark.parametrize("failing", [("backbone",), ("head", "scratch")])
 def test_one_that_fails_costs_what_needs_it_and_no_other(run, tmp_path, failing):
-    ended = run(failing)
+    ended = run(*failing)
     assert ended.returncode != 0
     assert "failed to run: exit 7, exited with 7" in ended.stdout + ended.stderr
-    assert left(tmp_path) == {FIRST, *NEEDED} - needing(failing)
+    assert left(tmp_path) == {FIRST, *NEEDED}.difference(*map(needing, failing))
 
 
 def test_nothing_is_begun_where_the_first_stage_fails(run, tmp_path):
     assert run(FIRST).returncode != 0
     assert left(tmp_path) == set()
+
+
+def test_terminated_it_ends_all_that_it_has_begun_and_the_next_run_can_begin_at_once(run, start, tmp_path):
+    process = start(backbone_awaits="nothing")
+    there = psutil.Process(process.pid)
+    while not (tmp_path / "highrate.txt").exists() or len(there.children()) > 1:  # until backbone alone is left
+        assert process.poll() is None
+        time.sleep(0.05)
+    (dvc,), begun = there.children(), there.children(recursive=True)
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not dvc.is_running()
+    assert psutil.wait_procs(begun, timeout=60)[1] == []
+    assert run().returncode == 0
+    assert left(tmp_path) == {FIRST, *NEEDED, LAST}

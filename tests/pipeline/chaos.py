@@ -8,6 +8,7 @@ process group.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import secrets
@@ -27,6 +28,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 COMMANDS = (("dvc", "repro"), (sys.executable, "-m", "fitgap.branches"))
 KILLS_A_ROUND = 6
 LONGEST = 40.0  # seconds until a kill; a stage of the small pipeline takes about ten, and more on a busy machine
+FORGOTTEN = 60.0  # seconds at most until the system's first process has seen the end of those whose parent died
 
 
 def main() -> int:
@@ -76,13 +78,19 @@ def disturbed(clone: Clone, chance: random.Random, kills: int) -> int:
 
 
 def end_group(process: subprocess.Popen, kind: signal.Signals) -> None:
-    """Send a signal to the whole group, and SIGKILL where that has not ended it after ten seconds."""
+    """Send a signal to the whole group, and SIGKILL where that has not ended it after ten seconds.
+
+    Wait until the system has forgotten all of it: DVC takes the locks of one that stands there as a zombie for held.
+    """
     for each in (kind, signal.SIGKILL):
-        try:
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, each)
             process.wait(10)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
+    end = time.monotonic() + FORGOTTEN
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < end:
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
 
 
 def locked(clone: Clone) -> dict:

@@ -1,6 +1,7 @@
-"""A clone of the repository with small params, and a real `dvc repro` in it, once for all tests of a process.
+"""A clone of the repository with small params, and a real run of the pipeline in it, once for all tests.
 
-The tests of a module follow one another on that clone; `make test` keeps each module in one process.
+Modules that change something do so on a copy, where their tests follow one another; `make test` keeps each module in
+one process.
 """
 
 import json
@@ -16,10 +17,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 
 SMALL = {
     "seeds": [0, 1],
-    "backbone.glyphs.images": 360,
+    "data.validation_images": 100,
+    "data.test_images": 200,
+    "backbone.glyphs.images": 96,
     "scratch.epochs": 3,
     "scratch.filters": [8, 16],
     "highrate.variants": ["baseline"],
@@ -55,7 +59,11 @@ class Clone:
 
     def repro(self, *options: str) -> list[str]:
         """Run `dvc repro`; give the stages that ran, in order."""
-        return re.findall(r"Running stage '(.+?)'", self.run("dvc", "repro", *options).stdout)
+        return stages_in(self.run("dvc", "repro", *options).stdout)
+
+    def repro_side_by_side(self) -> list[str]:
+        """Run the pipeline as `make repro` does; give the stages that ran, as they began."""
+        return stages_in(self.run(sys.executable, "-m", "fitgap.branches").stdout)
 
     def edit(self, **changes: Any) -> None:
         """Change params; dots lead down."""
@@ -79,8 +87,20 @@ class Clone:
         return sorted(path for path in (self.path / "reports").glob("[!.]*") if path.suffix != ".png")
 
     @property
+    def store(self):
+        """MLflow's client on what a bare `mlflow ui` in the clone would show."""
+        import mlflow
+
+        uri = f"sqlite:///{self.path / 'mlflow.db'}"
+        return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    @property
     def claims(self) -> list[dict]:
         return json.loads((self.path / "reports/claims.json").read_text())
+
+
+def stages_in(output: str) -> list[str]:
+    return re.findall(r"Running stage '(.+?)'", output)
 
 
 def cloned(repository: Path, folder: Path) -> Clone:
@@ -107,21 +127,32 @@ def cloned(repository: Path, folder: Path) -> Clone:
 
 
 @pytest.fixture(scope="session")
-def clone(repository, tmp_path_factory) -> Clone:
-    """The clone that a process's tests share."""
-    return cloned(repository, tmp_path_factory.mktemp("clone"))
+def first(repository, tmp_path_factory) -> Clone:
+    """A clone after its first run, as `make repro` runs it; it is left as it stands.
+
+    One for all processes: the first that needs it makes it, the others wait.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder  # what the processes share
+    made = Clone(folder / "first")
+    ran = made.path.with_suffix(".json")
+    with FileLock(made.path.with_suffix(".lock")):
+        if not ran.exists():
+            cloned(repository, made.path)
+            ran.write_text(json.dumps(made.repro_side_by_side()))
+    return made
 
 
 @pytest.fixture(scope="session")
-def first_run(clone) -> list[str]:
-    """The stages that the first `dvc repro` ran."""
-    return clone.repro()
+def first_run(first) -> list[str]:
+    """The stages that the first run ran, as they began."""
+    return json.loads(first.path.with_suffix(".json").read_text())
 
 
-@pytest.fixture(scope="session")
-def store(clone, first_run):
-    """MLflow's client on what a bare `mlflow ui` in the clone would show."""
-    import mlflow
-
-    uri = f"sqlite:///{clone.path / 'mlflow.db'}"
-    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+@pytest.fixture(scope="module")
+def clone(first, tmp_path_factory) -> Clone:
+    """A copy of what the first run has left, for the tests of a module, which follow one another on it."""
+    copy = Clone(tmp_path_factory.mktemp("copied") / "clone")
+    shutil.copytree(first.path, copy.path, symlinks=True)
+    copy.run("python", "-m", "fitgap.tracking.relocate")
+    return copy

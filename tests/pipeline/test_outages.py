@@ -23,21 +23,11 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from conftest import Clone, cloned
+from conftest import Clone
 from stores import differences
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups")
 
-TINY = {
-    "data.validation_images": 100,
-    "data.test_images": 100,
-    "backbone.glyphs.images": 64,
-    "scratch.epochs": 1,
-    "head.epochs": 1,
-    "finetune.epochs": 1,
-    "highrate.variants": [],
-    "variants": {"baseline": {}},
-}
 PREPARE, SCRATCH, REPORT = "stages.prepare", "stages.scratch baseline", "stages.report"
 PROMISED = 30  # seconds that an outage may cost a stage
 OF_THE_CLOCK = ("seconds", "images_per_second")  # metrics that no two runs share
@@ -198,6 +188,11 @@ def contents(server: Server, with_times: bool = True) -> Counter:
     return Counter(held)
 
 
+def of_stage(held: Counter, stage: str) -> Counter:
+    """Keep what is a stage's: its runs, and networks of theirs."""
+    return Counter({one: count for one, count in held.items() if any(str(name).startswith(stage) for name in one[:2])})
+
+
 def held_by(client: mlflow.MlflowClient, run, names: dict[str, str], with_times: bool) -> tuple:
     own = ("mlflow.source", "fitgap.writer", "git_")
     tags = {name: text for name, text in run.data.tags.items() if not name.startswith(own)}
@@ -252,20 +247,19 @@ def front(server):
 
 
 @pytest.fixture(scope="module")
-def clone(repository, tmp_path_factory, front):
+def clone(clone, tmp_path_factory, front):
     """A clone whose runs go to the server, through the front."""
-    made = cloned(repository, tmp_path_factory.mktemp("disturbed"))
-    made.variables["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{front.port}"
-    made.edit(**TINY)
-    made.run("dvc", "remote", "add", "--default", "elsewhere", str(tmp_path_factory.mktemp("remote")))
-    made.run("git", "commit", "--all", "--quiet", "-m", "tiny")
-    return made
+    clone.variables["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{front.port}"
+    clone.edit(**{"highrate.variants": [], "variants": {"baseline": {}}})
+    clone.run("dvc", "remote", "add", "--default", "elsewhere", str(tmp_path_factory.mktemp("remote")))
+    clone.run("git", "commit", "--all", "--quiet", "-m", "tiny")
+    return clone
 
 
 @pytest.fixture(scope="module")
 def undisturbed(clone, server):
-    """What the first run, in which all went well, has left: in the store, and in results/."""
-    clone.repro()
+    """What is left when all goes well: in the store, where the report puts all that is missing, and in results/."""
+    assert clone.repro() == ["report"]
     return contents(server), bytes_of(clone.path / "results")
 
 
@@ -275,6 +269,15 @@ def name_of(stage: str) -> str:
 
 def run_stage(clone: Clone, stage: str, check: bool = True) -> subprocess.CompletedProcess:
     return clone.run("python", "-m", *stage.split(), check=check)
+
+
+@pytest.mark.parametrize("stage", [PREPARE, SCRATCH])
+def test_a_stage_writes_itself_what_the_report_would_write(clone, server, undisturbed, stage):
+    forget(server, name_of(stage))
+    run_stage(clone, stage)
+    written, expected = (of_stage(held, name_of(stage)) for held in (contents(server), undisturbed[0]))
+    assert expected.total() > 0
+    assert differences(expected, written) == []
 
 
 @pytest.mark.parametrize(
@@ -292,7 +295,7 @@ def run_stage(clone: Clone, stage: str, check: bool = True) -> subprocess.Comple
 def test_an_outage_costs_one_line_half_a_minute_and_no_result(clone, server, front, undisturbed, stage, outage):
     runs, results = undisturbed
     forget(server, name_of(stage))
-    shutil.rmtree(clone.path / "results" / name_of(stage), ignore_errors=True)
+    shutil.rmtree(clone.path.joinpath("results", *stage.removeprefix("stages.").split()), ignore_errors=True)
     with front.suffering(outage):
         begin = time.monotonic()
         ended = run_stage(clone, stage, check=False)

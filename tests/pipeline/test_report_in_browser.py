@@ -44,10 +44,9 @@ def browser():
 def files(request, tmp_path_factory) -> dict[str, Path]:
     """The report of the small pipeline as it stands, and a larger one from made-up results."""
     folder = tmp_path_factory.mktemp("reports")
-    clone = request.getfixturevalue("clone")
-    request.getfixturevalue("first_run")
+    first = request.getfixturevalue("first")
     for name in ("report.html", "claims.json"):
-        shutil.copy(clone.path / "reports" / name, folder / name)
+        shutil.copy(first.path / "reports" / name, folder / name)
     (folder / "synthetic.html").write_text(synthetic_page(), encoding="utf-8")
     return {"real": folder / "report.html", "synthetic": folder / "synthetic.html", "claims": folder / "claims.json"}
 

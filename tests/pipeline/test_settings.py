@@ -1,13 +1,11 @@
-"""The shipped settings as DVC experiments: the notes' own, served on loopback, and photographs of one's own."""
+"""The notes' own setting as a DVC experiment, served on loopback, and mistakes in what a setting is given."""
 
 import json
 
 import keras_stand_ins
-import numpy as np
 import pytest
 from conftest import cloned
 from loopback import loopback
-from PIL import Image
 
 SMALL = [
     "data.train_images=60",
@@ -56,10 +54,7 @@ def notes(clone, served, before) -> str:
 
 def runs(clone, experiment: str) -> dict[str, dict]:
     """Give the runs of an experiment in the real repository's store, by stage: their tags."""
-    import mlflow
-
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{clone.path / 'mlflow.db'}")
-    found = client.search_runs(["1"], f"tags.dvc_experiment = '{experiment}'", max_results=1000)
+    found = clone.store.search_runs(["1"], f"tags.dvc_experiment = '{experiment}'", max_results=1000)
     return {run.data.tags["stage"]: {**run.data.params, **run.data.metrics} for run in found}
 
 
@@ -109,24 +104,6 @@ def test_without_a_network_one_line_says_what_goes_where(clone, notes):
     assert ended.stderr.count("\n") == 1
     for name in ("cifar-10-batches-py-target_archive", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"):
         assert name in ended.stderr
-
-
-def test_photographs_from_anywhere(clone, before, tmp_path):
-    random = np.random.default_rng(0)
-    for split, count in (("train", 40), ("test", 20)):
-        for name, grey in (("dark", 60), ("light", 190)):
-            (tmp_path / "photos" / split / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = random.normal(grey, 40, (32, 32, 3)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(tmp_path / "photos" / split / name / f"{i}.png")
-    (tmp_path / "weights").mkdir()
-    keras_stand_ins.vgg16(tmp_path / "weights" / "own.h5", {})
-    paths = [f"data.path={tmp_path / 'photos'}", f"backbone.path={tmp_path / 'weights'}"]
-    less = ["data.train_images=20", "data.validation_images=all", "data.test_images=all"]
-    clone.run("python", "-m", "fitgap.setting", "settings/photographs.yaml", *SMALL, *paths, *less)
-    assert "directory" in (clone.path / "experiments/photographs/report.md").read_text()
-    assert (clone.path / "experiments/notes/report.html").exists()
-    assert (clone.path / "params.yaml").read_text() == before
 
 
 @pytest.mark.parametrize(

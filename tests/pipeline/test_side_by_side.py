@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from conftest import cloned
 
-ROUNDS = int(os.environ.get("FITGAP_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("FITGAP_ROUNDS", "1"))
 PATIENCE = 300  # seconds
 
 
@@ -73,10 +73,11 @@ def test_four_queued_experiments_on_a_fresh_repository(number, repository, tmp_p
 def test_two_temporary_experiments_at_once_while_the_ui_is_open(number, repository, tmp_path):
     clone = cloned(repository, tmp_path / "clone")
     clone.run("dvc", "repro", "prepare")
+    run = ["dvc", "--wait-for-lock", "exp", "run", "--temp"]  # DVC gives up after 3 s else; slow machines need more
     with ui(clone):
         started = [
             subprocess.Popen(
-                ["dvc", "exp", "run", "--temp", "--name", name, "--set-param", f"data.split_seed={seed}", "prepare"],
+                [*run, "--name", name, "--set-param", f"data.split_seed={seed}", "prepare"],
                 cwd=clone.path,
                 env=clone.environment,
                 stdout=subprocess.PIPE,

@@ -5,26 +5,20 @@ import tarfile
 
 import numpy as np
 import pytest
-from conftest import cloned
+from conftest import stages_in
 from PIL import Image
 
+from fitgap import params
+from fitgap.setting import leaves
+
+PHOTOGRAPHS = "settings/photographs.yaml"
 COLOURS = {"<b>red</b>": (220, 40, 40), "green": (40, 200, 60), "blé": (50, 60, 210)}
 
 
 @pytest.fixture(scope="module")
-def clone(repository, tmp_path_factory):
-    """A clone of this module's own: its history would disturb that of the others."""
-    made = cloned(repository, tmp_path_factory.mktemp("own"))
-    made.edit(
-        **{
-            "scratch.epochs": 1,
-            "head.epochs": 2,
-            "finetune.epochs": 1,
-            "highrate.variants": [],
-            "variants": {"baseline": {}},
-        }
-    )
-    return made
+def clone(clone):
+    clone.edit(**{"highrate.variants": [], "variants": {"baseline": {}}})
+    return clone
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +50,21 @@ def weights(tmp_path_factory, tensorflow):
 
 
 def runs(clone) -> dict[str, int]:
-    import mlflow
-
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{clone.path / 'mlflow.db'}")
-    found = client.search_runs(["1"], max_results=1000)
+    found = clone.store.search_runs(["1"], max_results=1000)
+    found = [run for run in found if "dvc_experiment" not in run.data.tags]
     names = [run.data.tags["stage"] for run in found if "seed" not in run.data.tags]
     return {name: names.count(name) for name in names}
 
 
 def test_digits_first(clone):
-    assert "report" in clone.repro()
-    assert runs(clone)["scratch"] == 1
+    assert clone.repro() == ["report"]
+    assert runs(clone)["scratch"] == 2  # that of the variant which is left out now among them
 
 
 def test_own_pictures_and_weights_from_the_archive_to_the_report(clone, pictures, weights):
     clone.edit(**{"data.source": "directory", "data.path": str(pictures), "backbone.weights": "path"})
-    clone.edit(**{"backbone.path": str(weights), "data.train_images": 30, "data.validation_images": "all"})
+    clone.edit(**{"backbone.path": str(weights), "data.train_images": 30})
+    clone.edit(**{"data.validation_images": "all", "data.test_images": "all"})
     ran = clone.repro()
     assert {"prepare", "backbone", "features", "asis", "scratch@baseline", "report"} <= set(ran)
     about = json.loads((clone.path / "data/prepared/prepared.json").read_text())
@@ -93,13 +86,25 @@ def test_nothing_to_do_runs_nothing(clone):
     assert clone.repro() == []
 
 
+def test_setting_for_photographs_shares_what_has_run_and_leaves_params_as_they_are(clone):
+    before = (clone.path / "params.yaml").read_text()
+    here, named = (leaves(params.read_tree(clone.path / name)) for name in ("params.yaml", PHOTOGRAPHS))
+    ended = clone.run(
+        "python", "-m", "fitgap.setting", PHOTOGRAPHS, *(f"{key}={json.dumps(here[key])}" for key in named)
+    )
+    assert stages_in(ended.stdout) == ["report"]
+    assert "directory" in (clone.path / "experiments/photographs/report.md").read_text()
+    assert (clone.path / "params.yaml").read_text() == before
+
+
 def test_back_to_the_digits_restores_everything_and_both_stand_in_mlflow(clone):
     before = runs(clone)
-    changes = {"data.source": "digits", "backbone.weights": "glyphs", "data.validation_images": 400}
-    clone.edit(**{**changes, "data.train_images": 100, "data.path": "data/pictures", "backbone.path": "data/weights"})
+    changes = {"data.source": "digits", "backbone.weights": "glyphs", "data.train_images": 100}
+    clone.edit(**{**changes, "data.validation_images": 100, "data.test_images": 200})
+    clone.edit(**{"data.path": "data/pictures", "backbone.path": "data/weights"})
     assert clone.repro() == ["report"]
     assert runs(clone) == before
-    assert before["scratch"] == 2
+    assert before["scratch"] == 3
 
 
 def test_missing_pictures_get_one_line(clone):

@@ -10,6 +10,11 @@ from fitgap import results
 
 
 @pytest.fixture(scope="module")
+def store(first):
+    return first.store
+
+
+@pytest.fixture(scope="module")
 def runs(store):
     found = store.search_runs(["1"], max_results=1000)
     return {run.info.run_name: run for run in found if "mlflow.parentRunId" not in run.data.tags}
@@ -50,7 +55,7 @@ def test_parent_has_a_child_per_seed_and_their_means(runs, children, name):
         assert runs[name].data.metrics[f"{metric}_sd"] == pytest.approx(np.std(values, ddof=1))
 
 
-def test_report_run_carries_the_claims_as_table_and_metrics(clone, store, runs):
+def test_report_run_carries_the_claims_as_table_and_metrics(first, store, runs):
     run = runs["report"]
     table = json.loads(Path(store.download_artifacts(run.info.run_id, "claims_table.json")).read_text())
     assert table["columns"][:3] == ["id", "statement", "verdict"]
@@ -63,10 +68,10 @@ def test_report_run_carries_the_claims_as_table_and_metrics(clone, store, runs):
     assert {"report.html", "report.md", "summary.csv"} <= {file.path for file in store.list_artifacts(run.info.run_id)}
 
 
-def test_report_run_links_every_models_run(clone, store, runs):
+def test_report_run_links_every_models_run(first, store, runs):
     report = runs["report"]
     linked = json.loads(Path(store.download_artifacts(report.info.run_id, "runs.json")).read_text())
-    assert set(clone.summary.index) <= linked.keys()
+    assert set(first.summary.index) <= linked.keys()
     assert {name: runs[name].info.run_id for name in linked} == linked
     assert all(run_id in report.data.tags["mlflow.note.content"] for run_id in linked.values())
 
@@ -84,9 +89,9 @@ def test_curves_have_a_point_per_epoch(store, children):
         assert [point.step for point in store.get_metric_history(child.info.run_id, metric)] == [1, 2, 3]
 
 
-def test_runs_say_what_they_ran_on(clone, children):
+def test_runs_say_what_they_ran_on(first, children):
     child = children("scratch@dropout")[1]
-    digest = json.loads((clone.path / "data/prepared/prepared.json").read_text())["digest"]
+    digest = json.loads((first.path / "data/prepared/prepared.json").read_text())["digest"]
     assert (child.data.tags["stage"], child.data.tags["variant"]) == ("scratch", "dropout")
     assert digest in child.data.tags.values()
     assert len(child.data.tags["mlflow.source.git.commit"]) == 40
@@ -94,10 +99,10 @@ def test_runs_say_what_they_ran_on(clone, children):
 
 
 @pytest.mark.parametrize("name", ["scratch@dropout", "finetune@block5"])
-def test_logged_model_answers_as_it_was_measured(clone, store, name, monkeypatch):
+def test_logged_model_answers_as_it_was_measured(first, store, name, monkeypatch):
     import mlflow
 
-    folder = clone.path / "results" / name.replace("@", "/")
+    folder = first.path / "results" / name.replace("@", "/")
     of_this_result = f"tags.`fitgap.fingerprint` = '{results.read(folder).fingerprint}'"
     run = next(run for run in store.search_runs(["1"], of_this_result) if "seed" not in run.data.tags)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
@@ -105,6 +110,6 @@ def test_logged_model_answers_as_it_was_measured(clone, store, name, monkeypatch
     measured = np.load(folder / "test_probabilities.npy")
     record = json.loads((folder / "record.json").read_text())
     best = [seed["seed"] for seed in record["seeds"]].index(record["best_seed"])
-    images = np.load(clone.path / "data/prepared/images.npy")[-measured.shape[1] :]
+    images = np.load(first.path / "data/prepared/images.npy")[-measured.shape[1] :]
     np.testing.assert_allclose(loaded.predict(images), measured[best], rtol=1e-2, atol=1e-5)
     assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, 32, 32, 3)
