@@ -21,6 +21,7 @@ def write(found: dict[str, Any]) -> None:
     environment = Environment(
         loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    products = fastest_products(found["extraction"])
     text = environment.get_template("performance.md.j2").render(
         rounds=found["rounds"],
         apart=found["apart"],
@@ -31,7 +32,8 @@ def write(found: dict[str, Any]) -> None:
         arithmetic=arithmetic.update(DEPTH),
         convolutions=CONVOLUTIONS,
         constants=CONSTANTS,
-        pipeline=pipeline(found["pipeline"], fastest_products(found["extraction"])),
+        products=products,
+        pipeline=pipeline(found["pipeline"], products),
         precision=found["precision"],
         growth=found["growth"],
         many=MANY,
