@@ -23,7 +23,7 @@ HEATS = 2  # of the races that some percent decide
 SECTIONS: dict[str, Callable[[pipeline.Copy, int], Any]] = {
     "pipeline": lambda copy, rounds: of_pipeline(copy, rounds),  # first: the others run on the weights that it leaves
     "extraction": lambda copy, rounds: of_extraction(copy.weights, rounds),
-    "training": lambda copy, rounds: side_by_side.race(training.contestants(), rounds, "scratch").to_dict("records"),
+    "training": lambda copy, rounds: of_training(rounds),
     "notebook": lambda copy, rounds: of_notebook(copy.weights, rounds),
     "precision": lambda copy, rounds: precision.effect(copy, copy.weights),
     "growth": lambda copy, rounds: pipeline.growth(copy).to_dict("records"),
@@ -65,6 +65,10 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
     whole = copy.measure(sys.executable, "-m", "dvc", "repro")
     total, imports = whole["seconds"], pipeline.import_seconds(rounds)
     kept, images = copy.timings(), prepared.read(copy.path / "data/prepared")
+    nothing, (nothing_many, of_nothing) = (
+        pipeline.nothing_to_do(copy, rounds),
+        pipeline.with_many_variants(copy, rounds),
+    )
     counts = {name: len(images.labels[rows]) for name, rows in images.rows.items()}
     return {
         "seconds": total,
@@ -76,8 +80,9 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
         "stages": kept[["stage_seconds", "start_seconds", "work_seconds", "seed_seconds"]]
         .reset_index()
         .to_dict("records"),
-        "nothing": pipeline.nothing_to_do(copy, rounds),
-        "nothing_many": pipeline.with_many_variants(copy, rounds),
+        "nothing": nothing,
+        "nothing_many": nothing_many,
+        "of_nothing": of_nothing,
         # Last: right after it DVC took a third longer to do nothing.
         "side_by_side": pipeline.side_by_side(),
     }
@@ -94,6 +99,12 @@ def of_extraction(weights: Path, rounds: int) -> list[dict[str, Any]]:
             shares = kernels.shares(weights, size, precision_)
             found.append({**part, "measured": measured.to_dict("records"), "kernels": shares})
     return found
+
+
+def of_training(rounds: int) -> dict[str, Any]:
+    """Train the notes' network here and elsewhere; say of an update here and in PyTorch where it goes."""
+    measured = side_by_side.race(training.contestants(), rounds, "scratch")
+    return {"measured": measured.to_dict("records"), "kernels": kernels.updates()}
 
 
 def of_notebook(weights: Path, rounds: int) -> dict[str, Any]:

@@ -1,16 +1,26 @@
-"""Where a pass of the frozen base goes, by the account that the libraries themselves keep: oneDNN's and OpenVINO's."""
+"""Where the time goes, by the account that the libraries themselves keep: oneDNN's and OpenVINO's."""
 
 import os
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from bench import extraction
-from bench.side_by_side import apart
+from bench import extraction, training
+from bench.side_by_side import Pass, apart
 from fitgap.backbone.layers import batches_at_once
 
 BEGIN, END = "fitgap-bench: begin", "fitgap-bench: end"
+OF_UPDATES = {  # kind and direction, as oneDNN names them
+    "forward": "convolution forward",
+    "of_inputs": "convolution backward_data",
+    "of_kernels": "convolution backward_weights",
+    "dense": "inner_product|matmul|gemm",
+    "reorder": "reorder",
+    "pooling": "pooling",
+}
 
 
 def shares(weights: Path, size: int, precision: str) -> dict[str, dict[str, float | str]]:
@@ -23,23 +33,52 @@ def shares(weights: Path, size: int, precision: str) -> dict[str, dict[str, floa
 
 def of_ours(weights: Path, size: int, precision: str) -> dict[str, float | str]:
     """Run a pass with oneDNN telling of each kernel what it took."""
+    kernels, measured = told(partial(extraction.ours, weights, size, precision))
+    # Of kernels that run at the same time each takes the whole of it.
+    return account(kernels, batches_at_once(size) * extraction.IMAGES[size] / measured["images_per_second"])
+
+
+def updates() -> dict[str, dict[str, float]]:
+    """Give, for us and for PyTorch, the seconds that an update of training from scratch spends on what."""
+    makers = {"fitgap": partial(training.ours, evaluated=False), "PyTorch": training.pytorch}
+    return {name: apart(of_updates, make) for name, make in makers.items()}
+
+
+def of_updates(make: Callable[[], Pass]) -> dict[str, float]:
+    """Train with oneDNN telling of each kernel what it took; give an update's seconds, by OF_UPDATES and in all.
+
+    TensorFlow does one thing at a time meanwhile, since of kernels that run at once each takes the other's time too.
+    """
+    os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+    kernels, measured = told(make)
+    return {**of_an_update(kernels), "all": training.BATCH / measured["images_per_second"]}
+
+
+def of_an_update(kernels: pd.DataFrame) -> dict[str, float]:
+    """Share what all updates took by kind and direction, OF_UPDATES, among them."""
+    count = training.EPOCHS * training.TRAINING / training.BATCH
+    spent = kernels.groupby(kernels["kind"] + " " + kernels["direction"])["seconds"].sum() / count
+    return {name: float(spent[spent.index.str.contains(part)].sum()) for name, part in OF_UPDATES.items()}
+
+
+def told(make: Callable[[], Pass]) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Run a pass with oneDNN telling of each kernel what it took; give that, and what the pass measured."""
     os.environ["ONEDNN_VERBOSE"] = "1"  # read when oneDNN is first used
     with tempfile.NamedTemporaryFile() as file:
         os.dup2(file.fileno(), 1)  # oneDNN writes to the process's standard output
-        once = extraction.ours(weights, size, precision)
+        once = make()
         os.write(1, f"\n{BEGIN}\n".encode())
-        # Of kernels that run at the same time each takes the whole of it.
-        seconds = batches_at_once(size) * extraction.IMAGES[size] / once()["images_per_second"]
+        measured = once()
         os.write(1, f"\n{END}\n".encode())
-        return account(executed(Path(file.name).read_text(encoding="utf-8")), seconds)
+        return executed(Path(file.name).read_text(encoding="utf-8")), measured
 
 
 def executed(log: str) -> pd.DataFrame:
-    """Read oneDNN's lines between the marks: columns kind (such as convolution), kernel, seconds."""
+    """Read oneDNN's lines between the marks: columns kind (such as convolution), kernel, direction, seconds."""
     lines = log.partition(BEGIN)[2].partition(END)[0].splitlines()
     fields = [line.split(",") for line in lines if line.startswith("onednn_verbose") and ",exec," in line]
-    rows = [(*line[line.index("exec") + 2 :][:2], float(line[-1]) / 1000) for line in fields]
-    return pd.DataFrame(rows, columns=["kind", "kernel", "seconds"])
+    rows = [(*line[line.index("exec") + 2 :][:3], float(line[-1]) / 1000) for line in fields]
+    return pd.DataFrame(rows, columns=["kind", "kernel", "direction", "seconds"])
 
 
 def of_openvino(weights: Path, size: int, precision: str) -> dict[str, float | str]:

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench import arithmetic
 from bench.extraction import CONSTANTS
+from bench.kernels import OF_UPDATES
 from bench.notebook import CONVOLUTIONS, DEPTH
 from bench.pipeline import MANY
 from bench.side_by_side import extremes, medians, ratio
@@ -27,7 +28,7 @@ def write(found: dict[str, Any]) -> None:
         apart=found["apart"],
         machine=found["machine"],
         extraction=[extraction(part) for part in found["extraction"]],
-        training=training(pd.DataFrame(found["training"])),
+        training=training(found["training"]),
         notebook=notebook(found["notebook"]),
         arithmetic=arithmetic.update(DEPTH),
         convolutions=CONVOLUTIONS,
@@ -72,15 +73,26 @@ def extraction(part: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def training(measured: pd.DataFrame) -> dict[str, Any]:
-    """Give the rates of training from scratch, and where an epoch's time goes."""
+def training(found: dict[str, Any]) -> dict[str, Any]:
+    """Give the rates of training from scratch, and where an epoch's time goes, and an update's."""
+    measured = pd.DataFrame(found["measured"])
     rates = medians(measured, "images_per_second")
     rows = [
         {"name": name, "rate": rate, "ratio": ratio(measured, "images_per_second", OURS, name)}
         for name, rate in rates.items()
     ]
     epoch, evaluation = medians(measured, "epoch")[OURS], medians(measured, "evaluation")[OURS]
-    return {"rows": rows, "epoch": epoch, "evaluation": evaluation}
+    updates = {
+        name: {**{kind: taken[kind] for kind in OF_UPDATES}, "rest": 2 * taken["all"] - sum(taken.values())}
+        for name, taken in found["kernels"].items()
+    }
+    return {"rows": rows, "epoch": epoch, "evaluation": evaluation, "updates": updates, "most": _most(updates)}
+
+
+def _most(updates: dict[str, dict[str, float]]) -> float:
+    """Say how many times as fast as PyTorch's our updates would be if all but our convolutions were for nothing."""
+    ours = sum(updates[OURS][kind] for kind in ("forward", "of_inputs", "of_kernels"))
+    return sum(updates["PyTorch"].values()) / ours
 
 
 def notebook(found: dict[str, Any]) -> dict[str, Any]:

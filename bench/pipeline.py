@@ -2,6 +2,7 @@
 
 import json
 import os
+import pstats
 import shutil
 import statistics
 import subprocess
@@ -24,6 +25,12 @@ REPOSITORY = Path(__file__).parent.parent
 MANY = 50  # variants
 COUNTS = (2_500, 10_000, 40_000)  # images
 FAMILIES = ("scratch", "head")  # stages with one model per variant
+OF_NOTHING = {  # the files and functions of DVC that do most of nothing, none of them within another
+    "read": ("dvc/repo/index.py", "from_repo"),
+    "params": ("dvc/dependency/param.py", "status"),
+    "files": ("dvc/output.py", "status"),
+    "locks": ("dvc/rwlock.py", "rwlock"),
+}
 
 
 @dataclass(frozen=True)
@@ -139,8 +146,11 @@ def nothing_to_do(copy: Copy, rounds: int) -> float:
     return statistics.median(copy.run("dvc", "repro") for _ in range(rounds))
 
 
-def with_many_variants(copy: Copy, rounds: int) -> float:
-    """Give the same with MANY variants: the new ones get copies of the baseline's outputs instead of a training."""
+def with_many_variants(copy: Copy, rounds: int) -> tuple[float, dict[str, float]]:
+    """Give the same with MANY variants, and where that goes.
+
+    The new ones get copies of the baseline's outputs instead of a training.
+    """
     before = {name: (copy.path / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
     new = [f"v{number}" for number in range(MANY - len(copy.params["variants"]))]
     copy.edit(variants={name: {"dropout": 0.1 + 0.01 * number} for number, name in enumerate(new)})
@@ -148,12 +158,29 @@ def with_many_variants(copy: Copy, rounds: int) -> float:
     for folder, name in product(folders, new):
         shutil.copytree(folder / "baseline", folder / name)
     copy.run("dvc", "commit", "--force")
-    seconds = nothing_to_do(copy, rounds)
+    seconds, spent = nothing_to_do(copy, rounds), of_nothing(copy)
     for folder, name in product(folders, new):
         shutil.rmtree(folder / name)
     for name, content in before.items():
         (copy.path / name).write_bytes(content)
-    return seconds
+    return seconds, spent
+
+
+def of_nothing(copy: Copy) -> dict[str, float]:
+    """Give the shares of `dvc repro` with nothing to do, by Python's profiler: OF_NOTHING's, and of DVC's start."""
+    with TemporaryDirectory() as folder:
+        copy.run(sys.executable, "-m", "cProfile", "-o", f"{folder}/profile", "-m", "dvc", "repro")
+        profile = pstats.Stats(f"{folder}/profile")
+    found = {name: _share(profile, *of) for name, of in OF_NOTHING.items()}
+    return {"start": 1 - _share(profile, "dvc/repo/reproduce.py", "reproduce"), **found}
+
+
+def _share(profile: pstats.Stats, file: str, function: str) -> float:
+    """Give the share of a function, and of all that it calls."""
+    taken = [
+        numbers[3] for (path, _, name), numbers in profile.stats.items() if path.endswith(file) and name == function
+    ]
+    return sum(taken) / profile.total_tt
 
 
 def growth(copy: Copy) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from bench import arithmetic, extraction, kernels, notebook, page, pipeline, side_by_side
+from bench import arithmetic, extraction, kernels, notebook, page, pipeline, side_by_side, training
 from fitgap.params import load
 
 
@@ -80,6 +80,28 @@ def test_onednn_is_taken_at_its_word():
     assert shares["kernel"] == "brg_conv_fwd"
 
 
+def test_directions_of_an_update_are_told_apart():
+    written = [
+        kernels.BEGIN,
+        *(
+            f"onednn_verbose,v1,primitive,exec,cpu,{kind},jit,{direction},src:f32,,,mb2,64"
+            for kind, direction in (
+                ("convolution", "forward_training"),
+                ("convolution", "backward_data"),
+                ("convolution", "backward_weights"),
+                ("convolution", "backward_weights"),
+                ("gemm_api", "undef"),
+                ("reorder", "undef"),
+            )
+        ),
+        kernels.END,
+    ]
+    count = training.EPOCHS * training.TRAINING / training.BATCH
+    spent = kernels.of_an_update(kernels.executed("\n".join(written)))
+    expected = {"forward": 1, "of_inputs": 1, "of_kernels": 2, "dense": 1, "reorder": 1, "pooling": 0}
+    assert spent == pytest.approx({name: times * 0.064 / count for name, times in expected.items()})
+
+
 def test_what_is_neither_work_nor_import_is_overhead():
     kept = pd.DataFrame({"work_seconds": [1.0, 50.0, 30.0, 0.0]}, index=["prepare", "backbone", "head@l1", "report"])
     assert pipeline.shares(100.0, kept, imports=4.0) == {"work": 80.0, "imports": 8.0, "rest": 12.0}
@@ -108,6 +130,7 @@ def found() -> dict:
     ]
     finetune = [*both, {"round": 0, "contestant": notebook.CONVOLUTIONS, "training": 3.0, "epoch": 3.0}]
     shares = {"convolution": 0.97, "reorder": 0.015, "pooling": 0.01, "rest": 0.005, "kernel": "brgconv"}
+    update = {**dict.fromkeys(kernels.OF_UPDATES, 0.0), "forward": 0.02, "all": 0.05}
     summary = {"test_accuracy": {"head@l2": 0.875}, "work_seconds": {"backbone": 61.5}}
     return {
         "rounds": 2,
@@ -122,7 +145,10 @@ def found() -> dict:
                 "kernels": {"fitgap": shares},
             }
         ],
-        "training": [{**row, "epoch": 2.5, "evaluation": 0.75} for row in rows],
+        "training": {
+            "measured": [{**row, "epoch": 2.5, "evaluation": 0.75} for row in rows],
+            "kernels": {"fitgap": update, "PyTorch": {**update, "all": 0.07}},
+        },
         "notebook": {"heads": both, "finetune": finetune, "finetune_many": finetune, "largest_difference": 2.5e-6},
         "pipeline": {
             "seconds": 400.0,
@@ -138,6 +164,7 @@ def found() -> dict:
             "multiply_adds": {"head": 7 * 10**11},
             "nothing": 1.5,
             "nothing_many": 4.5,
+            "of_nothing": {"start": 0.1, "read": 0.2, "params": 0.15, "files": 0.22, "locks": 0.25},
         },
         "precision": {"differences": {"block5_pool": 0.0025}, "float32": summary, "bfloat16": summary},
         "growth": [{"images": 2500, "stage": "prepare", "seconds": 7.5, "megabytes": 300.0}],
@@ -159,6 +186,10 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
     assert "| 162 s | 2.0 s | 81.0 |" in text  # 18 heads of 9 s against all of ours
     assert "| everything else: DVC, MLflow, reading, writing, `prepare`, `report` | 40 | 10% |" in text
     assert "| `head` | 2 | 4.5 | 13.0 | 5.0 |" in text
+    assert "| fitgap | 20.0 | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 | 30.0 |" in text
+    assert "an update would be 3.50 times as fast" in text
+    assert "4.5 s with 50 variants" in text
+    assert "25% for locks" in text
     assert "| 2,500 | `prepare` | 7.5 | 300 MB |" in text
 
 
