@@ -16,15 +16,17 @@ from typing import Any
 
 from bench import arithmetic, extraction, kernels, machine, notebook, page, pipeline, precision, side_by_side, training
 from fitgap import params
+from fitgap.backbone.layers import SMALL
 from fitgap.images import prepared
 
 MEASURED = Path("bench/measured.json")
 HEATS = 2  # of the races that some percent decide
+SHORT = 3  # times as many rounds where a pass takes seconds: a machine shared with others is faster and slower by turns
 SECTIONS: dict[str, Callable[[pipeline.Copy, int], Any]] = {
     "pipeline": lambda copy, rounds: of_pipeline(copy, rounds),  # first: the others run on the weights that it leaves
     "extraction": lambda copy, rounds: of_extraction(copy.weights, rounds),
     "training": lambda copy, rounds: of_training(rounds),
-    "notebook": lambda copy, rounds: of_notebook(copy.weights, rounds),
+    "notebook": lambda copy, rounds: of_notebook(copy, rounds),
     "precision": lambda copy, rounds: precision.effect(copy, copy.weights),
     "growth": lambda copy, rounds: pipeline.growth(copy).to_dict("records"),
 }
@@ -69,14 +71,15 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
         pipeline.nothing_to_do(copy, rounds),
         pipeline.with_many_variants(copy, rounds),
     )
-    counts = {name: len(images.labels[rows]) for name, rows in images.rows.items()}
+    sizes = {name: len(images.labels[rows]) for name, rows in images.rows.items()}, len(images.class_names)
     return {
         "seconds": total,
         "cores": machine.cores(),
         "core_seconds": whole["core_seconds"],
         "import_seconds": imports,
         "shares": pipeline.shares(total, kept, imports["stages"]),
-        "multiply_adds": arithmetic.pipeline(params.load(), counts, len(images.class_names)),
+        "multiply_adds": arithmetic.pipeline(params.load(), *sizes),
+        "without_zeros": arithmetic.pipeline(params.load(), *sizes, with_zeros=False),
         "stages": kept[["stage_seconds", "start_seconds", "work_seconds", "seed_seconds"]]
         .reset_index()
         .to_dict("records"),
@@ -92,9 +95,10 @@ def of_extraction(weights: Path, rounds: int) -> list[dict[str, Any]]:
     """Extract at both sizes in both precisions; in bfloat16 where the processor has arithmetic for it."""
     found, has_bfloat16 = [], side_by_side.apart(precision.slowdown) < precision.CLEAR
     for size in extraction.BATCHES:
+        times = rounds * SHORT if size < SMALL else rounds
         for precision_ in ("float32", "bfloat16") if has_bfloat16 else ("float32",):
             title = f"{size}x{size} {precision_}"
-            measured = side_by_side.race(extraction.contestants(weights, size, precision_), rounds, title, HEATS)
+            measured = side_by_side.race(extraction.contestants(weights, size, precision_), times, title, HEATS)
             part = {"size": size, "precision": precision_, "multiply_adds": arithmetic.vgg16(size)}
             shares = kernels.shares(weights, size, precision_)
             found.append({**part, "measured": measured.to_dict("records"), "kernels": shares})
@@ -103,21 +107,22 @@ def of_extraction(weights: Path, rounds: int) -> list[dict[str, Any]]:
 
 def of_training(rounds: int) -> dict[str, Any]:
     """Train the notes' network here and elsewhere; say of an update here and in PyTorch where it goes."""
-    measured = side_by_side.race(training.contestants(), rounds, "scratch")
+    measured = side_by_side.race(training.contestants(), rounds * SHORT, "scratch")
     return {"measured": measured.to_dict("records"), "kernels": kernels.updates()}
 
 
-def of_notebook(weights: Path, rounds: int) -> dict[str, Any]:
+def of_notebook(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
     """Train both ways: heads and block 5 on as many images as by default, and block 5 on many more."""
-    default = notebook.Setting(weights, training=100, validation=400, all_images=1797)
-    many = notebook.Setting(weights, training=2000, validation=400, all_images=2400, epochs=1)
+    default = notebook.Setting(copy.weights, training=100, validation=400, all_images=1797)
+    many = notebook.Setting(copy.weights, training=2000, validation=400, all_images=2400, epochs=1)
     races = {
         "heads": (notebook.heads(default), min(rounds, 3)),
         "finetune": (notebook.finetunes(default), rounds),
         "finetune_many": (notebook.finetunes(many), rounds),
     }
     found = {name: side_by_side.race(who, times, name).to_dict("records") for name, (who, times) in races.items()}
-    return {**found, "largest_difference": side_by_side.apart(notebook.largest_difference, default)}
+    data = copy.path / "data/prepared"
+    return {**found, "largest_difference": side_by_side.apart(notebook.largest_difference, copy.weights, data)}
 
 
 if __name__ == "__main__":

@@ -192,8 +192,12 @@ def _compiled(network, learning_rate: float):
     return network
 
 
-def largest_difference(setting: Setting) -> float:
-    """Train both ways on the same batches; give the largest relative difference of a trained layer's weights."""
+def largest_difference(weights: Path, data: Path) -> float:
+    """Fine-tune both ways on the same batches; give the largest relative difference of a trained layer's weights.
+
+    On the pipeline's own images (`data` is data/prepared): on noise, which nothing can be learned from, a network turns
+    differences of rounding into others within an epoch.
+    """
     from fitgap.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
@@ -202,17 +206,19 @@ def largest_difference(setting: Setting) -> float:
     from fitgap import params
     from fitgap.backbone import vgg16
     from fitgap.backbone.layers import freeze_point
+    from fitgap.images import prepared
     from fitgap.networks.assembly import Assembly
     from fitgap.training.loop import Trainer
 
-    chosen, images, below = params.load(), setting.images(), freeze_point(DEPTH)
-    assembly = Assembly(chosen, CLASSES, setting.weights)
+    chosen, images, below = params.load(), prepared.read(data), freeze_point(DEPTH)
+    assembly = Assembly(chosen, len(images.class_names), weights)
     upper, other = assembly.finetune(DEPTH, 0), assembly.finetune(DEPTH, 0)
     inputs = keras.Input((32, 32, 3), dtype="uint8")
-    frozen = vgg16.frozen_layers(setting.weights, 32, below)
-    whole = keras.Model(inputs, vgg16.apply([*frozen, *other.layers[1:]], inputs))
-    for network, given in ((upper, _features(setting.weights, images, below)), (whole, images)):
-        trainer = Trainer(network, chosen.finetune, chosen.finetune.learning_rate)
-        trainer.train(network, *setting.split(given), seed=0)
+    whole = keras.Model(inputs, vgg16.apply([*vgg16.frozen_layers(weights, 32, below), *other.layers[1:]], inputs))
+    for network, given in ((upper, _features(weights, images.images, below)), (whole, images.images)):
+        splits = [
+            (given[rows], images.labels[rows]) for rows in (images.rows[name] for name in ("train", "validation"))
+        ]
+        Trainer(network, chosen.finetune, chosen.finetune.learning_rate).train(network, *splits, seed=0)
     pairs = zip(upper.trainable_weights, whole.trainable_weights, strict=True)
     return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in ((x.numpy(), y.numpy()) for x, y in pairs))

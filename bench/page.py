@@ -25,6 +25,7 @@ def write(found: dict[str, Any]) -> None:
     products = fastest_products(found["extraction"])
     text = environment.get_template("performance.md.j2").render(
         rounds=found["rounds"],
+        short=len({row["round"] for row in found["training"]["measured"]}),
         apart=found["apart"],
         machine=found["machine"],
         extraction=[extraction(part) for part in found["extraction"]],
@@ -130,4 +131,5 @@ def pipeline(found: dict[str, Any], products: float) -> dict[str, Any]:
     together["start_each"] = together["start_seconds"] / together["models"]
     together["bound"] = pd.Series(found["multiply_adds"], dtype=float) / products
     rows = together.reset_index().to_dict("records")
-    return {**found, "rows": rows, "bound": sum(found["multiply_adds"].values()) / products}
+    counts = {name: sum(found[name].values()) for name in ("multiply_adds", "without_zeros")}
+    return {**found, **counts, "rows": rows, "bound": counts["multiply_adds"] / products}

@@ -1,5 +1,6 @@
 """What `make bench` counts and writes; what it times is no matter of tests."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -23,6 +24,13 @@ def test_multiply_adds_of_the_pipeline_are_those_of_its_networks(tensorflow, rep
     assert counts["backbone"] == (3 * 8000 + sources.HELD_OUT) * arithmetic.vgg16(32)
     assert counts["features"] == 1797 * arithmetic.vgg16(32)
     assert counts["highrate"] * 3 == counts["scratch"]  # two variants and six
+
+
+@pytest.mark.parametrize("side", [1, 2, 5])
+def test_zeros_beyond_the_border_are_those_that_a_padded_map_has(side):
+    padded = np.pad(np.ones((side, side), int), 1)
+    assert arithmetic.taps(side, with_zeros=False) == np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).sum()
+    assert arithmetic.taps(side) == 9 * side**2
 
 
 def test_ratios_are_taken_within_a_round():
@@ -162,6 +170,7 @@ def found() -> dict:
                 {"stage": "head@l1", "start_seconds": 5.0, "work_seconds": 7.0},
             ],
             "multiply_adds": {"head": 7 * 10**11},
+            "without_zeros": {"head": 56 * 10**10},
             "nothing": 1.5,
             "nothing_many": 4.5,
             "of_nothing": {"start": 0.1, "read": 0.2, "params": 0.15, "files": 0.22, "locks": 0.25},
@@ -186,6 +195,8 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
     assert "| 162 s | 2.0 s | 81.0 |" in text  # 18 heads of 9 s against all of ours
     assert "| everything else: DVC, MLflow, reading, writing, `prepare`, `report` | 40 | 10% |" in text
     assert "| `head` | 2 | 4.5 | 13.0 | 5.0 |" in text
+    assert "0.7 trillion multiply-adds in it, 0.6 without" in text
+    assert "needs 4 s, before" in text
     assert "| fitgap | 20.0 | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 | 30.0 |" in text
     assert "an update would be 3.50 times as fast" in text
     assert "4.5 s with 50 variants" in text
