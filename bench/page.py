@@ -25,7 +25,7 @@ def write(found: dict[str, Any]) -> None:
     products = fastest_products(found["extraction"])
     text = environment.get_template("performance.md.j2").render(
         rounds=found["rounds"],
-        short=len({row["round"] for row in found["training"]["measured"]}),
+        short=_rounds(found["extraction"][0]["measured"], found["training"]["measured"]),
         apart=found["apart"],
         machine=found["machine"],
         extraction=[extraction(part) for part in found["extraction"]],
@@ -41,6 +41,11 @@ def write(found: dict[str, Any]) -> None:
         many=MANY,
     )
     PAGE.write_text(text, encoding="utf-8")
+
+
+def _rounds(*races: list[dict[str, Any]]) -> str:
+    """Say how many rounds races had; those that were measured apart may have had more, or fewer."""
+    return " or ".join(map(str, sorted({len({row["round"] for row in race}) for race in races})))
 
 
 def extraction(part: dict[str, Any]) -> dict[str, Any]:
