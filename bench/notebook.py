@@ -216,9 +216,7 @@ def largest_difference(weights: Path, data: Path) -> float:
     inputs = keras.Input((32, 32, 3), dtype="uint8")
     whole = keras.Model(inputs, vgg16.apply([*vgg16.frozen_layers(weights, 32, below), *other.layers[1:]], inputs))
     for network, given in ((upper, _features(weights, images.images, below)), (whole, images.images)):
-        splits = [
-            (given[rows], images.labels[rows]) for rows in (images.rows[name] for name in ("train", "validation"))
-        ]
-        Trainer(network, chosen.finetune, chosen.finetune.learning_rate).train(network, *splits, seed=0)
+        splits, trainer = images.with_labels(given), Trainer(network, chosen.finetune, chosen.finetune.learning_rate)
+        trainer.train(network, splits["train"], splits["validation"], seed=0)
     pairs = zip(upper.trainable_weights, whole.trainable_weights, strict=True)
     return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in ((x.numpy(), y.numpy()) for x, y in pairs))

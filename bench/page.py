@@ -88,11 +88,13 @@ def training(found: dict[str, Any]) -> dict[str, Any]:
         for name, rate in rates.items()
     ]
     epoch, evaluation = medians(measured, "epoch")[OURS], medians(measured, "evaluation")[OURS]
-    updates = {
-        name: {**{kind: taken[kind] for kind in OF_UPDATES}, "rest": 2 * taken["all"] - sum(taken.values())}
-        for name, taken in found["kernels"].items()
-    }
+    updates = {name: _with_rest(taken) for name, taken in found["kernels"].items()}
     return {"rows": rows, "epoch": epoch, "evaluation": evaluation, "updates": updates, "most": _most(updates)}
+
+
+def _with_rest(taken: dict[str, float]) -> dict[str, float]:
+    kinds = {kind: taken[kind] for kind in OF_UPDATES}
+    return {**kinds, "rest": taken["all"] - sum(kinds.values())}
 
 
 def _most(updates: dict[str, dict[str, float]]) -> float:
