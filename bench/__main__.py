@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import arithmetic, extraction, kernels, machine, notebook, page, pipeline, precision, side_by_side, training
-from fitgap import params
-from fitgap.backbone.layers import SMALL
+from fitgap.definitions.vgg16_layers import SMALL
 from fitgap.images import prepared
+from fitgap.params.reading import load_params
 
 MEASURED = Path("bench/measured.json")
 HEATS = 2  # of the races that some percent decide
@@ -66,7 +66,7 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
     """Run the pipeline, one stage after the other and as `make repro` does; then look at what is left to do."""
     whole = copy.measure(sys.executable, "-m", "dvc", "repro")
     total, imports = whole["seconds"], pipeline.import_seconds(rounds)
-    kept, images = copy.timings(), prepared.read(copy.path / "data/prepared")
+    kept, images = copy.timings(), prepared.read_prepared(copy.path / "data/prepared")
     nothing, (nothing_many, of_nothing) = (
         pipeline.nothing_to_do(copy, rounds),
         pipeline.with_many_variants(copy, rounds),
@@ -78,8 +78,8 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
         "core_seconds": whole["core_seconds"],
         "import_seconds": imports,
         "shares": pipeline.shares(total, kept, imports["stages"]),
-        "multiply_adds": arithmetic.pipeline(params.load(), *sizes),
-        "without_zeros": arithmetic.pipeline(params.load(), *sizes, with_zeros=False),
+        "multiply_adds": arithmetic.pipeline(load_params(), *sizes),
+        "without_zeros": arithmetic.pipeline(load_params(), *sizes, with_zeros=False),
         "stages": kept[["stage_seconds", "start_seconds", "work_seconds", "seed_seconds"]]
         .reset_index()
         .to_dict("records"),

@@ -5,8 +5,8 @@ gradient: by default half a percent of all). A convolution multiplies zeros beyo
 care not to: they are counted `with_zeros`, and else left out.
 """
 
-from fitgap.backbone.layers import INPUT, activation_shape, freeze_point, layers_between
-from fitgap.params import Params
+from fitgap.definitions.vgg16_layers import INPUT, activation_shape, freeze_point, layers_between
+from fitgap.params.schema import Params
 
 TOP = "block5_pool"
 HELD_OUT = 1800  # printed characters that VGG16 answers on after it has learned them

@@ -11,7 +11,7 @@ import numpy as np
 from bench import machine
 from bench.arithmetic import TOP
 from bench.side_by_side import Contestant
-from fitgap.backbone.layers import batches_at_once
+from fitgap.definitions.vgg16_layers import batches_at_once
 
 BATCHES = {32: (32, 128, 256, 512), 224: (1, 8, 16, 32)}  # each peer takes the one that suits it best
 IMAGES = {32: 1024, 224: 80}  # per pass: several batches, so that the last one counts for little
@@ -42,23 +42,23 @@ def contestants(weights: Path, size: int, precision: str) -> list[Contestant]:
 
 def ours(weights: Path, size: int, precision: str) -> Callable:
     """Extract as the stage `features` does."""
-    from fitgap.determinism import start_tensorflow
+    from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(0, batches_at_once(size))
     from fitgap.backbone import features
 
     begin = time.perf_counter()
-    return _from_the_start(_in_batches(features.forward(weights, size, [TOP], precision), size), begin)
+    return _from_the_start(_in_batches(features.compile_frozen_base(weights, size, [TOP], precision), size), begin)
 
 
 def with_constants(weights: Path, size: int, precision: str) -> Callable:
     """Extract as we might: the weights as constants of the graph, which oneDNN reorders once, not at every batch."""
-    from fitgap.determinism import start_tensorflow
+    from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(0, batches_at_once(size))
     import tensorflow as tf
 
-    from fitgap.backbone import dense_maps, vgg16
+    from fitgap.backbone import vgg16
 
     begin = time.perf_counter()
     network = vgg16.frozen_base(weights, size, [TOP], precision)
@@ -68,8 +68,7 @@ def with_constants(weights: Path, size: int, precision: str) -> Callable:
     def step(part: tf.Tensor) -> dict[str, tf.Tensor]:
         return network.stateless_call([], [tf.constant(array) for array in held], part, training=False)[0]
 
-    with dense_maps.as_dense(network):
-        step.get_concrete_function()
+    step.get_concrete_function()
     return _from_the_start(_in_batches(step, size), begin)
 
 
@@ -81,7 +80,7 @@ def _in_batches(step: Callable, size: int) -> Callable:
 
     def forward(part: np.ndarray) -> list[np.ndarray]:
         batches = (part[start : start + batch] for start in range(0, len(part), batch))
-        return [found[TOP] for found in features.activations(step, batches, at_once)]
+        return [found[TOP] for found in features.iterate_activations(step, batches, at_once)]
 
     return _passes(forward, images(size), batch * at_once)
 
@@ -104,9 +103,9 @@ def keras_predict(weights: Path, size: int, precision: str) -> Callable:
 
 def arrays(weights: Path) -> dict[str, list[np.ndarray]]:
     """Read kernels, (3, 3, in, out), and biases, by layer."""
-    from fitgap.backbone import weights_file
+    from fitgap.backbone import user_weights
 
-    return weights_file.read(weights)
+    return user_weights.read_weights(weights)
 
 
 def pytorch(weights: Path, size: int, precision: str) -> Callable:

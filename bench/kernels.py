@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench import extraction, training
 from bench.side_by_side import Pass, apart
-from fitgap.backbone.layers import batches_at_once
+from fitgap.definitions.vgg16_layers import batches_at_once
 
 BEGIN, END = "fitgap-bench: begin", "fitgap-bench: end"
 OF_UPDATES = {  # kind and direction, as oneDNN names them

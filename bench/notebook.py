@@ -1,4 +1,4 @@
-"""The notebook way: the frozen VGG16 inside every epoch of every training, against training on cached features."""
+"""Compare training on cached features with the notebook way, which runs the frozen VGG16 in every epoch."""
 
 import time
 from collections.abc import Callable
@@ -16,13 +16,13 @@ CONVOLUTIONS = "fitgap, convolutions throughout"
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained on what; the rest is as params.yaml has it.
+    """Weights and numbers of images of a benchmark; all other settings come from params.yaml.
 
     Attributes
     ----------
-    weights : the base's, in Keras's notop format
-    training, validation, all_images : numbers of images; features are extracted of all
-    epochs : of a pass; None: as many as params.yaml says
+    weights : of the base, in Keras's notop format
+    training, validation, all_images : numbers of images; features are extracted for all of them
+    epochs : per pass; None: as in params.yaml
     """
 
     weights: Path
@@ -32,26 +32,26 @@ class Setting:
     epochs: int | None = None
 
     def images(self) -> np.ndarray:
-        """Give all images, uint8 RGB."""
+        """Return random images: uint8 RGB, (all_images, 32, 32, 3)."""
         return np.random.default_rng(0).integers(0, 256, (self.all_images, 32, 32, 3), np.uint8)
 
     def labels(self) -> np.ndarray:
-        """Give a label for each image."""
+        """Return a random label for each image."""
         return np.random.default_rng(1).integers(0, CLASSES, self.all_images)
 
     def split(self, inputs: np.ndarray) -> tuple:
-        """Give training and validation examples."""
+        """Return training and validation examples: two pairs (inputs, labels)."""
         ends, labels = (self.training, self.training + self.validation), self.labels()
         return (inputs[: ends[0]], labels[: ends[0]]), (inputs[ends[0] : ends[1]], labels[ends[0] : ends[1]])
 
 
 def heads(setting: Setting) -> list[Contestant]:
-    """Give both ways to train heads."""
+    """Return the contestants for training heads."""
     return [Contestant("fitgap", partial(our_heads, setting)), Contestant("notebook", partial(notebook_head, setting))]
 
 
 def finetunes(setting: Setting) -> list[Contestant]:
-    """Give both ways to fine-tune block 5, and ours without what small_maps saves."""
+    """Return the contestants for fine-tuning block 5, including fitgap without the kernels for small feature maps."""
     return [
         Contestant("fitgap", partial(our_finetune, setting)),
         Contestant(CONVOLUTIONS, partial(our_finetune, setting, largest=0)),
@@ -60,14 +60,14 @@ def finetunes(setting: Setting) -> list[Contestant]:
 
 
 def our_heads(setting: Setting) -> Callable:
-    """Extract the features once, then train one head per variant and seed, as the stages do, evaluation included."""
-    from fitgap.determinism import start_tensorflow
+    """Extract the features once, then train one head per variant and seed like the stages, including evaluation."""
+    from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
-    from fitgap import params
     from fitgap.networks.assembly import Assembly
+    from fitgap.params.reading import load_params
 
-    chosen = params.load()
+    chosen = load_params()
     assembly, images = Assembly(chosen, CLASSES, setting.weights), setting.images()
 
     def once() -> dict[str, float]:
@@ -82,30 +82,33 @@ def our_heads(setting: Setting) -> Callable:
 
 
 def _features(weights: Path, images: np.ndarray, layer: str) -> np.ndarray:
-    """Run the base over all images as the stage `features` does, without the files."""
+    """Run the base over all images like the stage `features`, without writing files."""
     from fitgap.backbone import features
 
-    step, size = features.forward(weights, images.shape[1], [layer], "float32"), features.batch_size(images.shape[1])
+    step, size = (
+        features.compile_frozen_base(weights, images.shape[1], [layer], "float32"),
+        features.batch_size(images.shape[1]),
+    )
     return np.concatenate([step(images[start : start + size])[layer] for start in range(0, len(images), size)])
 
 
 def _train_head(assembly, variant: str, split: tuple) -> None:
-    from fitgap.training.loop import Trainer
+    from fitgap.training.trainer import Trainer
 
     chosen = assembly.params
-    seeds = chosen.seeds
-    trainer = Trainer(assembly.head(variant, seeds[0]), chosen.head, chosen.learning_rate("head", variant))
+    seeds, model = chosen.seeds, chosen.model("head", variant)
+    trainer = Trainer(assembly.head(model.variant, seeds[0]), model.schedule)
     for seed in seeds:
-        trainer.train(assembly.head(variant, seed), *split, seed)
+        trainer.train(assembly.head(model.variant, seed), *split, seed)
 
 
 def notebook_head(setting: Setting) -> Callable:
-    """Train one head as tutorials do: `fit` on the whole network, its base frozen, with `validation_data`."""
+    """Train one head as tutorials do: `fit` on the whole network with a frozen base and `validation_data`."""
     import keras
 
-    from fitgap import params
+    from fitgap.params.reading import load_params
 
-    head = params.load().head
+    head = load_params().head
     base = keras.applications.VGG16(include_top=False, weights=str(setting.weights), input_shape=(32, 32, 3))
     base.trainable = False
     training, validation = setting.split(_preprocessed(setting.images()))
@@ -121,24 +124,24 @@ def notebook_head(setting: Setting) -> Callable:
 
 
 def our_finetune(setting: Setting, largest: int | None = None) -> Callable:
-    """Fine-tune block 5 on cached features, as the stage does; say apart what the evaluation takes.
+    """Fine-tune block 5 on cached features like the stage; measure an epoch with and without its evaluation.
 
-    `largest` is the side of the largest map whose convolutions are products, where it is not the stage's.
+    `largest` overrides the side of the largest feature map on which convolutions run as im2col products.
     """
-    from fitgap.determinism import start_tensorflow
+    from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
-    from fitgap import params
-    from fitgap.backbone.layers import freeze_point
+    from fitgap import kernels
+    from fitgap.definitions.vgg16_layers import freeze_point
     from fitgap.networks.assembly import Assembly
-    from fitgap.training import small_maps
-    from fitgap.training.loop import Trainer
+    from fitgap.params.reading import load_params
+    from fitgap.training.trainer import Trainer
 
-    small_maps.LARGEST = small_maps.LARGEST if largest is None else largest
-    chosen = params.load()
+    kernels.LARGEST_SIDE = kernels.LARGEST_SIDE if largest is None else largest
+    chosen = load_params()
     finetune = chosen.finetune.model_copy(update={"epochs": setting.epochs or chosen.finetune.epochs})
-    network = Assembly(chosen, CLASSES, setting.weights).finetune(DEPTH, seed=0)
-    trainer, start = Trainer(network, finetune, finetune.learning_rate), network.get_weights()
+    network = Assembly(chosen, CLASSES, setting.weights).finetune(DEPTH, chosen.variant(chosen.finetune.head), seed=0)
+    trainer, start = Trainer(network, finetune), network.get_weights()
     split = setting.split(_features(setting.weights, setting.images(), freeze_point(DEPTH)))
 
     def once() -> dict[str, float]:
@@ -152,12 +155,12 @@ def our_finetune(setting: Setting, largest: int | None = None) -> Callable:
 
 
 def notebook_finetune(setting: Setting) -> Callable:
-    """Fine-tune block 5 as tutorials do: `fit` on the whole network, the blocks below frozen but run every time."""
+    """Fine-tune block 5 as tutorials do: `fit` on the whole network, which runs the frozen blocks in every step."""
     import keras
 
-    from fitgap import params
+    from fitgap.params.reading import load_params
 
-    chosen = params.load()
+    chosen = load_params()
     epochs = setting.epochs or chosen.finetune.epochs
     base = keras.applications.VGG16(include_top=False, weights=str(setting.weights), input_shape=(32, 32, 3))
     for layer in base.layers:
@@ -193,30 +196,32 @@ def _compiled(network, learning_rate: float):
 
 
 def largest_difference(weights: Path, data: Path) -> float:
-    """Fine-tune both ways on the same batches; give the largest relative difference of a trained layer's weights.
+    """Fine-tune both ways on the same batches; return the largest relative difference of a layer's trained weights.
 
-    On the pipeline's own images (`data` is data/prepared): on noise, which nothing can be learned from, a network turns
-    differences of rounding into others within an epoch.
+    Use the pipeline's images (`data` is data/prepared): on noise, training amplifies rounding differences within an
+    epoch.
     """
-    from fitgap.determinism import start_tensorflow
+    from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     import keras
 
-    from fitgap import params
     from fitgap.backbone import vgg16
-    from fitgap.backbone.layers import freeze_point
+    from fitgap.definitions.vgg16_layers import freeze_point
     from fitgap.images import prepared
     from fitgap.networks.assembly import Assembly
-    from fitgap.training.loop import Trainer
+    from fitgap.params.reading import load_params
+    from fitgap.training.trainer import Trainer
 
-    chosen, images, below = params.load(), prepared.read(data), freeze_point(DEPTH)
+    chosen, images, below = load_params(), prepared.read_prepared(data), freeze_point(DEPTH)
     assembly = Assembly(chosen, len(images.class_names), weights)
-    upper, other = assembly.finetune(DEPTH, 0), assembly.finetune(DEPTH, 0)
+    upper, other = (assembly.finetune(DEPTH, chosen.variant(chosen.finetune.head), 0) for _ in range(2))
     inputs = keras.Input((32, 32, 3), dtype="uint8")
-    whole = keras.Model(inputs, vgg16.apply([*vgg16.frozen_layers(weights, 32, below), *other.layers[1:]], inputs))
+    whole = keras.Model(
+        inputs, vgg16.apply_layers([*vgg16.frozen_layers(weights, 32, below), *other.layers[1:]], inputs)
+    )
     for network, given in ((upper, _features(weights, images.images, below)), (whole, images.images)):
-        splits, trainer = images.with_labels(given), Trainer(network, chosen.finetune, chosen.finetune.learning_rate)
+        splits, trainer = images.with_labels(given), Trainer(network, chosen.finetune)
         trainer.train(network, splits["train"], splits["validation"], seed=0)
     pairs = zip(upper.trainable_weights, whole.trainable_weights, strict=True)
     return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in ((x.numpy(), y.numpy()) for x, y in pairs))

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from fitgap import results
+from fitgap.pipeline.record import read_result
 
 REPOSITORY = Path(__file__).parent.parent
 MANY = 50  # variants
@@ -90,7 +90,7 @@ class Copy:
 
     def timing(self, stage: str) -> dict[str, Any]:
         """Give what a stage kept of its wall time; `stage` is DVC's name, "features" or "head@l2"."""
-        result = results.read(self.path / "results" / stage.replace("@", "/"))
+        result = read_result(self.path / "results" / stage.replace("@", "/"))
         return json.loads((self.path / "timings" / f"{result.fingerprint}.json").read_text(encoding="utf-8"))
 
     def timings(self) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def copied() -> Iterator[Copy]:
 def side_by_side() -> dict[str, float]:
     """Measure the default pipeline as `make repro` runs it, in a clone of its own."""
     with copied() as copy:
-        return copy.measure(sys.executable, "-m", "fitgap.branches")
+        return copy.measure(sys.executable, "-m", "fitgap.programs.scheduler")
 
 
 def import_seconds(rounds: int) -> dict[str, float]:

@@ -34,12 +34,12 @@ def effect(copy: Copy, weights: Path) -> dict[str, Any]:
 
 def slowdown() -> float:
     """Say how many times as long as in float32 a convolution's gradient takes in bfloat16."""
-    from fitgap.determinism import start_tensorflow
+    from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
-    from fitgap.backbone import precision
+    from fitgap.backbone import weight_sources
 
-    return precision.slowdown("bfloat16")
+    return weight_sources.measure_slowdown("bfloat16")
 
 
 def _summary(copy: Copy) -> dict[str, Any]:
@@ -52,13 +52,15 @@ def _summary(copy: Copy) -> dict[str, Any]:
 
 def relative_differences(weights: Path, images: np.ndarray) -> dict[str, float]:
     """Give the Euclidean distance of the two precisions' features, relative to their length, by layer."""
-    from fitgap.determinism import start_tensorflow
+    from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     from fitgap.backbone import features
 
     found: dict[str, float] = {}
-    forwards = [features.forward(weights, images.shape[1], LAYERS, name) for name in ("float32", "bfloat16")]
+    forwards = [
+        features.compile_frozen_base(weights, images.shape[1], LAYERS, name) for name in ("float32", "bfloat16")
+    ]
     exact, rounded = (forward(images[:500]) for forward in forwards)
     for layer in LAYERS:
         one, other = exact[layer].numpy(), rounded[layer].numpy()

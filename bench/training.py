@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.side_by_side import Contestant
+from fitgap.params.reading import load_params
 
 SIZE, CLASSES, BATCH = 32, 10, 32
 WITHOUT_ONEDNN = "fitgap, without oneDNN"
@@ -29,22 +30,22 @@ def examples(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _network():
-    from fitgap import params
-    from fitgap.networks import remedied
+    from fitgap.networks import architectures
+    from fitgap.params import schema
 
-    chosen = params.load()
-    return remedied.cnn(SIZE, CLASSES, chosen.scratch, params.Variant(), seed=0)
+    chosen = load_params()
+    return architectures.build_cnn(SIZE, CLASSES, chosen.scratch, schema.Variant(), seed=0)
 
 
 def ours(evaluated: bool = True) -> Callable:
     """Train as the stage `scratch` does; say apart what the evaluation in inference mode takes, or leave it out."""
-    from fitgap.determinism import start_tensorflow
+    from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
-    from fitgap.params import Training
-    from fitgap.training.loop import Trainer
+    from fitgap.params.schema import Training
+    from fitgap.training.trainer import Trainer
 
-    trainer = Trainer(_network(), Training(epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-3), 1e-3)
+    trainer = Trainer(_network(), Training(epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-3))
     if not evaluated:
         trainer.evaluator.loss_and_accuracy = lambda *_: (0.0, 0.0)
     training, validation, start = examples(TRAINING), examples(VALIDATION), _network()
@@ -84,9 +85,9 @@ def pytorch() -> Callable:
     import torch
 
     from bench.torch_networks import notes_network
-    from fitgap import params
+    from fitgap.params.reading import load_params
 
-    scratch = params.load().scratch
+    scratch = load_params().scratch
     network = notes_network(SIZE, CLASSES, scratch.filters, scratch.dense_units)
     network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, eps=1e-7)

@@ -5,83 +5,74 @@ reads   params.yaml (backbone, asis), data/prepared/, data/backbone/, data/sourc
 leaves  results/asis/, a run in MLflow
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from fitgap import params, stage
-from fitgap.backbone import source_classes, stored
-from fitgap.determinism import start_tensorflow
-from fitgap.images import prepared
-from fitgap.images.split import stratified_part
-from fitgap.results import Result
+from fitgap import lifecycle
+from fitgap.backbone.storage import StoredBackbone, read_backbone
+from fitgap.images.prepared import PreparedImages, read_prepared
+from fitgap.images.split import stratified_subset
+from fitgap.params.reading import load_params
+from fitgap.pipeline.record import Record, Result, not_applicable
+from fitgap.system.determinism import start_tensorflow
 
 PREPARED, BACKBONE, RESULT = Path("data/prepared"), Path("data/backbone"), Path("results/asis")
-MAPPING = Path("data/source_classes.yaml")
+CLASS_MAP = Path("data/source_classes.yaml")
 
 
 def main() -> None:
-    """Let the source classifier answer, as far as there is one and it is asked."""
-    clock, chosen = stage.Clock(), params.load()
-    images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
-    record = {
-        "stage": "asis",
-        "variant": None,
-        "params": {**chosen.of_section("backbone"), **chosen.of_section("asis")},
-        "inputs": {"data": images.identity, "backbone": backbone.identity},
-        "measured": {},
-    }
+    """Measure the source classifier's answers, where there is one and it is asked."""
+    clock, params = lifecycle.Clock(), load_params()
+    images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
+    record = Record(
+        stage="asis",
+        variant=None,
+        params={**params.section_params("backbone"), **params.section_params("asis")},
+        inputs={"data": images.identity, "backbone": backbone.identity},
+        measured={},
+    )
     if not backbone.class_names:
-        result, rate = not_applicable(record, "these weights have no classifier of their own"), {}
-    elif not chosen.asis.images:
-        result, rate = not_applicable(record, "asis.images in params.yaml is 0"), {}
+        result, rates = not_applicable(record, "these weights have no classifier of their own"), {}
+    elif not params.asis.images:
+        result, rates = not_applicable(record, "asis.images in params.yaml is 0"), {}
     else:
-        positions = stratified_part(images.split("test")[1], chosen.asis.images)
-        result, rate = judged(record, images, backbone, positions, clock)
-    stage.leave(result, RESULT, clock, **rate)
+        positions = stratified_subset(images.split("test")[1], params.asis.images)
+        result, rates = judge(record, images, backbone, positions, clock)
+    lifecycle.finish(result, clock, RESULT, rates=rates)
 
 
-def not_applicable(record: dict, why: str) -> Result:
-    """Leave a record that says why there is nothing to measure."""
-    return Result({**record, "not_applicable": why}, test_probabilities=np.empty((0, 0, 0), np.float32))
-
-
-def judged(
-    record: dict,
-    images: prepared.PreparedImages,
-    backbone: stored.StoredBackbone,
-    positions: np.ndarray,
-    clock: stage.Clock,
-) -> tuple[Result, dict]:
-    """Measure the answers on some test images; nothing is trained, so there is one row and no spread."""
+def judge(
+    record: Record, images: PreparedImages, backbone: StoredBackbone, positions: np.ndarray, clock: lifecycle.Clock
+) -> tuple[Result, dict[str, float]]:
+    """Measure the answers on these test images; nothing is trained, so there is one row and no spread."""
     start_tensorflow(seed=0)
-    from fitgap.networks import unchanged
+    from fitgap.networks import source_classifier
     from fitgap.training.evaluation import Evaluator
 
-    network = unchanged.source_network(backbone, images.about["image_size"])
+    network = source_classifier.build_source_network(backbone, images.about["image_size"])
     tested, labels = (part[positions] for part in images.split("test"))
     with clock.working():
-        probabilities = Evaluator(network, unchanged.largest_shape(network)).outputs(tested)
-    rate = len(labels) / clock.work_seconds
-    mapping = source_classes.read(MAPPING)
-    answers = source_classes.target_of(backbone.class_names, backbone.class_ids, images.class_names, mapping)
-    judgement = unchanged.judge(probabilities, answers, labels, images.class_names)
+        probabilities = Evaluator(network, source_classifier.largest_input_shape(network)).outputs(tested)
+    class_map = source_classifier.read_class_map(CLASS_MAP)
+    answers = source_classifier.target_classes(backbone.class_names, backbone.class_ids, images.class_names, class_map)
+    judgement = source_classifier.judge_answers(probabilities, answers, labels, images.class_names)
     measured = {**asdict(judgement), "known_classes": len(judgement.known_classes)}
-    total = unchanged.count_parameters(network)
-    record = {
-        **record,
-        "classes": answers,
-        "test_positions": positions.tolist(),
-        "measured": {**measured, "source_classes": len(backbone.class_names), "test_images": len(labels)},
-        "known_classes": judgement.known_classes,
-        "parameters": {"total": total, "trainable": 0, "frozen": total},
-        "seeds": [{"seed": record["params"]["backbone.seed"], "test_accuracy": judgement.accuracy_all_classes}],
-    }
-    if len(labels) == len(images.split("test")[1]):
-        del record["test_positions"]  # all of them: the usual case needs no list
-    return Result(record, test_probabilities=probabilities[None]), {"images_per_second": rate}
+    total = source_classifier.count_parameters(network)
+    record = replace(
+        record,
+        measured={**measured, "source_classes": len(backbone.class_names), "test_images": len(labels)},
+        classes=answers,
+        # All of them is the usual case, which needs no list.
+        test_positions=positions.tolist() if len(labels) < len(images.split("test")[1]) else None,
+        known_classes=judgement.known_classes,
+        parameters={"total": total, "trainable": 0, "frozen": total},
+        seeds=[{"seed": record.params["backbone.seed"], "test_accuracy": judgement.accuracy_all_classes}],
+    )
+    rates = {"images_per_second": len(labels) / clock.work_seconds}
+    return Result(record, test_probabilities=probabilities[None]), rates
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    lifecycle.run(main)

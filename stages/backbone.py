@@ -7,46 +7,44 @@ leaves  data/backbone/, results/backbone/, a run in MLflow
 
 from pathlib import Path
 
-from fitgap import checkpoints, params, stage
-from fitgap.backbone import stored
-from fitgap.determinism import start_tensorflow
-from fitgap.folders import fresh
-from fitgap.results import Result
+from fitgap import lifecycle
+from fitgap.backbone.storage import write_backbone
+from fitgap.params.reading import load_params
+from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.pipeline.record import Record, Result
+from fitgap.system.determinism import start_tensorflow
+from fitgap.system.files import fresh_folder
 
 BACKBONE, RESULT = Path("data/backbone"), Path("results/backbone")
 
 
 def main() -> None:
     """Make the weights that params.yaml names."""
-    clock, chosen = stage.Clock(), params.load()
-    start_tensorflow(chosen.backbone.seed)
-    from fitgap.backbone import sources
+    clock, params = lifecycle.Clock(), load_params()
+    start_tensorflow(params.backbone.seed)
+    from fitgap.backbone.weight_sources import load_source
 
-    with checkpoints.of_stage("backbone") as kept, fresh(BACKBONE) as folder:
+    size, weights = params.data.image_size, params.backbone.weights
+    with open_checkpoint("backbone") as checkpoint, fresh_folder(BACKBONE) as folder:
         with clock.working():
-            made = sources.make(chosen.backbone, chosen.data.image_size, kept, chosen.compute.precision)
+            source = load_source(params.backbone, size, checkpoint, params.compute)
         about = {
-            "weights": chosen.backbone.weights,
-            "image_size": chosen.data.image_size,
-            "class_names": made.class_names,
-            "class_ids": made.class_ids,
+            "weights": weights,
+            "image_size": size,
+            "class_names": source.class_names,
+            "class_ids": source.class_ids,
         }
-        about = stored.write(folder, made.base, about, made.classifier)
-    record = {
-        "stage": "backbone",
-        "variant": None,
-        "params": {
-            **chosen.of_section("backbone"),
-            **chosen.of_section("compute"),
-            "data.image_size": chosen.data.image_size,
-        },
-        "inputs": {},
-        "outputs": {"backbone": {"name": f"vgg16-{about['weights']}", "digest": about["digest"]}},
-        "measured": made.measured,
-    }
-    result = Result(record, made.history)
-    stage.leave(result, RESULT, clock)
+        about = write_backbone(folder, source.base, about, source.classifier)
+    record = Record(
+        stage="backbone",
+        variant=None,
+        params={**params.section_params("backbone"), **params.section_params("compute"), "data.image_size": size},
+        inputs={},
+        outputs={"backbone": {"name": f"vgg16-{weights}", "digest": about["digest"]}},
+        measured=source.measured,
+    )
+    lifecycle.finish(Result(record, source.history), clock, RESULT)
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    lifecycle.run(main)

@@ -7,13 +7,15 @@ leaves  data/features/, results/features/, a run in MLflow
 import shutil
 from pathlib import Path
 
-from fitgap import checkpoints, params, stage
-from fitgap.backbone import stored
-from fitgap.backbone.layers import batches_at_once
-from fitgap.determinism import start_tensorflow
-from fitgap.folders import fresh
-from fitgap.images import prepared
-from fitgap.results import Result
+from fitgap import lifecycle
+from fitgap.backbone.storage import read_backbone
+from fitgap.definitions.vgg16_layers import batches_at_once
+from fitgap.images.prepared import read_prepared
+from fitgap.params.reading import load_params
+from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.pipeline.record import Record, Result
+from fitgap.system.determinism import start_tensorflow
+from fitgap.system.files import fresh_folder
 
 PREPARED, BACKBONE = Path("data/prepared"), Path("data/backbone")
 FEATURES, RESULT = Path("data/features"), Path("results/features")
@@ -21,34 +23,31 @@ FEATURES, RESULT = Path("data/features"), Path("results/features")
 
 def main() -> None:
     """Cache the activations at the freeze points."""
-    clock, chosen = stage.Clock(), params.load()
-    start_tensorflow(0, batches_at_once(chosen.data.image_size))
-    from fitgap.backbone import features
+    clock, params = lifecycle.Clock(), load_params()
+    start_tensorflow(0, batches_at_once(params.data.image_size))
+    from fitgap.backbone.features import extract_features, feature_files, write_feature_info
 
-    images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
-    files = features.files_needed(chosen.head.layer, chosen.finetune.depths)
-    precision = chosen.compute.precision
+    images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
+    files, precision = feature_files(params.head.layer, params.finetune.depths), params.compute.precision
     inputs = {"data": images.identity, "backbone": backbone.identity}
-    with checkpoints.of_stage("features") as kept, fresh(FEATURES) as folder, clock.working():
-        shapes, rows = features.extract(images.images, backbone.weights, files, kept.folder, precision)
+    with open_checkpoint("features") as checkpoint, fresh_folder(FEATURES) as folder, clock.working():
+        shapes, rows = extract_features(images.images, backbone.weights, files, checkpoint, precision)
         for name in files:
-            shutil.move(kept.folder / f"{name}.npy", folder)
-        features.write_about(folder, {"files": files, "shapes": shapes, **inputs})
-    result = Result(
-        {
-            "stage": "features",
-            "variant": None,
-            "params": {
-                "head.layer": chosen.head.layer,
-                "finetune.depths": chosen.finetune.depths,
-                "compute.precision": precision,
-            },
-            "inputs": inputs,
-            "measured": {"images": len(images.labels), "files": len(shapes)},
-        }
+            shutil.move(checkpoint.folder / f"{name}.npy", folder)
+        write_feature_info(folder, {"files": files, "shapes": shapes, **inputs})
+    record = Record(
+        stage="features",
+        variant=None,
+        params={
+            "head.layer": params.head.layer,
+            "finetune.depths": params.finetune.depths,
+            "compute.precision": precision,
+        },
+        inputs=inputs,
+        measured={"images": len(images.labels), "files": len(shapes)},
     )
-    stage.leave(result, RESULT, clock, images_per_second=rows / clock.work_seconds)
+    lifecycle.finish(Result(record), clock, RESULT, rates={"images_per_second": rows / clock.work_seconds})
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    lifecycle.run(main)

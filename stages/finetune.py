@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fitgap import checkpoints, params, stage
-from fitgap.backbone import stored
-from fitgap.backbone.layers import count_parameters, freeze_point
-from fitgap.determinism import start_tensorflow
-from fitgap.images import prepared
-from fitgap.tracking import runs
+from fitgap import lifecycle
+from fitgap.backbone.storage import read_backbone
+from fitgap.definitions.vgg16_layers import count_parameters, freeze_point
+from fitgap.images.prepared import read_prepared
+from fitgap.params.reading import load_params
+from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.system.determinism import start_tensorflow
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 HEADS, MODELS, RESULTS = Path("models/head"), Path("models/finetune"), Path("results/finetune")
@@ -22,34 +23,29 @@ HEADS, MODELS, RESULTS = Path("models/head"), Path("models/finetune"), Path("res
 
 def main(depth: str) -> None:
     """Train the layers from `depth` on, and the head, on activations cached at the freeze point."""
-    clock, chosen = stage.Clock(), params.load()
+    clock, params = lifecycle.Clock(), load_params()
+    model = params.model("finetune", depth)
     start_tensorflow(seed=0)
     from fitgap.networks.assembly import Assembly
-    from fitgap.training import experiment
+    from fitgap.training.experiment import Experiment, run_experiment, weights_file
 
-    images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
-    assembly = Assembly(chosen, len(images.class_names), backbone.weights)
-    heads = HEADS / chosen.finetune.head
-    described = experiment.Experiment(
-        record={
-            "stage": "finetune",
-            "variant": depth,
-            "params": chosen.of_model("finetune", depth),
-            "inputs": {"data": images.identity, "backbone": backbone.identity},
-            "classes": images.class_names,
-        },
+    images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
+    assembly, heads = Assembly(params, len(images.class_names), backbone.weights), HEADS / params.finetune.head
+    experiment = Experiment(
+        model=model,
+        inputs={"data": images.identity, "backbone": backbone.identity},
+        classes=images.class_names,
         splits=images.with_labels(np.load(FEATURES / f"below_{depth}.npy", mmap_mode="r")),
-        build=lambda seed: assembly.finetune(depth, seed, heads / experiment.weights_file(seed)),
-        schedule=chosen.finetune,
-        learning_rate=chosen.finetune.learning_rate,
+        build=lambda seed: assembly.finetune(depth, model.variant, seed, heads / weights_file(seed)),
+        fast=params.compute.hand_written_kernels,
         frozen_parameters=count_parameters(freeze_point(depth)),
     )
-    with checkpoints.of_stage(f"finetune@{depth}") as kept:
+    with open_checkpoint(f"finetune@{depth}") as checkpoint:
         with clock.working():
-            outcome = experiment.run(described, chosen.seeds, kept)
-        outcome.leave(MODELS / depth, RESULTS / depth, [outcome.best_seed], clock.spent)
-    runs.log(outcome.result)
+            outcome = run_experiment(experiment, params.seeds, checkpoint)
+        outcome.save_weights(MODELS / depth, [outcome.best_seed])
+        lifecycle.finish(outcome.result, clock, RESULTS / depth, **outcome.times)
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    lifecycle.run(main)

@@ -9,48 +9,61 @@ leaves  models/head/VARIANT/ (every seed's weights; fine-tuning starts from them
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from fitgap import checkpoints, params, stage
-from fitgap.backbone import stored
-from fitgap.backbone.layers import count_parameters
-from fitgap.determinism import start_tensorflow
-from fitgap.images import prepared
-from fitgap.tracking import runs
+from fitgap import lifecycle
+from fitgap.backbone.storage import read_backbone
+from fitgap.definitions.vgg16_layers import count_parameters
+from fitgap.images.prepared import read_prepared
+from fitgap.params.reading import load_params
+from fitgap.params.schema import ModelSpec
+from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.pipeline.record import Identity, Record, not_applicable
+from fitgap.system.determinism import start_tensorflow
+from fitgap.system.files import fresh_folder
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 MODELS, RESULTS = Path("models/head"), Path("results/head")
 
 
-def main(variant: str) -> None:
-    """Train one classifier per seed with the remedies of `variant`; VGG16 itself is not run."""
-    clock, chosen = stage.Clock(), params.load()
-    chosen.variant(variant)
+def main(name: str) -> None:
+    """Train one classifier per seed with the remedies of a variant; VGG16 itself is not run."""
+    clock, params = lifecycle.Clock(), load_params()
+    model = params.model("head", name)
+    images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
+    inputs = {"data": images.identity, "backbone": backbone.identity}
+    if model.obstacle:
+        leave_without_model(model, inputs, clock)
+        return
     start_tensorflow(seed=0)
     from fitgap.networks.assembly import Assembly
-    from fitgap.training import experiment
+    from fitgap.training.experiment import Experiment, run_experiment
 
-    images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
-    assembly = Assembly(chosen, len(images.class_names))
-    described = experiment.Experiment(
-        record={
-            "stage": "head",
-            "variant": variant,
-            "params": chosen.of_model("head", variant),
-            "inputs": {"data": images.identity, "backbone": backbone.identity},
-            "classes": images.class_names,
-        },
-        splits=images.with_labels(np.load(FEATURES / f"{chosen.head.layer}.npy", mmap_mode="r")),
-        build=lambda seed: assembly.head(variant, seed),
-        schedule=chosen.head,
-        learning_rate=chosen.learning_rate("head", variant),
-        frozen_parameters=count_parameters(chosen.head.layer),
+    assembly = Assembly(params, len(images.class_names))
+    experiment = Experiment(
+        model=model,
+        inputs=inputs,
+        classes=images.class_names,
+        splits=images.with_labels(np.load(FEATURES / f"{params.head.layer}.npy", mmap_mode="r")),
+        build=lambda seed: assembly.head(model.variant, seed),
+        fast=params.compute.hand_written_kernels,
+        frozen_parameters=count_parameters(params.head.layer),
     )
-    with checkpoints.of_stage(f"head@{variant}") as kept:
+    with open_checkpoint(f"head@{name}") as checkpoint:
         with clock.working():
-            outcome = experiment.run(described, chosen.seeds, kept)
-        outcome.leave(MODELS / variant, RESULTS / variant, chosen.seeds, clock.spent)
-    runs.log(outcome.result)
+            outcome = run_experiment(experiment, params.seeds, checkpoint)
+        outcome.save_weights(MODELS / name, params.seeds)
+        lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
+
+
+def leave_without_model(model: ModelSpec, inputs: dict[str, Identity], clock: lifecycle.Clock) -> None:
+    """Leave an empty folder of models and a result that says why."""
+    with fresh_folder(MODELS / model.name):
+        pass
+    record = Record("head", model.name, model.recorded, inputs, measured={})
+    result = not_applicable(record, model.obstacle, pd.DataFrame(columns=["seed", "epoch"]))
+    lifecycle.finish(result, clock, RESULTS / model.name)
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    lifecycle.run(main)

@@ -6,29 +6,28 @@ leaves  results/highrate/VARIANT/, runs in MLflow; no weights: it asks a questio
 
 from pathlib import Path
 
-from fitgap import checkpoints, params, stage
-from fitgap.determinism import start_tensorflow
-from fitgap.images import prepared
-from fitgap.tracking import runs
+from fitgap import lifecycle
+from fitgap.images.prepared import read_prepared
+from fitgap.params.reading import load_params
+from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.system.determinism import start_tensorflow
 
 PREPARED, RESULTS = Path("data/prepared"), Path("results/highrate")
 
 
-def main(variant: str) -> None:
-    """Train one network per seed with the remedies of `variant`, at the higher rate."""
-    clock, chosen = stage.Clock(), params.load()
-    chosen.variant(variant)
+def main(name: str) -> None:
+    """Train one network per seed with the remedies of a variant, at the higher rate."""
+    clock, params = lifecycle.Clock(), load_params()
+    model = params.model("highrate", name)
     start_tensorflow(seed=0)
-    from fitgap.training import experiment
-    from fitgap.training.from_scratch import from_scratch
+    from fitgap.training.experiment import run_experiment, scratch_experiment
 
-    images = prepared.read(PREPARED)
-    with checkpoints.of_stage(f"highrate@{variant}") as kept:
+    images = read_prepared(PREPARED)
+    with open_checkpoint(f"highrate@{name}") as checkpoint:
         with clock.working():
-            outcome = experiment.run(from_scratch(chosen, images, "highrate", variant), chosen.seeds, kept)
-        outcome.leave_result(RESULTS / variant, clock.spent)
-    runs.log(outcome.result)
+            outcome = run_experiment(scratch_experiment(params, model, images), params.seeds, checkpoint)
+        lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    lifecycle.run(main)

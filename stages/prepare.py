@@ -8,11 +8,12 @@ leaves  data/prepared/, results/prepare/, a run in MLflow
 import sys
 from pathlib import Path
 
-from fitgap import params, stage, timings
-from fitgap.folders import fresh
-from fitgap.images import preparing, sources
-from fitgap.results import Result
-from fitgap.tracking import runs
+from fitgap import lifecycle
+from fitgap.images.preparation import prepare
+from fitgap.images.sources import load_collection
+from fitgap.params.reading import load_params
+from fitgap.pipeline.record import Record, Result
+from fitgap.system.files import fresh_folder
 
 PREPARED, RESULT = Path("data/prepared"), Path("results/prepare")
 COUNTED = ("exact_duplicates", "near_duplicates", "unusable_files", "left_out")
@@ -20,30 +21,22 @@ COUNTED = ("exact_duplicates", "near_duplicates", "unusable_files", "left_out")
 
 def main() -> None:
     """Prepare the images that params.yaml names."""
-    clock, chosen = stage.Clock(), params.load()
-    with clock.working(), fresh(PREPARED) as folder:
-        collection = sources.load(chosen.data)
-        about, warnings = preparing.prepare(collection, chosen.data, folder)
+    clock, params = lifecycle.Clock(), load_params()
+    with clock.working(), fresh_folder(PREPARED) as folder:
+        about, warnings = prepare(load_collection(params.data), params.data, folder)
     for warning in warnings:
         print(f"fitgap: {warning}", file=sys.stderr)
-    result = Result(
-        {
-            "stage": "prepare",
-            "variant": None,
-            "params": chosen.of_section("data"),
-            "inputs": {},
-            "outputs": {"data": {"name": about["source"], "digest": about["digest"]}},
-            "measured": {
-                **{f"{name}_images": rows for name, rows in about["rows"].items()},
-                **{name: about[name] for name in COUNTED},
-            },
-        }
+    counts = {f"{split}_images": rows for split, rows in about["rows"].items()}
+    record = Record(
+        stage="prepare",
+        variant=None,
+        params=params.section_params("data"),
+        inputs={},
+        outputs={"data": {"name": about["source"], "digest": about["digest"]}},
+        measured={**counts, **{name: about[name] for name in COUNTED}},
     )
-    with fresh(RESULT) as folder:
-        result.write(folder)
-    timings.keep(result, clock.spent)
-    runs.log(result)
+    lifecycle.finish(Result(record), clock, RESULT)
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    lifecycle.run(main)

@@ -9,61 +9,54 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fitgap import stage
-from fitgap.backbone import stored
-from fitgap.backbone.layers import BLOCKS, POOLS
-from fitgap.determinism import start_tensorflow
-from fitgap.images import prepared
-from fitgap.images.prepared import SPLITS, PreparedImages
-from fitgap.results import Result
+from fitgap import lifecycle
+from fitgap.backbone.storage import StoredBackbone, read_backbone
+from fitgap.definitions.vgg16_layers import BLOCKS, POOLS
+from fitgap.images.prepared import SPLITS, PreparedImages, read_prepared
+from fitgap.pipeline.record import Record, Result
+from fitgap.system.determinism import start_tensorflow
 
 PREPARED, BACKBONE, RESULT = Path("data/prepared"), Path("data/backbone"), Path("results/probe")
+MEASURED = ("test_accuracy", "val_accuracy")
 
 
 def main() -> None:
     """Fit one probe per block, from the input to the output."""
-    clock = stage.Clock()
-    images, backbone = prepared.read(PREPARED), stored.read(BACKBONE)
-    found = probed(images, backbone, clock)
+    clock = lifecycle.Clock()
+    images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
+    found = fit_probes(images, backbone, clock)
     rows = [
         {"block": number, "columns": columns, "C": probe.strength, **probe.measured}
         for number, (columns, probe) in enumerate(found.values(), start=1)
     ]
-    result = Result(
-        {
-            "stage": "probe",
-            "variant": None,
-            "params": {},
-            "inputs": {"data": images.identity, "backbone": backbone.identity},
-            "classes": images.class_names,
-            "layers": list(POOLS),
-            "measured": {
-                f"{what}_{block}": row[what]
-                for what in ("test_accuracy", "val_accuracy")
-                for block, row in zip(BLOCKS, rows, strict=True)
-            },
-        },
-        pd.DataFrame(rows),
-        np.stack([probe.probabilities for _, probe in found.values()]),
+    record = Record(
+        stage="probe",
+        variant=None,
+        params={},
+        inputs={"data": images.identity, "backbone": backbone.identity},
+        measured={f"{what}_{block}": row[what] for what in MEASURED for block, row in zip(BLOCKS, rows, strict=True)},
+        classes=images.class_names,
+        layers=list(POOLS),
     )
-    stage.leave(result, RESULT, clock)
+    probabilities = np.stack([probe.probabilities for _, probe in found.values()])
+    lifecycle.finish(Result(record, pd.DataFrame(rows), probabilities), clock, RESULT)
 
 
-def probed(images: PreparedImages, backbone: stored.StoredBackbone, clock: stage.Clock) -> dict:
-    """Run VGG16 once over all images; give each layer's number of columns and its probe."""
+def fit_probes(images: PreparedImages, backbone: StoredBackbone, clock: lifecycle.Clock) -> dict:
+    """Run VGG16 once over all images; return each layer's number of columns and its probe."""
     start_tensorflow(seed=0)
     from fitgap.backbone import probes
     from fitgap.training.evaluation import Evaluator
 
-    network, found = probes.pooled_blocks(backbone.weights, images.about["image_size"]), {}
+    network, found = probes.build_pooled_blocks(backbone.weights, images.about["image_size"]), {}
     labels = {name: images.labels[images.rows[name]] for name in SPLITS}
     with clock.working():
         outputs = Evaluator(network).outputs(images.images)
-        for layer, columns in probes.columns_of(network).items():
+        for layer, columns in probes.layer_columns(network).items():
             features = {name: outputs[images.rows[name], columns] for name in SPLITS}
-            found[layer] = columns.stop - columns.start, probes.fit(features, labels)
+            found[layer] = columns.stop - columns.start, probes.fit_probe(features, labels)
     return found
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    lifecycle.run(main)

@@ -8,17 +8,19 @@ leaves  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, 
 
 from pathlib import Path
 
-from fitgap import params, repository, results, stage, timings
-from fitgap.folders import fresh
-from fitgap.images import prepared
-from fitgap.report import writing
-from fitgap.report.champion import contest
+from fitgap import lifecycle
+from fitgap.images.prepared import read_prepared
+from fitgap.inference.verdicts import VERDICTS
+from fitgap.params.reading import load_params
+from fitgap.pipeline import timings
+from fitgap.pipeline.record import Record, Result, read_result
+from fitgap.report import page
 from fitgap.report.claims import judge_all
-from fitgap.report.claims_table import claims_table
 from fitgap.report.study import PROBE, Study, expected_models
-from fitgap.report.verdicts import VERDICTS
-from fitgap.results import Result
-from fitgap.tracking import export, registry, runs
+from fitgap.report.tables import claims_table
+from fitgap.system import repository
+from fitgap.system.files import fresh_folder
+from fitgap.tracking import models, registry, runs
 
 PREPARED, RESULTS, REPORTS = Path("data/prepared"), Path("results"), Path("reports")
 MODELS, BACKBONE = Path("models"), Path("data/backbone/vgg16_notop.weights.h5")
@@ -28,57 +30,55 @@ ARTIFACTS = ("report.html", "report.md", "summary.csv", "claims.json")
 
 def main() -> None:
     """Compare what params.yaml declares; results of deleted variants stay out."""
-    clock, chosen = stage.Clock(), params.load()
-    others = {name: results.read(RESULTS / name) for name in SOURCES}
-    found = [results.read(RESULTS / name.replace("@", "/")) for name in expected_models(chosen)]
-    times = {result.name: timings.of(result) for result in found}
-    study = Study.of(chosen, [*found, others[PROBE]], prepared.read(PREPARED), times)
+    clock, params = lifecycle.Clock(), load_params()
+    others = {name: read_result(RESULTS / name) for name in SOURCES}
+    found = [read_result(RESULTS / name.replace("@", "/")) for name in expected_models(params)]
+    times = {result.name: timings.load(result) for result in found}
+    study = Study.gather(params, [*found, others[PROBE]], read_prepared(PREPARED), times)
     claims = judge_all(study)
-    result = result_of(study, claims)
+    result = describe_report(study, claims)
     ids = track([*others.values(), *found], study)
-    registration = registered(study, ids)
-    with fresh(REPORTS) as folder:
-        writing.write(folder, study, claims, registration)
-    repository.keep_report(REPORTS)
-    timings.keep(result, clock.spent)
-    if ids:
-        artifacts = [REPORTS / name for name in ARTIFACTS]
-        runs.link(runs.log(result, artifacts, {"claims_table.json": claims_table(claims)}), ids)
+    registration = register_best(study, ids)
+    with fresh_folder(REPORTS) as folder:
+        page.write_report(folder, study, claims, registration)
+    repository.copy_report(REPORTS)
+    artifacts, tables = [REPORTS / name for name in ARTIFACTS], {"claims_table.json": claims_table(claims)}
+    run = lifecycle.finish(result, clock, artifacts=artifacts, tables=tables, is_tracked=bool(ids))
+    runs.link_report(run, ids)
 
 
-def result_of(study: Study, claims: list[dict]) -> Result:
+def describe_report(study: Study, claims: list[dict]) -> Result:
     """Give what the report measures, as its run in MLflow carries it: a metric for each claim's numbers."""
     verdicts = [claim["verdict"] for claim in claims]
     counts = {f"claims_{kind.replace(' ', '_')}": verdicts.count(kind) for kind in VERDICTS}
     ends = {"": "estimate", "_ci_low": "ci_low", "_ci_high": "ci_high"}
-    return Result(
-        {
-            "stage": "report",
-            "variant": None,
-            "params": {"seeds": study.params.seeds},
-            "inputs": {"data": study.prepared.identity},
-            "models": {name: one.fingerprint for name, one in study.results.items()},
-            "claims": claims,
-            "measured": counts | {f"{c['id']}{end}": c[key] for c in claims for end, key in ends.items()},
-        }
+    record = Record(
+        stage="report",
+        variant=None,
+        params={"seeds": study.params.seeds},
+        inputs={"data": study.prepared.identity},
+        measured=counts | {f"{c['id']}{end}": c[key] for c in claims for end, key in ends.items()},
+        models={name: one.fingerprint for name, one in study.results.items()},
+        claims=claims,
     )
+    return Result(record)
 
 
 def track(stages: list[Result], study: Study) -> dict[str, str]:
     """Write the runs that are missing, and the models a user would load; give the runs' ids, none if one failed."""
-    ids = runs.log_all(stages)
+    ids = runs.log_results(stages)
     if len(ids) < len(stages):
         return {}  # the store is away; `log_all` has said so, and waiting for it once is enough
-    export.attach(study.results.values(), ids, study.params, MODELS, BACKBONE, study.prepared.images[:1])
+    models.attach_models(study.results.values(), ids, study.params, MODELS, BACKBONE, study.prepared.images[:1])
     return ids
 
 
-def registered(study: Study, ids: dict[str, str]) -> dict[str, str] | None:
+def register_best(study: Study, ids: dict[str, str]) -> dict[str, str] | None:
     """Register the best model by validation where it beats the one before; say what became of it."""
     if study.best is None:
         return None
-    return registry.register(study.results[study.best], ids.get(study.best), contest).facts
+    return registry.register(study.results[study.best], ids.get(study.best)).facts
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    lifecycle.run(main)

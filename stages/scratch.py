@@ -7,32 +7,33 @@ leaves  models/scratch/VARIANT/ (the best seed's weights), results/scratch/VARIA
 from functools import partial
 from pathlib import Path
 
-from fitgap import checkpoints, params, stage
-from fitgap.determinism import start_tensorflow
-from fitgap.images import prepared
-from fitgap.tracking import models, runs
+from fitgap import lifecycle
+from fitgap.images.prepared import read_prepared
+from fitgap.params.reading import load_params
+from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.system.determinism import start_tensorflow
+from fitgap.tracking.models import log_model
 
 PREPARED, MODELS, RESULTS = Path("data/prepared"), Path("models/scratch"), Path("results/scratch")
 
 
-def main(variant: str) -> None:
-    """Train one network per seed with the remedies of `variant`."""
-    clock, chosen = stage.Clock(), params.load()
-    chosen.variant(variant)
+def main(name: str) -> None:
+    """Train one network per seed with the remedies of a variant."""
+    clock, params = lifecycle.Clock(), load_params()
+    model = params.model("scratch", name)
     start_tensorflow(seed=0)
-    from fitgap.networks import remedied
-    from fitgap.training import experiment
-    from fitgap.training.from_scratch import from_scratch
+    from fitgap.networks.architectures import build_whole
+    from fitgap.training.experiment import run_experiment, scratch_experiment
 
-    images, size = prepared.read(PREPARED), chosen.data.image_size
-    with checkpoints.of_stage(f"scratch@{variant}") as kept:
+    images = read_prepared(PREPARED)
+    with open_checkpoint(f"scratch@{name}") as checkpoint:
         with clock.working():
-            outcome = experiment.run(from_scratch(chosen, images, "scratch", variant), chosen.seeds, kept)
-        outcome.leave(MODELS / variant, RESULTS / variant, [outcome.best_seed], clock.spent)
-    run = runs.log(outcome.result)
-    whole = partial(remedied.whole, outcome.network_of(outcome.best_seed), size)
-    models.log_model(run, whole, images.images[:1])
+            outcome = run_experiment(scratch_experiment(params, model, images), params.seeds, checkpoint)
+        outcome.save_weights(MODELS / name, [outcome.best_seed])
+        run = lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
+    whole = partial(build_whole, outcome.network_of(outcome.best_seed), params.data.image_size)
+    log_model(run, whole, images.images[:1])
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    lifecycle.run(main)

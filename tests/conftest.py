@@ -18,7 +18,7 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def tensorflow():
     """TensorFlow as the stages start it."""
-    from fitgap.determinism import start_tensorflow
+    from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     import tensorflow as tf

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from fitgap.backbone import vgg16
-from fitgap.backbone.layers import CONVOLUTIONS_PER_BLOCK, FILTERS_PER_BLOCK
-from fitgap.determinism import derived_seed
+from fitgap.definitions.vgg16_layers import CONVOLUTIONS_PER_BLOCK, FILTERS_PER_BLOCK
+from fitgap.system.determinism import derive_seed
 
 CLASSIFIER = "classifier"
 
@@ -25,7 +25,9 @@ def _convolutions() -> Iterator[tuple[str, str]]:
         yield from ((block, f"{block}_conv{number}") for number in range(1, count + 1))
 
 
-def build(image_size: int, class_count: int, seed: int, momentum: float = 0.9, policy: str = "float32") -> keras.Model:
+def build_batch_normalised(
+    image_size: int, class_count: int, seed: int, momentum: float = 0.9, policy: str = "float32"
+) -> keras.Model:
     """Build VGG16 with batch normalisation after each convolution and one dense layer on flattened `block5_pool`.
 
     Parameters
@@ -47,12 +49,12 @@ def build(image_size: int, class_count: int, seed: int, momentum: float = 0.9, p
         From RGB images 0-255, (n, image_size, image_size, 3), to float32 logits, (n, class_count).
     """
     inputs = keras.Input((image_size, image_size, 3), name="image")
-    outputs = vgg16.apply(vgg16.preprocessing(), inputs)
+    outputs = vgg16.apply_layers(vgg16.preprocessing_layers(), inputs)
     for block, name in _convolutions():
-        outputs = vgg16.apply(_convolution(name, FILTERS_PER_BLOCK[block], seed, momentum, policy), outputs)
+        outputs = vgg16.apply_layers(_convolution(name, FILTERS_PER_BLOCK[block], seed, momentum, policy), outputs)
         if name == f"{block}_conv{CONVOLUTIONS_PER_BLOCK[block]}":
             outputs = keras.layers.MaxPooling2D(2, dtype=policy, name=f"{block}_pool")(outputs)
-    initial = keras.initializers.GlorotUniform(seed=derived_seed(seed, CLASSIFIER))
+    initial = keras.initializers.GlorotUniform(seed=derive_seed(seed, CLASSIFIER))
     outputs = keras.layers.Flatten(dtype=policy, name="flatten")(outputs)
     outputs = keras.layers.Dense(class_count, kernel_initializer=initial, dtype="float32", name=CLASSIFIER)(outputs)
     return keras.Model(inputs, outputs, name="vgg16_batch_norm")
@@ -60,7 +62,7 @@ def build(image_size: int, class_count: int, seed: int, momentum: float = 0.9, p
 
 def _convolution(name: str, filters: int, seed: int, momentum: float, policy: str) -> list[keras.layers.Layer]:
     """Give convolution, batch normalisation, activation: the normalisation's shift makes a bias needless."""
-    initial = keras.initializers.HeNormal(seed=derived_seed(seed, name))
+    initial = keras.initializers.HeNormal(seed=derive_seed(seed, name))
     return [
         keras.layers.Conv2D(
             filters, 3, padding="same", use_bias=False, kernel_initializer=initial, dtype=policy, name=name
@@ -70,7 +72,7 @@ def _convolution(name: str, filters: int, seed: int, momentum: float, policy: st
     ]
 
 
-def fold(network: keras.Model) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+def fold_batch_norm(network: keras.Model) -> tuple[keras.Model, np.ndarray, np.ndarray]:
     """Fold each batch normalisation into the convolution before it, which leaves a plain VGG16.
 
     At inference, gamma * (k*x - mean) / sqrt(variance + epsilon) + beta is a convolution too, with kernel

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import map_coordinates
 
-from fitgap.errors import UserError
+from fitgap.system.errors import UserError
 
 CLASS_NAMES: tuple[str, ...] = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 

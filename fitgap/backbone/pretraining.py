@@ -11,14 +11,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from fitgap.backbone import vgg16
-from fitgap.backbone.batch_normalised import build, fold
-from fitgap.checkpoints import Kept
-from fitgap.determinism import derived_seed
-from fitgap.training.adam import Adam
-from fitgap.training.fused_normalisation import fused
-from fitgap.training.small_maps import as_products
-
-__all__ = ["PretrainingSettings", "fold", "folded_answers", "pretrain"]
+from fitgap.backbone.batch_normalised import build_batch_normalised
+from fitgap.kernels import fast_kernels
+from fitgap.pipeline.checkpoints import Checkpoint
+from fitgap.system.determinism import derive_seed
 
 # Keras's dtype policy for each value of `compute.precision`: weights that are updated stay float32.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -41,6 +37,8 @@ class PretrainingSettings:
         Of the moving statistics, 0 to <1. Keras's 0.99 lags behind where there are a few hundred updates.
     precision : str
         Keras's dtype policy: "float32", or "mixed_bfloat16", faster where the processor has AVX512-BF16 or AMX.
+    kernels : bool
+        Whether hand-written kernels are used (`fitgap.kernels`); results are equal to rounding.
     """
 
     batch_size: int = 32
@@ -48,6 +46,7 @@ class PretrainingSettings:
     warmup: float = 0.1
     batch_norm_momentum: float = 0.9
     precision: str = "float32"
+    kernels: bool = True
 
 
 def _optimizer(settings: PretrainingSettings, updates: int) -> keras.optimizers.Optimizer:
@@ -59,10 +58,10 @@ def _optimizer(settings: PretrainingSettings, updates: int) -> keras.optimizers.
         warmup_target=settings.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    return Adam(schedule)
+    return keras.optimizers.Adam(schedule)
 
 
-def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callable:
+def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer, kernels: bool) -> Callable:
     """Compile one update: a batch in, its cross-entropy and accuracy out, both from before the weights move."""
     optimizer.build(network.trainable_variables)
 
@@ -70,7 +69,7 @@ def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Call
     @tf.function(jit_compile=False, autograph=False)
     def update(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            with as_products(network), fused(network):
+            with fast_kernels(network, is_on=kernels, training=True):
                 logits = network(images, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
@@ -80,7 +79,7 @@ def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Call
 
 
 def pretrain(
-    images: np.ndarray, labels: np.ndarray, class_count: int, settings: PretrainingSettings, seed: int, kept: Kept
+    images: np.ndarray, labels: np.ndarray, class_count: int, settings: PretrainingSettings, seed: int, kept: Checkpoint
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train VGG16 with batch normalisation on the source task, in one pass over its images.
 
@@ -119,11 +118,13 @@ def pretrain(
     updates = len(images) // settings.batch_size
     if updates < 1:
         raise ValueError(f"batch_size must be <= the number of images ({len(images)}), got {settings.batch_size}")
-    network = build(images.shape[1], class_count, seed, settings.batch_norm_momentum, settings.precision)
+    network = build_batch_normalised(
+        images.shape[1], class_count, seed, settings.batch_norm_momentum, settings.precision
+    )
     optimizer = _optimizer(settings, updates)
-    update = _update(network, optimizer)
+    update = _update(network, optimizer, settings.kernels)
     state = [*network.variables, *optimizer.variables]
-    order = np.random.default_rng(derived_seed(seed, "order")).permutation(len(images))
+    order = np.random.default_rng(derive_seed(seed, "order")).permutation(len(images))
     batches = order[: updates * settings.batch_size].reshape(updates, settings.batch_size)
     measured, saved = _resume(kept, state), time.monotonic()
     bar = tqdm(
@@ -139,12 +140,12 @@ def pretrain(
     return network, history
 
 
-def _keep(kept: Kept, state: list[keras.Variable], measured: list[list[float]]) -> None:
+def _keep(kept: Checkpoint, state: list[keras.Variable], measured: list[list[float]]) -> None:
     variables = {f"variable-{position:04d}": variable.numpy() for position, variable in enumerate(state)}
     kept.save("pretraining", {**variables, "measured": np.array(measured)})
 
 
-def _resume(kept: Kept, state: list[keras.Variable]) -> list[list[float]]:
+def _resume(kept: Checkpoint, state: list[keras.Variable]) -> list[list[float]]:
     """Take up the state that was kept, if there is one; give what was measured up to there."""
     arrays = kept.load("pretraining")
     if arrays is None:
@@ -170,6 +171,6 @@ def folded_answers(base: keras.Model, kernel: np.ndarray, bias: np.ndarray, imag
         The most likely class of each image.
     """
     inputs = keras.Input(images.shape[1:], name="image")
-    features = keras.Model(inputs, base(vgg16.apply(vgg16.preprocessing(), inputs)), name="folded")
+    features = keras.Model(inputs, base(vgg16.apply_layers(vgg16.preprocessing_layers(), inputs)), name="folded")
     bottleneck = features.predict(images, batch_size=256, verbose=0).reshape(len(images), -1)
     return (bottleneck @ kernel + bias).argmax(axis=1)

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from fitgap.backbone import vgg16
-from fitgap.backbone.layers import POOLS
+from fitgap.definitions.vgg16_layers import POOLS
 
 CELLS = 4  # a block's output is averaged down to at most 4x4 cells: else the first would have 16 times the columns
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of scikit-learn's C; the validation loss chooses
@@ -44,7 +44,7 @@ class Probe:
     probabilities: np.ndarray
 
 
-def pooled_blocks(weights: Path, image_size: int) -> keras.Model:
+def build_pooled_blocks(weights: Path, image_size: int) -> keras.Model:
     """Build the frozen base from raw images, uint8 (n, size, size, 3), to all blocks' outputs in one row.
 
     Returns
@@ -63,14 +63,14 @@ def _flat(name: str, output):
     return keras.layers.Flatten(name=f"{name}_flat")(pooled)
 
 
-def columns_of(network: keras.Model) -> dict[str, slice]:
+def layer_columns(network: keras.Model) -> dict[str, slice]:
     """Say which columns of `pooled_blocks` hold which layer."""
     widths = [network.get_layer(f"{name}_flat").output.shape[1] for name in POOLS]
     ends = np.cumsum(widths).tolist()
     return {name: slice(end - width, end) for name, end, width in zip(POOLS, ends, widths, strict=True)}
 
 
-def fit(features: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Probe:
+def fit_probe(features: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Probe:
     """Fit a probe on the training images; the validation loss chooses the penalty; test it once.
 
     The problem is convex, so that nothing in it is left to chance: there are no seeds.

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from fitgap.backbone.layers import INPUT, layers_between
+from fitgap.definitions.vgg16_layers import INPUT, layers_between
 
 # Mean of ImageNet's training images per channel, RGB, on the scale 0-255; what VGG16 has subtracted since it
 # was published (arXiv:1409.1556, section 2.1), and Keras's `preprocess_input` with it.
@@ -20,7 +20,7 @@ SWAP = "rgb_to_bgr"  # the layer that turns RGB into the BGR that VGG16 was trai
 
 
 @contextmanager
-def _computing_in(precision: str) -> Iterator[None]:
+def _dtype_policy(precision: str) -> Iterator[None]:
     """Build layers that keep their weights and compute in a precision: frozen weights need none for updates.
 
     `keras.applications` knows no other way to say so.
@@ -53,7 +53,7 @@ def convolutional_base(weights: Path | str | None, image_size: int) -> keras.Mod
     )
 
 
-def preprocessing() -> list[keras.Layer]:
+def preprocessing_layers() -> list[keras.Layer]:
     """Give the layers that turn RGB 0-255 into what VGG16 expects: BGR, mean subtracted, not scaled.
 
     They do what `keras.applications.vgg16.preprocess_input` does, but as plain layers: they belong to the
@@ -67,10 +67,10 @@ def preprocessing() -> list[keras.Layer]:
 
 def frozen_layers(weights: Path, image_size: int, top: str, precision: str = "float32") -> list[keras.Layer]:
     """Give the layers from raw images, uint8 RGB, up to and including `top`; none of them is trained."""
-    with _computing_in(precision):
+    with _dtype_policy(precision):
         base = convolutional_base(weights, image_size)
     base.trainable = False
-    return preprocessing() + [base.get_layer(name) for name in layers_between(INPUT, top)]
+    return preprocessing_layers() + [base.get_layer(name) for name in layers_between(INPUT, top)]
 
 
 def frozen_base(weights: Path, image_size: int, tops: Iterable[str], precision: str = "float32") -> keras.Model:
@@ -94,7 +94,7 @@ def upper_layers(base: keras.Model, below: str, top: str) -> list[keras.Layer]:
     return [base.get_layer(name) for name in layers_between(below, top)]
 
 
-def apply(layers: Iterable[keras.Layer], x):
+def apply_layers(layers: Iterable[keras.Layer], x):
     """Send a tensor through layers one after the other."""
     for layer in layers:
         x = layer(x)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-MOST_PIXELS = Image.MAX_IMAGE_PIXELS  # 89 million; a small file that claims more is a decompression bomb
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS  # 89 million; a small file that claims more is a decompression bomb
 SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 BACKGROUND = (255, 255, 255)  # what shows through where a picture is transparent, as on a web page
 
@@ -51,12 +51,12 @@ def decode(data: bytes, image_size: int) -> np.ndarray:
 
 
 def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > MOST_PIXELS:
+    if image.width * image.height > MAX_PIXELS:
         raise UnusableError(_enormous())
 
 
 def _enormous() -> str:
-    return f"enormous: more than {MOST_PIXELS:,} pixels"
+    return f"enormous: more than {MAX_PIXELS:,} pixels"
 
 
 def _pixels(image: Image.Image, image_size: int) -> np.ndarray:

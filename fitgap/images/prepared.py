@@ -1,15 +1,17 @@
-"""The folder data/prepared/: images and labels as memory-mapped arrays, split by split, with a manifest.
+"""Read and write data/prepared/: images and labels as memory-mapped arrays in the order of the splits, with a manifest.
 
 images.npy     uint8, (n, size, size, 3), RGB, 0-255; all training rows first, then validation, then test
-labels.npy     int64, (n,), a position in `class_names`
+labels.npy     int64, (n,), indices into `class_names`
 manifest.csv   one line per row: row, name, sha256 (of the pixels), label, class, split
 prepared.json  source, class names, rows of each split, duplicates, digest
-near_duplicates.csv   one line per image that looks like one of an earlier split: name, split, and those of the other
-unusable.csv          one line per file that could not be used: name, reason
+near_duplicates.csv   one line per near duplicate of an image in an earlier split: name, split, like_name, like_split
+unusable.csv          one line per unusable file: name, reason
 """
 
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fitgap.system.arrays import create_array, write_rows
+
 SPLITS = ("train", "validation", "test")
+BATCH_BYTES = 2**20  # written at once
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class PreparedImages:
     rows : dict
         Split name -> slice of rows.
     about : dict
-        What prepared.json says: `source`, `exact_duplicates`, `near_duplicates`, `digest`.
+        The contents of prepared.json: `source`, `exact_duplicates`, `near_duplicates`, `digest`.
     """
 
     images: np.ndarray
@@ -46,20 +51,20 @@ class PreparedImages:
 
     @property
     def identity(self) -> dict[str, str]:
-        """Name and digest, as records and MLflow's dataset input carry them."""
+        """Name and digest, as used in records and in MLflow's dataset input."""
         return {"name": self.about["source"], "digest": self.about["digest"]}
 
     def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Give the images and labels of one split."""
+        """Return the images and labels of one split."""
         return self.images[self.rows[name]], self.labels[self.rows[name]]
 
     def with_labels(self, inputs: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Give inputs, one row per image such as its features, and labels, by split."""
+        """Return split name -> (rows of `inputs`, labels); `inputs` has one row per image, such as its feature map."""
         return {name: (inputs[rows], self.labels[rows]) for name, rows in self.rows.items()}
 
 
-def read(folder: Path) -> PreparedImages:
-    """Open data/prepared/ without reading the pixels."""
+def read_prepared(folder: Path) -> PreparedImages:
+    """Open a prepared folder; `images` is memory-mapped, so no pixels are read yet."""
     about = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
     ends = np.cumsum([about["rows"][name] for name in SPLITS]).tolist()
     rows = {name: slice(end - about["rows"][name], end) for name, end in zip(SPLITS, ends, strict=True)}
@@ -67,13 +72,20 @@ def read(folder: Path) -> PreparedImages:
     return PreparedImages(images, np.load(folder / "labels.npy"), about["class_names"], rows, about)
 
 
-def write(
+def write_prepared(
     folder: Path, images: Iterable[np.ndarray], image_size: int, manifest: pd.DataFrame, about: dict[str, Any]
 ) -> dict[str, Any]:
-    """Leave images in the order of the manifest's rows; give what prepared.json says.
+    """Write images, labels, manifest.csv and prepared.json into an existing folder.
 
-    `manifest` has the columns name, sha256, label, class and split, sorted by split; `images` gives uint8,
-    (image_size, image_size, 3), in the same order, one by one, so that memory stays flat.
+    Parameters
+    ----------
+    images : iterable of uint8 arrays with image_size * image_size * 3 values, in the manifest's order
+    manifest : DataFrame with the columns name, sha256, label, class and split, sorted by split
+    about : entries for prepared.json, without `rows` and `digest`
+
+    Returns
+    -------
+    The contents of prepared.json.
     """
     _write_images(folder / "images.npy", images, (len(manifest), image_size, image_size, 3))
     np.save(folder / "labels.npy", manifest["label"].to_numpy(np.int64))
@@ -86,9 +98,9 @@ def write(
 
 
 def _write_images(path: Path, images: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
-    """Write an .npy file image by image; a memory map would count every page that it touches."""
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for image in images:
-            file.write(image.tobytes())
+    """Write images to an .npy file in batches."""
+    create_array(path, shape, np.uint8)
+    remaining, size = iter(images), max(1, BATCH_BYTES // math.prod(shape[1:]))
+    for start in range(0, shape[0], size):
+        batch = [image.reshape(shape[1:]) for image in itertools.islice(remaining, size)]
+        write_rows(path, start, np.stack(batch))

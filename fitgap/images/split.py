@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from fitgap.errors import UserError
 from fitgap.images.prepared import SPLITS
+from fitgap.system.errors import UserError
 
 ALL = "all"
 LEFT_OUT = ""  # the split of images that nobody asked for
@@ -32,7 +32,7 @@ def stratified_split(manifest: pd.DataFrame, amounts: Mapping[str, Amount], seed
     -------
     Series of split names, indexed as `manifest`; `LEFT_OUT` for images of no split
     """
-    distinct = _without_copies(manifest)
+    distinct = _drop_copies(manifest)
     given = [name for name in SPLITS if (distinct["official"] == name).any()]
     pools = {name: [name] for name in given} or {"": list(SPLITS)}
     for name in (name for name in SPLITS if given and name not in given):
@@ -47,7 +47,7 @@ def stratified_split(manifest: pd.DataFrame, amounts: Mapping[str, Amount], seed
     return manifest["sha256"].map(split_of).where(kept).fillna(LEFT_OUT)
 
 
-def _without_copies(manifest: pd.DataFrame) -> pd.DataFrame:
+def _drop_copies(manifest: pd.DataFrame) -> pd.DataFrame:
     """Keep one of each image: that of the test where there is one, else of validation, else the first."""
     by_weight = manifest["official"].map({"test": 0, "validation": 1}).fillna(2).sort_values(kind="stable").index
     return manifest.loc[by_weight].drop_duplicates("sha256").sort_index()
@@ -109,7 +109,7 @@ def _name_of(images: pd.DataFrame) -> str:
     return repr(images["class"].iloc[0]) if "class" in images else str(images["label"].iloc[0])
 
 
-def stratified_part(labels: np.ndarray, amount: Amount) -> np.ndarray:
+def stratified_subset(labels: np.ndarray, amount: Amount) -> np.ndarray:
     """Give the positions, rising, of at most `amount` images (or "all"), the classes' shares kept; always the same."""
     whole = pd.DataFrame({"label": labels})
     count = len(whole) if amount == ALL else min(amount, len(whole))

@@ -13,9 +13,9 @@ from pathlib import Path
 import keras
 
 from fitgap.backbone import vgg16
-from fitgap.backbone.layers import activation_shape, freeze_point
-from fitgap.networks import remedied
-from fitgap.params import Params
+from fitgap.definitions.vgg16_layers import activation_shape, freeze_point
+from fitgap.networks import architectures
+from fitgap.params.schema import ModelSpec, Params, Variant
 
 
 @dataclass(frozen=True)
@@ -32,46 +32,49 @@ class Assembly:
     classes: int
     backbone: Path | None = None
 
-    def scratch(self, variant: str, seed: int) -> keras.Model:
+    def scratch(self, variant: Variant, seed: int) -> keras.Model:
         """Build the notes' CNN with a variant's remedies, from raw images to logits."""
-        remedies, size = self.params.variant(variant), self.params.data.image_size
-        return remedied.cnn(size, self.classes, self.params.scratch, remedies, seed)
+        return architectures.build_cnn(self.params.data.image_size, self.classes, self.params.scratch, variant, seed)
 
-    def head(self, variant: str, seed: int) -> keras.Model:
+    def head(self, variant: Variant, seed: int) -> keras.Model:
         """Build the classifier with a variant's remedies, from features to logits."""
         features = activation_shape(self.params.head.layer, self.params.data.image_size)
-        return remedied.classifier(features, self.classes, self.params.head, self.params.variant(variant), seed)
+        return architectures.build_classifier(features, self.classes, self.params.head, variant, seed)
 
-    def finetune(self, depth: str, seed: int, trained_head: Path | None = None) -> keras.Model:
+    def finetune(self, depth: str, variant: Variant, seed: int, trained_head: Path | None = None) -> keras.Model:
         """Build VGG16 from `depth` up and the head on it, from features at the freeze point to logits.
 
-        The head's weights are read from `trained_head`. Its remedies stay; the base's layers have none, as
-        they were not built with any.
+        The head's weights are read from `trained_head`. It keeps its remedies (`variant`); the base's layers have
+        none, as they were not built with any.
         """
-        head = self.head(self.params.finetune.head, seed)
+        head = self.head(variant, seed)
         if trained_head is not None:
             head.load_weights(trained_head)
         size, below = self.params.data.image_size, freeze_point(depth)
         base = vgg16.convolutional_base(self.backbone, size)
         features = keras.Input(activation_shape(below, size), name="features")
         upper = vgg16.upper_layers(base, below, self.params.head.layer)
-        return keras.Model(features, vgg16.apply([*upper, *head.layers[1:]], features), name="finetune")
+        return keras.Model(features, vgg16.apply_layers([*upper, *head.layers[1:]], features), name="finetune")
 
-    def whole(self, family: str, name: str, weights: Path) -> keras.Model:
+    def build(self, model: ModelSpec, seed: int) -> keras.Model:
+        """Build what a model's stage trains, ending in logits."""
+        if model.family.name == "finetune":
+            return self.finetune(model.name, model.variant, seed)
+        return (
+            self.scratch(model.variant, seed) if model.family.network == "scratch" else self.head(model.variant, seed)
+        )
+
+    def whole(self, model: ModelSpec, weights: Path) -> keras.Model:
         """Build a trained model as it leaves the pipeline: raw images in, class probabilities out.
 
-        Parameters
-        ----------
-        family, name : "scratch" or "head" and a variant, or "finetune" and a depth
-        weights : what the stage left in models/
+        `weights` is the file that its stage left in models/.
         """
-        network = getattr(self, family)(name, seed=0)
+        network = self.build(model, seed=0)
         network.load_weights(weights)
         size = self.params.data.image_size
-        frozen = (
-            vgg16.frozen_layers(self.backbone, size, self._input_layer(family, name)) if family != "scratch" else []
-        )
-        return remedied.whole(network, size, frozen)
+        below = [] if model.family.name == "scratch" else vgg16.frozen_layers(self.backbone, size, self._top(model))
+        return architectures.build_whole(network, size, below)
 
-    def _input_layer(self, family: str, name: str) -> str:
-        return freeze_point(name) if family == "finetune" else self.params.head.layer
+    def _top(self, model: ModelSpec) -> str:
+        """Name the last frozen layer, whose activations a model was trained on."""
+        return freeze_point(model.name) if model.family.name == "finetune" else self.params.head.layer

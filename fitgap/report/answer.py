@@ -5,15 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from fitgap.report.claims.comparing import ACCURACY
-from fitgap.report.claims.remedies import BASELINE, best_of_all
+from fitgap.definitions.measurements import MEASUREMENTS
+from fitgap.inference.verdicts import CONTRADICTED, SUPPORTED
+from fitgap.report.claims.comparisons import ACCURACY, BASELINE, judge_best_of_all
 from fitgap.report.study import Study
-from fitgap.report.verdicts import CONTRADICTED, SUPPORTED
-
-GOOD = {"gap_last": -1, ACCURACY: 1}  # measurement -> the side of 0 that is ahead
 
 
-def answer(study: Study, table: pd.DataFrame, claims: list[dict[str, Any]]) -> list[str]:
+def write_answer(study: Study, table: pd.DataFrame, claims: list[dict[str, Any]]) -> list[str]:
     """Give three sentences: which remedy closes the gap, which is most accurate, what borrowing brings."""
     rows = table[~table["failed"]].set_index("model")
     scratch = rows[rows["family"] == "scratch"]
@@ -73,7 +71,7 @@ def _certainty(study: Study, model: str, measurement: str) -> str:
     others = [name for name in study.names("scratch") if name != model and name not in study.failed]
     if not others:
         return "with nothing to compare it with"
-    finding = best_of_all(study, model, measurement, GOOD[measurement])
+    finding = judge_best_of_all(study, model, measurement, MEASUREMENTS[measurement].better)
     if finding.verdict == SUPPORTED:
         return "clearly ahead of every other variant"
     rival = finding.deciding.label.split(" - ")[1].split(":")[0]

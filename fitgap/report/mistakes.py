@@ -52,7 +52,7 @@ class Mistakes:
         return float((shares - np.diag(np.diag(shares))).max()) or 1.0
 
 
-def mistakes(study: Study, name: str) -> Mistakes:
+def collect_mistakes(study: Study, name: str) -> Mistakes:
     """Gather what a model gets wrong."""
     probabilities, names = study.results[name].test_probabilities, study.prepared.class_names
     images, labels = study.prepared.split("test")
@@ -60,8 +60,8 @@ def mistakes(study: Study, name: str) -> Mistakes:
     counts = confusion_matrix(np.tile(labels, len(answers)), answers.ravel(), labels=range(len(names)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     record = study.results[name].record
-    seeds = [entry["seed"] for entry in record["seeds"]]
-    best = seeds.index(record.get("best_seed", seeds[0]))
+    seeds = [entry["seed"] for entry in record.seeds]
+    best = seeds.index(seeds[0] if record.best_seed is None else record.best_seed)
     return Mistakes(
         model=name,
         by_class=_by_class(counts, names, len(answers)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fitgap.report.claims.transfer import epochs_until
+from fitgap.report.claims.comparisons import epochs_until
 from fitgap.report.study import Study
 
 
@@ -39,7 +39,7 @@ class Pace:
         return self.head_start + self.epochs * self.seconds_per_epoch
 
 
-def paces(study: Study) -> list[Pace]:
+def measure_paces(study: Study) -> list[Pace]:
     """Give the pace of the scratch baseline, the frozen base's classifier and each fine-tuning depth.
 
     Without a scratch baseline there is nothing to reach, and the list is empty.

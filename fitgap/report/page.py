@@ -1,7 +1,12 @@
-"""report.html, one self-contained file, and report.md with the same tables."""
+"""The folder reports/: report.html, one self-contained file, report.md with the same tables, and data files."""
 
+import json
+import os
+import platform
 import re
 from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -9,28 +14,26 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from fitgap.report import tables
-from fitgap.report.answer import answer
-from fitgap.report.figures import blocks, curves, points, progress
-from fitgap.report.figures.interval import interval
-from fitgap.report.figures.palette import COLOURS
-from fitgap.report.mistakes import mistakes
-from fitgap.report.pace import paces
+from fitgap.definitions.families import FAMILIES, TRAINED
+from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_APPLICABLE, SUPPORTED, VERDICTS
+from fitgap.report import formatting
+from fitgap.report.answer import write_answer
+from fitgap.report.figures import curves, models
+from fitgap.report.figures.canvas import COLOURS
+from fitgap.report.figures.models import draw_interval
+from fitgap.report.mistakes import collect_mistakes
+from fitgap.report.pace import measure_paces
 from fitgap.report.study import Study
-from fitgap.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_APPLICABLE, SUPPORTED, VERDICTS
+from fitgap.report.tables import claims_table, curves_table, summary_table
 
-FAMILIES = {
-    "scratch": "From scratch: the notes' network",
-    "highrate": "The same at a learning rate of {highrate:g} instead of {scratch:g}",
-    "head": "Way 2: a new classifier on the frozen base",
-    "finetune": "Way 3: fine-tuning from a depth on",
-}
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}
 Claims, Facts = list[dict[str, Any]], Mapping[str, str]
-MOST_CLASSES = 15  # beyond this a confusion matrix cannot be read; the worst classes are listed instead
+MAX_CLASSES = 15  # beyond this a confusion matrix cannot be read; the worst classes are listed instead
 
 
-def html(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None = None) -> str:
+def render_html(
+    study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None = None
+) -> str:
     """Give report.html.
 
     `table` is what `summary` gives, `claims` what `judge_all` gives, and `about` holds versions, machine, git
@@ -41,7 +44,9 @@ def html(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, regist
     return _render("report.html.j2", {**content, **_drawn(study, table)})
 
 
-def markdown(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None = None) -> str:
+def render_markdown(
+    study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None = None
+) -> str:
     """Give report.md: the same answer and tables as `html`, without figures."""
     text = _render("report.md.j2", _content(study, table, claims, about, registration))
     return text.replace("&#39;", "'").replace("&#34;", '"')  # harmless outside of tags, and easier to read
@@ -52,17 +57,18 @@ def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, re
     return {
         "study": study,
         "params": study.params,
-        "answer": answer(study, table, claims),
-        "curve_families": curves.families(study),
+        "answer": write_answer(study, table, claims),
+        "curve_families": curves.families_with_curves(study),
         "claims": claims,
         "tally": {verdict: verdicts.count(verdict) for verdict in VERDICTS},
         "signs": SIGNS,
-        "headings": tables.MODEL_HEADINGS,
-        "rows": tables.model_rows(table),
-        "tables": tables,
-        "mistakes": mistakes(study, study.best) if study.best else None,
-        "most_classes": MOST_CLASSES,
-        "paces": paces(study) if study.is_transfer else [],
+        "headings": formatting.MODEL_HEADINGS,
+        "rows": formatting.model_rows(table),
+        "without_model": study.params.without_model,
+        "tables": formatting,
+        "mistakes": collect_mistakes(study, study.best) if study.best else None,
+        "most_classes": MAX_CLASSES,
+        "paces": measure_paces(study) if study.is_transfer else [],
         "about": about,
         "registration": registration,
         "declared": _flat(study.params.model_dump()),
@@ -71,28 +77,30 @@ def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, re
 
 def _drawn(study: Study, table: pd.DataFrame) -> dict[str, Any]:
     """Draw everything; a figure without data is None, and the page says so."""
-    offered = table[~table["failed"] & (table["family"] != "highrate")]
+    offered = table[~table["failed"] & table["family"].map(lambda name: FAMILIES[name].is_offered)]
     timed = study.is_transfer and offered["seconds_mean"].notna().any()
     families = _families(study)
     return {
         "colours": COLOURS,
         "families": families,
         "curves": {
-            (family, what): curves.panels(study, family, what) for family in families for what in ("loss", "accuracy")
+            (family, what): curves.draw_panels(study, family, what)
+            for family in families
+            for what in ("loss", "accuracy")
         },
-        "trade_off": points.trade_off(offered),
-        "cost": points.cost(offered) if timed else None,
-        "progress": progress.progress(study, paces(study)) if timed else None,
-        "depth": points.depth(study, offered) if study.is_transfer else None,
-        "blocks": blocks.by_block(study) if study.is_transfer and study.probe else None,
-        "interval": interval,
+        "trade_off": models.draw_trade_off(offered),
+        "cost": models.draw_cost(offered) if timed else None,
+        "progress": models.draw_progress(study, measure_paces(study)) if timed else None,
+        "depth": models.draw_depth(study, offered) if study.is_transfer else None,
+        "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
+        "interval": draw_interval,
     }
 
 
 def _families(study: Study) -> dict[str, str]:
     """Give the headings of the families that have results."""
     rates = {"highrate": study.params.highrate.learning_rate, "scratch": study.params.scratch.learning_rate}
-    return {family: title.format(**rates) for family, title in FAMILIES.items() if study.names(family)}
+    return {name: FAMILIES[name].heading.format(**rates) for name in TRAINED if study.names(name)}
 
 
 def _render(name: str, content: dict[str, Any]) -> str:
@@ -127,3 +135,35 @@ def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
         elif value is not None and not (above.startswith("variants.") and np.all(value == 0)):
             found[above + key] = value
     return found
+
+
+def write_report(
+    folder: Path, study: Study, claims: list[dict[str, Any]], registration: Mapping[str, str] | None
+) -> None:
+    """Write the report as HTML and as Markdown, its tables and its curves; `registration` is as `html` takes it."""
+    table, about = summary_table(study), environment()
+    for name, rows in {"curves": curves_table(study), "claims": claims_table(claims), "summary": table}.items():
+        rows.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    texts = {
+        "report.html": render_html(study, table, claims, about, registration),
+        "report.md": render_markdown(study, table, claims, about, registration),
+        "claims.json": json.dumps(claims, indent=2, ensure_ascii=False) + "\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for family in curves.families_with_curves(study):
+        curves.write_sheet(study, folder / f"curves-{family}.png", family)
+
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "mlflow", "dvc")
+
+
+def environment() -> dict[str, str]:
+    """Give names and versions: {"Python": "3.11.9", "tensorflow": "2.21.0", ..., "machine": "Linux ..."}."""
+    versions = {"Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions | {"machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"}

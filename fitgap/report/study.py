@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fitgap.definitions.families import FAMILIES, family_of
 from fitgap.images.prepared import PreparedImages
-from fitgap.params import Params
-from fitgap.results import Result
+from fitgap.params.schema import Params
+from fitgap.pipeline.record import Result
 
-FAMILIES = ("scratch", "highrate", "head", "finetune", "asis")
 PROBE = "probe"
 LEARNED = {"glyphs": "printed characters", "imagenet": "ImageNet", "path": "weights of your own"}
 ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # a model without these has diverged
@@ -21,7 +21,8 @@ def expected_models(params: Params) -> list[str]:
     """Name the models that params declare, in the order of the report."""
     variants = {"scratch": params.variants, "highrate": params.highrate.variants, "head": params.variants}
     named = variants | {"finetune": params.finetune.depths}
-    return [*(f"{family}@{name}" for family, names in named.items() for name in names), "asis"]
+    declared = [*(f"{family}@{name}" for family, names in named.items() for name in names), "asis"]
+    return [name for name in declared if name not in params.without_model]
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ class Study:
     orphans: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, params: Params, results: list[Result], prepared: PreparedImages, times=None) -> "Study":
+    def gather(cls, params: Params, results: list[Result], prepared: PreparedImages, times=None) -> "Study":
         """Gather what belongs together."""
         found = {result.name: result for result in results}
         declared = expected_models(params)
         kept = {name: found[name] for name in declared if name in found}
-        orphans = tuple(name for name in found if name not in declared and name.split("@")[0] in FAMILIES)
+        orphans = tuple(name for name in found if name not in declared and family_of(name) in FAMILIES)
         return cls(params, kept, prepared, times or {}, found.get(PROBE), orphans)
 
     @property
@@ -86,7 +87,7 @@ class Study:
 
     def names(self, family: str) -> list[str]:
         """Name the models of a family that have results."""
-        return [name for name in self.results if name.split("@")[0] == family]
+        return [name for name in self.results if family_of(name) == family]
 
     def seeds(self, name: str) -> pd.DataFrame:
         """Give a model's measurements as floats, one row per seed; empty where it has none."""
@@ -113,7 +114,7 @@ class Study:
 
         Trainings at the higher rate ask a question; they leave no model to choose.
         """
-        offered = [name for name in self.results if name not in (*self.failed, *self.names("highrate"))]
+        offered = [n for n in self.results if FAMILIES[family_of(n)].is_offered and n not in self.failed]
         trained = [name for name in offered if "val_loss_best" in self.seeds(name)]
         return min(trained, key=lambda n: self.seeds(n)["val_loss_best"].mean(), default=None)
 
@@ -125,7 +126,7 @@ class Study:
     def answers(self, name: str) -> np.ndarray:
         """Give the class names a model answers on the test images: str, (seeds, images)."""
         result = self.results[name]
-        classes = result.record.get("classes")
+        classes = result.record.classes
         names = classes if isinstance(classes, list) else self.prepared.class_names
         return np.asarray(names)[result.test_probabilities.argmax(axis=-1)]
 
@@ -136,7 +137,7 @@ class Study:
         """
         truth = np.asarray(self.prepared.class_names)[self.prepared.split("test")[1]]
         result = self.results[name]
-        asked = result.record.get("test_positions", range(len(truth)))
+        asked = result.record.test_positions or range(len(truth))
         return pd.DataFrame(self.answers(name) == truth[asked], index=result.seeds.index, columns=asked)
 
     def _has_diverged(self, name: str) -> bool:

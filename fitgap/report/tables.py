@@ -1,99 +1,136 @@
-"""Numbers as text, and the rows that report.html and report.md both show."""
+"""Data tables: one row per model (summary.csv), per claim (claims.csv), and per epoch (curves.csv)."""
 
+import math
+import statistics
 from typing import Any
 
 import pandas as pd
 
-MODEL_HEADINGS = (
+from fitgap.definitions.measurements import HEADLINES
+from fitgap.inference.estimates import Proportion, estimate_over_seeds_and_images
+from fitgap.pipeline.record import standard_deviation
+from fitgap.report.study import Study
+
+SUMMARY_COLUMNS = (
     "model",
-    "test accuracy",
-    "95% interval",
-    "best validation accuracy",
-    "best validation loss",
-    "final gap",
-    "gap at best epoch",
-    "epochs to best",
-    "weights",
-    "trained",
-    "seconds",
+    "family",
+    "variant",
+    "test_accuracy_mean",
+    "test_accuracy_sd",
+    "test_accuracy_ci_low",
+    "test_accuracy_ci_high",
+    *(f"{name}_{what}" for name in HEADLINES if name != "test_accuracy" for what in ("mean", "sd")),
+    "params_total",
+    "params_trainable",
+    "params_frozen",
+    "seconds_mean",
+    "images_per_second",
+    "seeds",
+    "failed",
 )
-NOTHING = "–"
-UNITS = {  # unit -> factor, and what stands behind the number
-    "share": (100, " points"),
-    "nats": (1, " nats"),
-    "epochs": (1, " epochs"),
-    "": (1, ""),
-}
+INTEGER_COLUMNS = ("params_total", "params_trainable", "params_frozen", "seeds")
 
 
-def model_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Give the summary's rows as texts, in the order of MODEL_HEADINGS."""
-    return [_model_row(row) for row in table.to_dict("records")]
+def summary_table(study: Study) -> pd.DataFrame:
+    """Give one row per model, in the order of params; what was not measured is empty.
+
+    Columns: see COLUMNS. Means and standard deviations (n - 1) are over seeds; the 95% interval of the test
+    accuracy allows for seeds and test images; `seconds_mean` is one seed's training, on the machine that
+    measured it; `failed` says that some seed diverged.
+    """
+    table = pd.DataFrame([_row(study, name) for name in study.results], columns=list(SUMMARY_COLUMNS))
+    numbers = [name for name in SUMMARY_COLUMNS if name.endswith(("_mean", "_sd", "_low", "_high", "per_second"))]
+    return table.astype(dict.fromkeys(INTEGER_COLUMNS, "Int64") | dict.fromkeys(numbers, "float64"))
 
 
-def _model_row(row: dict[str, Any]) -> tuple[str, ...]:
-    low, high = row["test_accuracy_ci_low"], row["test_accuracy_ci_high"]
-    return (
-        row["model"] + (" (failed)" if row["failed"] else ""),
-        percent(row["test_accuracy_mean"], row["test_accuracy_sd"]),
-        NOTHING if pd.isna(low) else f"{100 * low:.1f}–{100 * high:.1f}%",
-        percent(row["val_accuracy_best_mean"], row["val_accuracy_best_sd"]),
-        number(row["val_loss_best_mean"], row["val_loss_best_sd"]),
-        number(row["gap_last_mean"], row["gap_last_sd"]),
-        number(row["gap_best_mean"], row["gap_best_sd"]),
-        number(row["epochs_to_best_mean"], row["epochs_to_best_sd"], digits=1),
-        *(short(row[f"params_{kind}"]) for kind in ("total", "trainable")),
-        number(row["seconds_mean"], digits=1),
+def _row(study: Study, name: str) -> dict[str, Any]:
+    record = study.results[name].record
+    row = {"model": name, "family": record.stage, "variant": record.variant or ""}
+    row |= _measurements(study.seeds(name)) | _accuracy_interval(study, name) | _times(study.times.get(name))
+    row |= {f"params_{kind}": count for kind, count in (record.parameters or {}).items()}
+    return row | {"seeds": len(record.seeds or []), "failed": name in study.failed}
+
+
+def _measurements(seeds: pd.DataFrame) -> dict[str, float | None]:
+    row = {}
+    for name in (name for name in HEADLINES if name in seeds):
+        # A mean over the seeds that happened to survive would flatter a model that diverges.
+        row[f"{name}_mean"] = seeds[name].mean(skipna=False)
+        row[f"{name}_sd"] = standard_deviation(seeds[name])
+    return row
+
+
+def _accuracy_interval(study: Study, name: str) -> dict[str, float]:
+    if name in study.failed or not study.has_answers(name):
+        return {}
+    right = study.right(name).to_numpy()
+    one_network = len(right) == 1
+    estimate = Proportion(right.mean(), right.shape[1]) if one_network else estimate_over_seeds_and_images(right)
+    low, high = estimate.interval()
+    return {"test_accuracy_ci_low": max(low, 0.0), "test_accuracy_ci_high": min(high, 1.0)}
+
+
+def _times(times: dict[str, Any] | None) -> dict[str, float]:
+    if times is None:
+        return {}
+    seconds = list(times.get("seed_seconds", {}).values())
+    mean = statistics.fmean(seconds) if seconds else math.nan
+    return {
+        "seconds_mean": mean,
+        "images_per_second": times.get("rates", {}).get("images_per_second", math.nan),
+    }
+
+
+CLAIM_COLUMNS = (
+    "id",
+    "statement",
+    "verdict",
+    "estimate",
+    "ci_low",
+    "ci_high",
+    "unit",
+    "n",
+    "compared",
+    "direction",
+    "note",
+)
+NO_UNIT = "as it is"
+
+
+def claims_table(claims: list[dict[str, Any]]) -> pd.DataFrame:
+    """Give one row per claim, in the order of the report; `claims` is what `judge_all` gives.
+
+    `unit` is never empty, because plots put the claims of one unit side by side.
+    """
+    table = pd.DataFrame(claims, columns=list(CLAIM_COLUMNS))
+    return table.assign(unit=table["unit"].replace("", NO_UNIT))
+
+
+SPLITS = {"training": "train", "validation": "val"}
+
+
+def curves_table(study: Study) -> pd.DataFrame:
+    """Give one row per model, split and epoch.
+
+    Columns: model, split ("training" or "validation"), epoch, loss and accuracy (means over seeds). Left out
+    are the trainings at the higher rate: a first loss of 50 would flatten all other curves on common axes.
+    """
+    names = [name for name in study.results if name not in study.names("highrate")]
+    parts = [_mean_curves(name, study.history(name)) for name in names if study.history(name) is not None]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _mean_curves(name: str, history: pd.DataFrame) -> pd.DataFrame:
+    means = history.groupby("epoch", as_index=False).mean()
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "model": name,
+                "split": split,
+                "epoch": means["epoch"],
+                "loss": means[f"{column}_loss"],
+                "accuracy": means[f"{column}_accuracy"],
+            }
+        )
+        for split, column in SPLITS.items()
     )
-
-
-def number(mean: float, sd: float | None = None, digits: int = 3) -> str:
-    """Give 0.123 or 0.123 ± 0.004; a dash where there is nothing."""
-    if mean is None or pd.isna(mean):
-        return NOTHING
-    spread = "" if sd is None or pd.isna(sd) else f" ± {sd:,.{digits}f}"
-    return f"{round(mean, digits) + 0.0:,.{digits}f}{spread}".replace("-", "−")  # + 0.0: no minus before 0.000
-
-
-def percent(mean: float, sd: float | None = None) -> str:
-    """Give 92.0% or 92.0 ± 0.4%."""
-    said = number(None if pd.isna(mean) else 100 * mean, None if sd is None else 100 * sd, digits=1)
-    return said if said == NOTHING else f"{said}%"
-
-
-def short(value: Any) -> str:
-    """Give 812k or 14.7M; the exact number stands in summary.csv."""
-    if pd.isna(value):
-        return NOTHING
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{letter}"
-    return str(value)
-
-
-def measured(claim: dict[str, Any]) -> str:
-    """Give an estimate with its interval: −0.204 nats (95% interval −0.222 to −0.186)."""
-    if claim["estimate"] is None:
-        return NOTHING
-    factor, unit = UNITS[claim["unit"]]
-    mean, low, high = (
-        None if claim[key] is None else signed(factor * claim[key]) for key in ("estimate", "ci_low", "ci_high")
-    )
-    if low is None:
-        return f"{mean}{unit} (no interval from so few seeds)"
-    return f"{mean}{unit} ({100 * claim['confidence']:.4g}% interval {low} to {high})"
-
-
-def signed(value: float) -> str:
-    """Give +0.123 or −0.123, with three significant digits."""
-    return f"{value:+#.3g}".replace("-", "−").removesuffix(".")
-
-
-def remark(claim: dict[str, Any]) -> str:
-    """Give what remains to say of a claim: its note, and how many seeds would settle it."""
-    parts = [claim["note"]] if claim["note"] else []
-    if claim["seeds_needed"]:
-        parts.append(f"about {claim['seeds_needed']} seeds would settle it")
-    elif claim["verdict"] == "inconclusive" and claim["ci_low"] is not None:
-        parts.append("no reasonable number of seeds would settle it")
-    return "; ".join(parts)

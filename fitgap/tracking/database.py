@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fitgap.errors import UserError
+from fitgap.system.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -15,7 +15,7 @@ EXPERIMENT = "fitgap"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
-def prepare(uri: str, root: Path) -> None:
+def prepare_database(uri: str, root: Path) -> None:
     """Make sure that there is a database behind the address; to be called under a lock.
 
     Raises
@@ -37,7 +37,7 @@ def prepare(uri: str, root: Path) -> None:
         socket.create_connection(address, timeout=5).close()
 
 
-def experiment(client: "MlflowClient", uri: str, root: Path) -> str:
+def experiment_id(client: "MlflowClient", uri: str, root: Path) -> str:
     """Give the id of the experiment `fitgap`; create it where it is missing.
 
     Raises
@@ -56,7 +56,7 @@ def experiment(client: "MlflowClient", uri: str, root: Path) -> str:
     return found.experiment_id
 
 
-def folder_of(location: str) -> Path | None:
+def artifact_folder(location: str) -> Path | None:
     """Give the folder that an artifact location means, or None where it is not on this machine."""
     parts = urlsplit(location)
     if parts.scheme not in ("", "file") and len(parts.scheme) > 1:  # one letter: a drive of Windows
@@ -92,7 +92,7 @@ def _create_experiment(client: "MlflowClient", uri: str, root: Path) -> str:
 
 
 def _check_place(location: str, root: Path) -> None:
-    folder = folder_of(location)
+    folder = artifact_folder(location)
     if folder is not None and not folder.resolve().is_relative_to(root / "mlruns"):
         raise UserError(
             f"mlflow.db: its artifacts stand in {folder.parent}, not in this repository's mlruns/ (moved or "

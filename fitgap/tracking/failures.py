@@ -4,7 +4,7 @@ import os
 import re
 import sys
 
-from fitgap.errors import UserError
+from fitgap.system.errors import UserError
 
 # Looked up only where the module is loaded: what is not loaded cannot have raised. MLflow wraps what its own
 # requests raise; artifacts go to cloud stores through their makers' libraries, unwrapped.

@@ -1,7 +1,10 @@
-"""Attach a trained network to its run, where `mlflow.pyfunc.load_model` and `mlflow models serve` find it.
+"""Attach trained networks to their runs, where `mlflow.pyfunc.load_model` and `mlflow models serve` find them.
 
-MLflow's own `mlflow.keras.log_model` takes whatever run is active in the process, and loads the saved model
-in another process to guess its requirements. Here the run is named, and the requirements are known.
+MLflow's own `mlflow.keras.log_model` takes whatever run is active in the process, and loads the saved model in
+another process to guess its requirements. Here the run is named, and the requirements are known.
+
+Every scratch model is small and has one. Of each transfer family only the best does (lowest mean validation
+loss): each holds the whole of VGG16, 59 MB.
 """
 
 import tempfile
@@ -12,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitgap.results import HEADLINES
+from fitgap.definitions.families import FAMILIES
+from fitgap.definitions.measurements import HEADLINES
 from fitgap.tracking import store
 from fitgap.tracking.failures import failures, warn
 
@@ -21,10 +25,15 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.models import Model, ModelSignature
 
+from collections.abc import Iterable, Mapping
+
+from fitgap.params.schema import Params
+from fitgap.pipeline.record import Result
+
 NAME = "model"
 # A server takes tens of megabytes in one request and may need a while to put them away: long, but once. It counts
 # from the last byte sent; one that hangs costs less than half a minute, the run written before included.
-PATIENCE = {**store.PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+UPLOAD_LIMITS = {**store.REQUEST_LIMITS, "MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
 def log_model(run_id: str | None, build: Callable[[], "keras.Model"], images: np.ndarray) -> None:
@@ -52,12 +61,12 @@ def log_model(run_id: str | None, build: Callable[[], "keras.Model"], images: np
     if run_id is None:
         return
     try:
-        with store.opened(PATIENCE) as opened:
-            done = ready(opened, run_id)
+        with store.open_store(UPLOAD_LIMITS) as opened:
+            done = find_model(opened, run_id)
         if not done:
             network = build()  # takes seconds, in which other processes may use the store
-            with store.opened(PATIENCE) as opened:
-                if not ready(opened, run_id):
+            with store.open_store(UPLOAD_LIMITS) as opened:
+                if not find_model(opened, run_id):
                     _write(opened, run_id, network, images.shape[1:])
     except failures() as failure:
         warn(f"run {run_id}: its model is not in MLflow", failure)
@@ -76,7 +85,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def ready(opened: store.Store, run_id: str) -> "LoggedModel | None":
+def find_model(opened: store.Store, run_id: str) -> "LoggedModel | None":
     """Give the run's complete model, if it has one; remove what a process that died has left of one."""
     condition = f"source_run_id = '{run_id}'"
     models = opened.client.search_logged_models([opened.experiment_id], condition)
@@ -147,3 +156,48 @@ def _add_metrics(opened: store.Store, run: "Run", model_id: str) -> None:
     known = {name: run.data.metrics[name] for name in HEADLINES if name in run.data.metrics}
     metrics = [Metric(k, value, began, 0, model_id=model_id, run_id=run_id) for k, value in known.items()]
     opened.client.log_batch(run_id, metrics, synchronous=True)
+
+
+def models_to_attach(results: Iterable[Result]) -> list[Result]:
+    """Choose the models to attach: all from scratch, the best of each transfer family."""
+    trained = [result for result in results if result.is_model and FAMILIES[result.record.stage].attached != "none"]
+    best: dict[str, Result] = {}
+    for result in trained:
+        holder = best.setdefault(result.record.stage, result)
+        if result.metrics["val_loss_best"] < holder.metrics["val_loss_best"]:
+            best[result.record.stage] = result
+    return [one for one in trained if FAMILIES[one.record.stage].attached == "all" or one is best[one.record.stage]]
+
+
+def attach_models(
+    results: Iterable[Result],
+    run_ids: Mapping[str, str],
+    params: Params,
+    folder: Path,
+    backbone: Path,
+    images: np.ndarray,
+) -> None:
+    """Attach the best seed's network of each model worth loading to its run, unless the run has it.
+
+    Parameters
+    ----------
+    run_ids : model name -> run id; models without a run are left out
+    folder : models/
+    backbone : the base's weights in Keras's notop format
+    images : uint8, (n, size, size, 3); only the shape is read
+    """
+    for result in models_to_attach(results):
+        if result.name in run_ids:
+            log_model(run_ids[result.name], lambda one=result: _load_network(one, params, folder, backbone), images)
+
+
+def _load_network(result: Result, params: Params, folder: Path, backbone: Path):
+    # TensorFlow takes seconds to import; where every run has its network, it is not needed.
+    from fitgap.system.determinism import start_tensorflow
+
+    start_tensorflow(seed=0)
+    from fitgap.networks.assembly import Assembly
+
+    record = result.record
+    weights = folder / record.stage / record.variant / f"seed-{record.best_seed}.weights.h5"
+    return Assembly(params, len(record.classes), backbone).whole(params.model(record.stage, record.variant), weights)

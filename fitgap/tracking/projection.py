@@ -1,14 +1,17 @@
-"""A result as MLflow runs: names, tags, params and metrics, without MLflow."""
+"""A result as MLflow runs, without MLflow: names, params, metrics, and tags that say where it comes from."""
 
+import getpass
 import json
 import math
+import os
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from fitgap.results import Result
+from fitgap.pipeline.record import Result
 
 FINGERPRINT = "fitgap.fingerprint"
 
@@ -37,60 +40,60 @@ class Run:
     seconds: float
 
 
-def whole(result: Result, times: Mapping[str, Any] | None) -> Run:
+def parent_run(result: Result, times: Mapping[str, Any] | None) -> Run:
     """Give the run of a stage: for a model the parent, with means over seeds, spreads (`_sd`) and `seeds`.
 
     Of `times` (see `timings.of`) the `stage_seconds`, rates and a training's mean `seconds` become metrics.
     """
-    record, measured = result.record, dict(result.record.get("measured", {}))
+    record, measured = result.record, dict(result.record.measured or {})
     if result.is_model:
-        measured |= _over_seeds(result.seeds)
+        measured |= _seed_statistics(result.seeds)
     if times:
         trainings = list(times["seed_seconds"].values())
         measured |= {"stage_seconds": times["stage_seconds"], **times["rates"]}
         measured |= {"seconds": sum(trainings) / len(trainings)} if trainings else {}
-    curves = None if result.history is None else _mean_curves(result.history)
-    tags = {"best_seed": str(record["best_seed"])} if "best_seed" in record else {}
+    curves = None if result.history is None or result.history.empty else _mean_curves(result.history)
+    tags = {"best_seed": str(record.best_seed)} if record.best_seed is not None else {}
     return _run(result, result.name, tags, measured, curves, times["stage_seconds"] if times else 0)
 
 
-def of_seeds(result: Result, times: Mapping[str, Any] | None) -> list[Run]:
+def seed_runs(result: Result, times: Mapping[str, Any] | None) -> list[Run]:
     """Give the children: one run per seed, with the parent's metric names.
 
     None for a stage that trains no model per seed: `asis` judges one network, and has no variant.
     """
     seconds = times["seed_seconds"] if times else {}
-    if not result.is_model or result.record["variant"] is None:
+    if not result.is_model or result.record.variant is None:
         return []
-    return [_of_seed(result, seed, seconds.get(str(seed))) for seed in result.seeds.index]
+    return [_seed_run(result, seed, seconds.get(str(seed))) for seed in result.seeds.index]
 
 
-def _of_seed(result: Result, seed: int, seconds: float | None) -> Run:
+def _seed_run(result: Result, seed: int, seconds: float | None) -> Run:
     measured = result.seeds.loc[seed].to_dict()
     measured |= {} if seconds is None else {"seconds": seconds}
     history = result.history
-    curves = None if history is None else _by_step(history[history["seed"] == seed])
+    curves = None if history is None else _index_by_step(history[history["seed"] == seed])
     return _run(result, f"{result.name} seed {seed}", {"seed": str(seed)}, measured, curves, seconds or 0)
 
 
 def _run(result, name: str, tags: dict, measured: dict, curves: pd.DataFrame | None, seconds: float) -> Run:
-    measured |= {f"params_{kind}": n for kind, n in result.record.get("parameters", {}).items()}
+    measured |= {f"params_{kind}": n for kind, n in (result.record.parameters or {}).items()}
     both = set(measured) & set(() if curves is None else curves.columns)
     if both:  # the table of runs shows the last value: a curve's last epoch would pass for the measurement
         raise ValueError(f"{name}: a measurement and a curve have the same name: {', '.join(sorted(both))}")
-    params = {key: _as_in_yaml(value) for key, value in result.record["params"].items()}
+    params = {key: _as_in_yaml(value) for key, value in result.record.params.items()}
     tags = {**_tags(result), **tags}
-    return Run(name, tags, params, _points(measured, curves), result.record["inputs"], seconds)
+    return Run(name, tags, params, _points(measured, curves), result.record.inputs, seconds)
 
 
-def _over_seeds(seeds: pd.DataFrame) -> dict[str, float]:
+def _seed_statistics(seeds: pd.DataFrame) -> dict[str, float]:
     numbers = seeds.select_dtypes("number")
     means = numbers.mean(skipna=False)
     spreads = numbers.std(ddof=1, skipna=False).add_suffix("_sd") if len(seeds) > 1 else {}
     return {**means, **spreads, "seeds": len(seeds)}
 
 
-def _by_step(history: pd.DataFrame) -> pd.DataFrame:
+def _index_by_step(history: pd.DataFrame) -> pd.DataFrame:
     """Index curves by what they run over, the first column beside `seed`: epochs, or images seen."""
     curves = history.drop(columns="seed", errors="ignore")
     return curves.set_index(curves.columns[0])
@@ -98,7 +101,7 @@ def _by_step(history: pd.DataFrame) -> pd.DataFrame:
 
 def _mean_curves(history: pd.DataFrame) -> pd.DataFrame:
     """Give the mean per step, where every seed has a value: a mean over some of them would jump."""
-    steps = _by_step(history).groupby(level=0)
+    steps = _index_by_step(history).groupby(level=0)
     return steps.mean().where(steps.count() == (history["seed"].nunique() if "seed" in history else 1))
 
 
@@ -116,10 +119,53 @@ def _is_number(value: Any) -> bool:
 
 def _tags(result: Result) -> dict[str, str]:
     record = result.record
-    digests = {f"{name}_digest": identity["digest"] for name, identity in record["inputs"].items()}
-    variant = {} if record["variant"] is None else {"variant": record["variant"]}
-    return {"stage": record["stage"], **variant, **digests, FINGERPRINT: result.fingerprint}
+    digests = {f"{name}_digest": identity["digest"] for name, identity in record.inputs.items()}
+    variant = {} if record.variant is None else {"variant": record.variant}
+    return {"stage": record.stage, **variant, **digests, FINGERPRINT: result.fingerprint}
 
 
 def _as_in_yaml(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def provenance_tags(stage: str) -> dict[str, str]:
+    """Give the tags that are the same for all runs of one stage; those that cannot be known are left out.
+
+    `git_dirty` tells whether a file under version control differs from the revision; `dvc.lock` does not
+    count, because DVC itself writes it after every stage.
+    """
+    return {
+        "mlflow.source.name": f"stages/{stage}.py",
+        "mlflow.source.type": "LOCAL",
+        **_user(),
+        **_revision(),
+        **_experiment(),
+    }
+
+
+def _user() -> dict[str, str]:
+    try:
+        return {"mlflow.user": os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()}
+    except (KeyError, OSError):  # a container may run as a user without a name
+        return {}
+
+
+def _experiment() -> dict[str, str]:
+    name = os.environ.get("DVC_EXP_NAME")
+    return {"dvc_experiment": name} if name else {}
+
+
+def _revision() -> dict[str, str]:
+    # No optional locks: DVC may be using Git's index at the same time.
+    command = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    command += ["--", ".", ":(exclude,top)dvc.lock"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):  # no Git, or no repository: a mere folder runs as well
+        return {}
+    lines = answer.stdout.splitlines()
+    dirty = {"git_dirty": str(any(not line.startswith("#") for line in lines)).lower()}
+    heads = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
+    if not heads or heads[0] == "(initial)":
+        return dirty
+    return {"git_revision": heads[0], "mlflow.source.git.commit": heads[0], **dirty}

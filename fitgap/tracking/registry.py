@@ -1,15 +1,15 @@
 """The best model in MLflow's registry: `models:/<name>@champion` loads it.
 
 Losses on other images cannot be compared, so every data set has a registered model of its own, named after the
-data's source and digest. A model takes the alias only from one that it beats.
+data's source and digest. A model takes the alias only from one that it beats by more than its uncertainty.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fitgap.results import Result
+from fitgap.pipeline.record import Result
 from fitgap.tracking import models, store
 from fitgap.tracking.failures import failures, warn
 from fitgap.tracking.projection import FINGERPRINT
@@ -17,11 +17,14 @@ from fitgap.tracking.projection import FINGERPRINT
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+
+import pandas as pd
+
+from fitgap.inference.estimates import MIN_SEEDS, estimate_over_seeds
+
 ALIAS = "champion"
 LOSSES, MODEL = "fitgap.val_loss_best", "fitgap.model"  # tags of a version: seed -> loss as JSON; scratch@dropout
 _DIGITS = 8  # of the data's digest, in the name
-
-Decide = Callable[[str, Mapping[int, float], str, Mapping[int, float]], tuple[bool, str]]
 
 
 @dataclass(frozen=True)
@@ -49,32 +52,31 @@ class Registration:
         return {"why": self.why, **address}
 
 
-def register(result: Result, run_id: str | None, decide: Decide) -> Registration:
+def register(result: Result, run_id: str | None) -> Registration:
     """Register the best model and give it the alias, where nobody holds that or the holder is beaten.
 
     Parameters
     ----------
     result : of the model with the lowest validation loss; its network is attached to its run
     run_id : its run; None where the store failed before
-    decide : from candidate, its losses by seed, holder, its losses by seed: is it beaten, and why in a sentence
     """
     name, away = _name(result), "Nobody was registered: the tracking store was not available."
     if run_id is None:
         return Registration(name, None, away)
     try:
-        with store.opened(models.PATIENCE) as opened:
-            return _settle(opened, name, result, run_id, decide)
+        with store.open_store(models.UPLOAD_LIMITS) as opened:
+            return _settle(opened, name, result, run_id)
     except failures() as failure:
         warn(f"{result.name}: not in MLflow's registry", failure)
         return Registration(name, None, away)
 
 
 def _name(result: Result) -> str:
-    data = result.record["inputs"]["data"]
+    data = result.record.inputs["data"]
     return f"fitgap-{data['name']}-{data['digest'][:_DIGITS]}"
 
 
-def _settle(opened: store.Store, name: str, result: Result, run_id: str, decide: Decide) -> Registration:
+def _settle(opened: store.Store, name: str, result: Result, run_id: str) -> Registration:
     holder = _holder(opened, name)
     if holder is None:
         why = f"**{result.name}** holds it: the first model on these images."
@@ -86,7 +88,7 @@ def _settle(opened: store.Store, name: str, result: Result, run_id: str, decide:
     if losses is None:
         why = f"**{called}** keeps it: its validation losses by seed are not known, so nothing can be compared."
         return Registration(name, str(holder.version), why)
-    is_won, why = decide(result.name, _losses(result), called, losses)
+    is_won, why = beats_champion(result.name, _losses(result), called, losses)
     return _crown(opened, name, result, run_id, why) if is_won else Registration(name, str(holder.version), why)
 
 
@@ -108,11 +110,11 @@ def _losses_of(version: "ModelVersion") -> dict[int, float] | None:
 
 
 def _crown(opened: store.Store, name: str, result: Result, run_id: str, why: str) -> Registration:
-    model = models.ready(opened, run_id)
+    model = models.find_model(opened, run_id)
     if model is None:
         return Registration(name, None, f"Nobody was registered: the network of {result.name} is not in MLflow.")
     if not opened.client.search_registered_models(f"name = '{name}'"):
-        about = f"The best model by validation loss on {result.record['inputs']['data']['name']}."
+        about = f"The best model by validation loss on {result.record.inputs['data']['name']}."
         opened.client.create_registered_model(name, description=about)
     version = _version(opened, name, result) or _new_version(opened, name, result, run_id, model.model_id)
     opened.client.set_registered_model_alias(name, ALIAS, version)
@@ -134,3 +136,29 @@ def _new_version(opened: store.Store, name: str, result: Result, run_id: str, mo
     }
     made = opened.client.create_model_version(name, f"models:/{model_id}", run_id, tags, model_id=model_id)
     return str(made.version)
+
+
+Losses = Mapping[int, float]  # seed -> lowest validation loss in nats
+
+
+def beats_champion(candidate: str, losses: Losses, holder: str, holder_losses: Losses) -> tuple[bool, str]:
+    """Judge whether a candidate takes the title: its lowest validation losses must lie below the holder's.
+
+    The difference is paired by seed, on the same validation images, and its whole 95% interval must lie below
+    0; the test images have no say.
+
+    Returns
+    -------
+    Whether it does, and why in one sentence; **names** are marked as in Markdown.
+    """
+    differences = (pd.Series(losses, dtype=float) - pd.Series(holder_losses, dtype=float)).dropna()
+    estimate = estimate_over_seeds(differences)
+    ahead = f"**{candidate}** now has the lowest validation loss of all models"
+    if not estimate.is_enough:
+        shared = f"they share {estimate.seeds} seeds, and it takes {MIN_SEEDS} to tell"
+        return False, f"**{holder}** keeps it: {ahead}, but {shared}."
+    low, high = estimate.interval()
+    said = f"{estimate.value:+.3f} nats, 95% interval {low:+.3f} to {high:+.3f}, {estimate.seeds} seeds"
+    if high < 0:
+        return True, f"**{candidate}** takes it from **{holder}**: its validation loss is lower ({said})."
+    return False, f"**{holder}** keeps it: {ahead}, but it is not clearly lower than the holder's ({said})."

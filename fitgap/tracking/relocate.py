@@ -11,9 +11,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from fitgap import repository
-from fitgap.errors import UserError
-from fitgap.tracking.database import EXPERIMENT, folder_of
+from fitgap.system import repository
+from fitgap.system.errors import UserError
+from fitgap.tracking.database import EXPERIMENT, artifact_folder
 
 _PLACES = (
     ("experiments", "artifact_location"),
@@ -35,17 +35,17 @@ def relocate(root: Path) -> int:
         raise UserError(f"{database}: not found; run from the repository's top folder")
     with closing(sqlite3.connect(database)) as connection, connection:
         there = _former_folder(connection)
-        if there is None or folder_of(there).resolve() == here:
+        if there is None or artifact_folder(there).resolve() == here:
             return 0
-        if folder_of(there).exists() and not here.exists():
-            raise UserError(f"{here}: not found; first bring {folder_of(there)} there")
+        if artifact_folder(there).exists() and not here.exists():
+            raise UserError(f"{here}: not found; first bring {artifact_folder(there)} there")
         return sum(_change(connection, table, column, there, str(here)) for table, column in _PLACES)
 
 
 def _former_folder(connection: sqlite3.Connection) -> str | None:
     query = "SELECT artifact_location FROM experiments WHERE name = ?"
     row = connection.execute(query, (EXPERIMENT,)).fetchone()
-    return None if row is None or folder_of(row[0]) is None else row[0].rpartition("/")[0]
+    return None if row is None or artifact_folder(row[0]) is None else row[0].rpartition("/")[0]
 
 
 def _change(connection: sqlite3.Connection, table: str, column: str, there: str, here: str) -> int:

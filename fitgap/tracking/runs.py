@@ -1,4 +1,4 @@
-"""Write a result as MLflow runs: once per result, whole or not at all, and never at the result's cost."""
+"""Write a result as MLflow runs: once per result, whole or not at all, in few requests, never at the result's cost."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,20 +6,36 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from fitgap.results import Result
-from fitgap.tracking import store, writing
+from fitgap.pipeline.record import Result
+from fitgap.tracking import store
 from fitgap.tracking.failures import failures, warn
 from fitgap.tracking.projection import FINGERPRINT
-from fitgap.tracking.writing import NOTE, PARENT, WRITER
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Run
 
-NOTHING: Mapping = MappingProxyType({})
+import dataclasses
+import shutil
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from fitgap.pipeline import timings
+from fitgap.tracking import projection
+from fitgap.tracking.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import DatasetInput
 
 
-def log(result: Result, artifacts: Iterable[Path] = (), tables: Mapping[str, "pd.DataFrame"] = NOTHING) -> str | None:
+NO_TABLES: Mapping = MappingProxyType({})
+
+
+def log_result(
+    result: Result, artifacts: Iterable[Path] = (), tables: Mapping[str, "pd.DataFrame"] = NO_TABLES
+) -> str | None:
     """Write the run of a result, or find the one written before.
 
     A model gets a parent run and one child per seed; every other stage a single run. The files of the result
@@ -32,28 +48,28 @@ def log(result: Result, artifacts: Iterable[Path] = (), tables: Mapping[str, "pd
         The id of the (parent) run. None where the store failed; one line on standard error says so.
     """
     try:
-        with store.opened() as opened:
-            return _existing(opened, result) or writing.write(opened, result, artifacts, tables)
+        with store.open_store() as opened:
+            return _existing(opened, result) or write_runs(opened, result, artifacts, tables)
     except failures() as failure:
         warn(f"{result.name}: no MLflow run written", failure)
         return None
 
 
-def log_all(results: Iterable[Result]) -> dict[str, str]:
+def log_results(results: Iterable[Result]) -> dict[str, str]:
     """Write the runs that are missing, of stages that DVC restored from its cache; give their ids by name.
 
     Ends at the first failure: a server that is away is waited for once, not once per result.
     """
     ids: dict[str, str] = {}
     for result in results:
-        run_id = log(result)
+        run_id = log_result(result)
         if run_id is None:
             break
         ids[result.name] = run_id
     return ids
 
 
-def link(report_run_id: str | None, model_runs: Mapping[str, str]) -> None:
+def link_report(report_run_id: str | None, model_runs: Mapping[str, str]) -> None:
     """Let the report's run point at the models' runs (name -> id): links in its description, and runs.json.
 
     MLflow's pages link neither from a run to its children nor from run to run (mlflow#17162).
@@ -61,7 +77,7 @@ def link(report_run_id: str | None, model_runs: Mapping[str, str]) -> None:
     if report_run_id is None:
         return
     try:
-        with store.opened() as opened:
+        with store.open_store() as opened:
             links = [opened.link(name, run_id) for name, run_id in model_runs.items()]
             opened.client.set_tag(report_run_id, NOTE, f"The runs this report tells of: {', '.join(links)}")
             opened.client.log_text(report_run_id, json.dumps(dict(model_runs), indent=2) + "\n", "runs.json")
@@ -83,7 +99,7 @@ def _existing(opened: store.Store, result: Result) -> str | None:
 
 def _half_written(opened: store.Store, result: Result) -> list["Run"]:
     """Find what a process that died left of the same stage and variant, measured on whatever."""
-    name = {key: result.record[key] for key in ("stage", "variant") if result.record[key] is not None}
+    name = {"stage": result.record.stage} | ({"variant": result.record.variant} if result.record.variant else {})
     conditions = [
         "attributes.status = 'RUNNING'",
         *(f"tags.{key} = '{value}'" for key, value in name.items()),
@@ -104,3 +120,63 @@ def _remove(opened: store.Store, runs: Iterable["Run"]) -> None:
     for run_id in {run.info.run_id for run in runs if run.data.tags.get(WRITER) == opened.writer}:
         opened.keep_time()
         opened.client.delete_run(run_id)
+
+
+PARENT, NOTE, WRITER = "mlflow.parentRunId", "mlflow.note.content", "fitgap.writer"
+_METRICS_PER_CALL, _PARAMS_PER_CALL = 900, 100  # log_batch takes 1000 in all, 100 of them params
+_DIGEST_LENGTH = 36  # of a dataset, in MLflow; the tag holds the whole digest
+
+
+def write_runs(opened: Store, result: Result, artifacts: Iterable[Path], tables: Mapping[str, "pd.DataFrame"]) -> str:
+    """Write the run of a result, for a model with one child per seed; give the (parent) run's id."""
+    times = timings.load(result)
+    common = {**projection.provenance_tags(result.record.stage), WRITER: opened.writer}
+    run_id = _begin(opened, projection.parent_run(result, times), common)
+    links = []
+    for child in projection.seed_runs(result, times):
+        child_id = _begin(opened, child, {**common, PARENT: run_id})
+        opened.client.set_terminated(child_id)
+        links.append(opened.link(f"seed {child.tags['seed']}", child_id))
+    if links:  # MLflow's page of a run does not link to its children (mlflow#17162)
+        opened.client.set_tag(run_id, NOTE, f"Means over {', '.join(links)}")
+    _add_files(opened, run_id, result, artifacts)
+    for name, table in tables.items():
+        opened.client.log_table(run_id, table, name)
+    opened.client.set_terminated(run_id)  # last: only a run that holds everything is FINISHED
+    return run_id
+
+
+def _begin(opened: Store, run: projection.Run, tags: Mapping[str, str]) -> str:
+    """Start a run and give it everything but files."""
+    from mlflow.entities import Metric, Param
+
+    opened.keep_time()
+    began = int((time.time() - run.seconds) * 1000)  # so that the run's duration is that of the work
+    run_id = opened.client.create_run(opened.experiment_id, began, {**run.tags, **tags}, run.name).info.run_id
+    metrics = [Metric(name, value, began, step) for name, value, step in run.points]
+    params = [Param(key, value) for key, value in run.params.items()]
+    while metrics or params:
+        opened.keep_time()
+        batch = metrics[:_METRICS_PER_CALL], params[:_PARAMS_PER_CALL]
+        opened.client.log_batch(run_id, *batch, synchronous=True)
+        metrics, params = metrics[_METRICS_PER_CALL:], params[_PARAMS_PER_CALL:]
+    if run.inputs:
+        opened.client.log_inputs(run_id, [_dataset(name, of) for name, of in run.inputs.items()])
+    return run_id
+
+
+def _dataset(name: str, identity: Mapping[str, str]) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": f"sha256:{identity['digest']}"})
+    dataset = Dataset(identity["name"], identity["digest"][:_DIGEST_LENGTH], "local", source)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", name)])
+
+
+def _add_files(opened: Store, run_id: str, result: Result, artifacts: Iterable[Path]) -> None:
+    opened.keep_time()
+    with tempfile.TemporaryDirectory() as folder:
+        dataclasses.replace(result, test_probabilities=None).write(Path(folder))
+        for path in artifacts:
+            shutil.copy(path, folder)
+        opened.client.log_artifacts(run_id, folder)

@@ -1,4 +1,4 @@
-"""Where runs go: MLFLOW_TRACKING_URI, or else mlflow.db and mlruns/ beside params.yaml.
+"""The tracking store: MLFLOW_TRACKING_URI, or else mlflow.db and mlruns/ beside params.yaml.
 
 The latter is MLflow 3's own default pair, so that a bare `mlflow ui` in the repository shows everything.
 MLflow is imported late: it takes 1.5 s, which only a stage that writes runs should pay.
@@ -18,26 +18,27 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from fitgap import garbage, repository
-from fitgap.errors import UserError
-from fitgap.tracking import surroundings
+from fitgap.system import determinism, repository
+from fitgap.system.errors import UserError
 from fitgap.tracking.failures import GivenUpError, failures, is_outage, redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+import logging
+
 # MLflow itself would wait 120 s and try 7 times again, per request. Here a request fails after 5 s + 5 s,
 # and none is begun after SECONDS: a server that hangs or crawls costs a stage less than half a minute.
-PATIENCE = {
+REQUEST_LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "1",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }
-SECONDS = 15
-SECONDS_SQLITE = 60  # no server that could be away; the first run sets up the database, others wait for it
-_away: set[str] = set()  # addresses of servers that have failed this process
+SERVER_TIMEOUT = 15
+SQLITE_TIMEOUT = 60  # no server that could be away; the first run sets up the database, others wait for it
+_unavailable: set[str] = set()  # addresses of servers that have failed this process
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Store:
         return f"[{text}](#/experiments/{self.experiment_id}/runs/{run_id})"
 
 
-def uri() -> str:
+def tracking_uri() -> str:
     """Give the store's address: MLFLOW_TRACKING_URI, or mlflow.db in the repository.
 
     Raises
@@ -94,47 +95,47 @@ def _folders_allowed() -> bool:
 
 
 @contextmanager
-def opened(patience: Mapping[str, str] = PATIENCE) -> Iterator[Store]:
+def open_store(patience: Mapping[str, str] = REQUEST_LIMITS) -> Iterator[Store]:
     """Open the store for this process alone; create the database and the experiment where they are missing.
 
     What can go wrong, here and while the store is open, is what `failures.failures()` gives.
     """
-    address = uri()
-    surroundings.switch_telemetry_off()
-    with _waited_for_once(address), ExitStack() as stack:
-        stack.enter_context(garbage.collection_paused())
+    address = tracking_uri()
+    disable_telemetry()
+    with _fail_fast(address), ExitStack() as stack:
+        stack.enter_context(determinism.pause_garbage_collection())
         from mlflow import MlflowClient
 
         from fitgap.tracking import database
 
-        seconds = SECONDS_SQLITE if address.startswith("sqlite") else SECONDS
+        seconds = SQLITE_TIMEOUT if address.startswith("sqlite") else SERVER_TIMEOUT
         deadline = time.monotonic() + seconds
-        stack.enter_context(surroundings.environment(patience))
+        stack.enter_context(default_environment(patience))
         # Parts of MLflow ask a client of their own, which would look into the current folder: a copy that vanishes.
-        stack.enter_context(surroundings.replaced("MLFLOW_TRACKING_URI", address))
-        stack.enter_context(surroundings.logging_silenced())
+        stack.enter_context(environment_variable("MLFLOW_TRACKING_URI", address))
+        stack.enter_context(silence_logging())
         # Two processes that set up one database break each other. And with the lock held, a run of this
         # repository that is not finished was left by a process that died.
         stack.enter_context(FileLock(_lock_file(), timeout=seconds))
-        database.prepare(address, repository.root())
+        database.prepare_database(address, repository.root())
         client = MlflowClient(tracking_uri=address, registry_uri=address)
-        yield Store(client, database.experiment(client, address, repository.root()), _writer(), deadline)
+        yield Store(client, database.experiment_id(client, address, repository.root()), _writer_id(), deadline)
 
 
 @contextmanager
-def _waited_for_once(address: str) -> Iterator[None]:
+def _fail_fast(address: str) -> Iterator[None]:
     """Remember a server that fails: `report` opens the store dozens of times, and would wait and warn each time."""
-    if address in _away:
+    if address in _unavailable:
         raise GivenUpError(address)
     try:
         yield
     except failures() as failure:
         if not address.startswith("sqlite") and is_outage(failure):
-            _away.add(address)
+            _unavailable.add(address)
         raise
 
 
-def _writer() -> str:
+def _writer_id() -> str:
     return hashlib.sha256(f"{platform.node()}:{repository.root()}".encode()).hexdigest()[:12]
 
 
@@ -142,4 +143,58 @@ def _lock_file() -> Path:
     if (repository.root() / ".dvc").is_dir():
         (repository.root() / ".dvc" / "tmp").mkdir(exist_ok=True)
         return repository.root() / ".dvc" / "tmp" / "fitgap-mlflow.lock"
-    return Path(tempfile.gettempdir()) / f"fitgap-mlflow-{_writer()}.lock"
+    return Path(tempfile.gettempdir()) / f"fitgap-mlflow-{_writer_id()}.lock"
+
+
+# No usage statistics; no advice, addresses (with passwords, if they have some) or progress bars on the terminal.
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def disable_telemetry() -> None:
+    """Set what MLflow reads when it is imported; a variable that the user has set stays."""
+    os.environ.update(_missing(_QUIET))
+
+
+@contextmanager
+def default_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for a while; a variable that the user has set stays."""
+    added = _missing(values)
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def environment_variable(name: str, value: str) -> Iterator[None]:
+    """Set one variable for a while, whatever it was before."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        os.environ.update({} if before is None else {name: before})
+
+
+def _missing(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name not in os.environ}
+
+
+@contextmanager
+def silence_logging() -> Iterator[None]:
+    """Keep MLflow's, Alembic's and urllib3's own lines off the terminal; what matters is raised as well."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)

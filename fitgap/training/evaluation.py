@@ -11,7 +11,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from fitgap.training.fused_normalisation import fused
+from fitgap.kernels import fast_kernels
 
 BATCH = 512  # inputs per step; results do not depend on it beyond rounding
 LARGE = 2**14  # numbers per input: larger ones go in smaller batches, else 512 photographs of 224x224 would need 7 GB
@@ -24,9 +24,11 @@ class Evaluator:
     ----------
     network : Model that gives logits; `outputs` takes any model
     largest : shape of the images that go through it, where it enlarges those that come in
+    fast : whether hand-written kernels are used
     """
 
-    def __init__(self, network: keras.Model, largest: tuple[int, ...] | None = None):
+    def __init__(self, network: keras.Model, largest: tuple[int, ...] | None = None, fast: bool = True):
+        self._fast = fast
         self._network = network
         self._size = max(1, min(BATCH, BATCH * LARGE // math.prod(largest or network.input_shape[1:])))
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
@@ -53,7 +55,7 @@ class Evaluator:
         return scipy.special.softmax(self.outputs(inputs), axis=1)
 
     def _answers(self, inputs):
-        with fused(self._network):
+        with fast_kernels(self._network, is_on=self._fast, training=False):
             return self._network(inputs, training=False)
 
     def _batch_sums(self, inputs, labels):

@@ -1,6 +1,6 @@
 """One model of the comparison: trained once per seed, measured the same way each time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fitgap import timings
-from fitgap.checkpoints import Kept
-from fitgap.folders import fresh
-from fitgap.params import Training
-from fitgap.results import Result
-from fitgap.training.loop import Examples, Trained, Trainer
+from fitgap.images.prepared import PreparedImages
+from fitgap.networks.assembly import Assembly
+from fitgap.params.schema import ModelSpec, Params
+from fitgap.pipeline.checkpoints import Checkpoint
+from fitgap.pipeline.record import Identity, Record, Result
+from fitgap.system.files import fresh_folder
+from fitgap.training.trainer import Examples, TrainedModel, Trainer
 
 
 @dataclass(frozen=True)
@@ -24,51 +25,59 @@ class Experiment:
 
     Attributes
     ----------
-    splits : dict of (inputs, labels) for train, validation and test; inputs are images or features
-    build : from a seed to a network that gives logits
-    frozen_parameters : weights below the network that are used but not trained
+    model : ModelSpec
+    inputs : dict
+        Name -> identity of what it reads, as the record carries it.
+    classes : list of str
+    splits : dict of (inputs, labels)
+        For train, validation and test; inputs are images or features.
+    build : callable
+        From a seed to a network that gives logits.
+    frozen_parameters : int
+        Weights below the network that are used but not trained.
+    fast : bool
+        Whether hand-written kernels are used (`compute.hand_written_kernels`).
     """
 
-    record: dict[str, Any]
+    model: ModelSpec
+    inputs: dict[str, Identity]
+    classes: list[str]
     splits: dict[str, Examples]
     build: Callable[[int], keras.Model]
-    schedule: Training
-    learning_rate: float
     frozen_parameters: int = 0
+    fast: bool = True
 
 
 @dataclass
 class Outcome:
-    """What came of it: the measurements, and what each seed's training left."""
+    """The measurements of an experiment, and what each seed's training left."""
 
     result: Result
-    trained: dict[int, Trained]
+    trained: dict[int, TrainedModel]
     network: keras.Model = field(repr=False)
 
     @property
     def best_seed(self) -> int:
         """The seed with the lowest validation loss."""
-        return self.result.record["best_seed"]
+        return self.result.record.best_seed
+
+    @property
+    def times(self) -> dict[str, Any]:
+        """Wall times as `lifecycle.finish` takes them."""
+        rate = float(np.mean([one.images_per_second for one in self.trained.values()]))
+        seconds = {seed: one.seconds for seed, one in self.trained.items()}
+        return {"seed_seconds": seconds, "rates": {"images_per_second": rate}}
 
     def network_of(self, seed: int) -> keras.Model:
-        """Give the network with the weights that `seed` ended with: its best epoch's."""
+        """Return the network with the weights of a seed's best epoch."""
         self.network.set_weights(self.trained[seed].weights)
         return self.network
 
-    def leave(self, models: Path, results: Path, seeds: list[int], spent: Mapping[str, float]) -> None:
-        """Write the weights of `seeds`, the result and its wall times."""
-        with fresh(models) as folder:
+    def save_weights(self, folder: Path, seeds: list[int]) -> None:
+        """Write the weights of these seeds; what stood in the folder is replaced."""
+        with fresh_folder(folder) as made:
             for seed in seeds:
-                self.network_of(seed).save_weights(folder / weights_file(seed))
-        self.leave_result(results, spent)
-
-    def leave_result(self, results: Path, spent: Mapping[str, float]) -> None:
-        """Write the result and its wall times."""
-        with fresh(results) as folder:
-            self.result.write(folder)
-        seconds = {seed: one.seconds for seed, one in self.trained.items()}
-        rate = float(np.mean([one.images_per_second for one in self.trained.values()]))
-        timings.keep(self.result, spent, seconds, images_per_second=rate)
+                self.network_of(seed).save_weights(made / weights_file(seed))
 
 
 def weights_file(seed: int) -> str:
@@ -76,46 +85,52 @@ def weights_file(seed: int) -> str:
     return f"seed-{seed}.weights.h5"
 
 
-def run(experiment: Experiment, seeds: list[int], kept: Kept) -> Outcome:
+def run_experiment(experiment: Experiment, seeds: list[int], kept: Checkpoint) -> Outcome:
     """Train one model per seed. The test images are looked at once per finished model, after its training.
 
     `kept` holds what an earlier, killed run of the same stage had trained; those seeds are not trained again.
     """
     splits = experiment.splits
-    trainer = Trainer(experiment.build(seeds[0]), experiment.schedule, experiment.learning_rate)
+    trainer = Trainer(
+        experiment.build(seeds[0]), experiment.model.schedule, experiment.model.variant.active, experiment.fast
+    )
     trained, probabilities, rows = {}, [], []
-    for seed in tqdm(seeds, desc=experiment.record["stage"], unit="seed", disable=None):
-        one = trained[seed] = _resumed(kept, seed, trainer) or _trained(experiment, kept, seed, trainer)
+    for seed in tqdm(seeds, desc=experiment.model.family.name, unit="seed", disable=None):
+        one = trained[seed] = _resume(kept, seed, trainer) or _train(experiment, kept, seed, trainer)
         probabilities.append(trainer.evaluator.probabilities(splits["test"][0]))
-        rows.append({"seed": seed, **measure(one, probabilities[-1], splits["test"][1])})
-    record = {
-        **experiment.record,
-        "parameters": count_parameters(trainer.network, experiment.frozen_parameters),
-        "best_seed": min(rows, key=lambda row: np.nan_to_num(row["val_loss_best"], nan=np.inf))["seed"],
-        "seeds": rows,
-    }
+        rows.append({"seed": seed, **measure_seed(one, probabilities[-1], splits["test"][1])})
+    record = Record(
+        stage=experiment.model.family.name,
+        variant=experiment.model.name,
+        params=experiment.model.recorded,
+        inputs=experiment.inputs,
+        classes=experiment.classes,
+        parameters=count_parameters(trainer.network, experiment.frozen_parameters),
+        best_seed=min(rows, key=lambda row: np.nan_to_num(row["val_loss_best"], nan=np.inf))["seed"],
+        seeds=rows,
+    )
     history = pd.concat([one.history.assign(seed=seed) for seed, one in trained.items()])
     history.insert(0, "seed", history.pop("seed"))
     return Outcome(Result(record, history, np.stack(probabilities)), trained, trainer.network)
 
 
-def _trained(experiment: Experiment, kept: Kept, seed: int, trainer: Trainer) -> Trained:
+def _train(experiment: Experiment, kept: Checkpoint, seed: int, trainer: Trainer) -> TrainedModel:
     splits = experiment.splits
     one = trainer.train(experiment.build(seed), splits["train"], splits["validation"], seed)
     kept.save(f"seed-{seed}", one.arrays())
     return one
 
 
-def _resumed(kept: Kept, seed: int, trainer: Trainer) -> Trained | None:
+def _resume(kept: Checkpoint, seed: int, trainer: Trainer) -> TrainedModel | None:
     arrays = kept.load(f"seed-{seed}")
     if arrays is None:
         return None
-    one = Trained.of_arrays(arrays)
+    one = TrainedModel.of_arrays(arrays)
     trainer.network.set_weights(one.weights)
     return one
 
 
-def measure(trained: Trained, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def measure_seed(trained: TrainedModel, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Sum up one seed's training and its test.
 
     The gap is validation loss minus training loss. `_best` is at the epoch with the lowest validation loss,
@@ -142,3 +157,16 @@ def count_parameters(network: keras.Model, frozen: int) -> dict[str, int]:
     trainable = sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
     total = network.count_params() + frozen
     return {"total": total, "trainable": trainable, "frozen": frozen}
+
+
+def scratch_experiment(params: Params, model: ModelSpec, images: PreparedImages) -> Experiment:
+    """Describe the training of the notes' network on raw images, at the model's learning rate."""
+    assembly = Assembly(params, len(images.class_names))
+    return Experiment(
+        model=model,
+        inputs={"data": images.identity},
+        classes=images.class_names,
+        splits=images.with_labels(images.images),
+        build=lambda seed: assembly.scratch(model.variant, seed),
+        fast=params.compute.hand_written_kernels,
+    )

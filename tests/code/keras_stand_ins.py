@@ -15,8 +15,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fitgap import downloads
-from fitgap.backbone.weights_file import expected_shapes
+from fitgap.backbone.user_weights import expected_shapes
+from fitgap.system import downloads
 
 CAT = 281  # tabby, n02123045
 FILES = ("CIFAR10", "IMAGENET_CLASSES", "VGG16_NOTOP", "VGG16_WITH_TOP")

@@ -7,9 +7,10 @@ import pandas as pd
 import yaml
 
 from fitgap.images.prepared import PreparedImages
-from fitgap.params import Params, load
+from fitgap.params.reading import load_params
+from fitgap.params.schema import Params
+from fitgap.pipeline.record import Record, Result
 from fitgap.report.study import Study
-from fitgap.results import Result
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 # family/variant -> accuracy at the end, final training loss, rise of the validation loss after its best epoch
@@ -28,7 +29,7 @@ PROBES = (0.85, 0.93, 0.96, 0.95, 0.87)  # accuracy by block
 
 def params(**changes) -> Params:
     """Give the shipped params with dotted keys changed, e.g. `params(**{"backbone.weights": "none"})`."""
-    tree = load(SHIPPED).model_dump()
+    tree = load_params(SHIPPED).model_dump()
     for key, value in changes.items():
         *sections, last = key.split(".")
         place = tree
@@ -128,7 +129,7 @@ def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epoch
         "measured": {},
     }
     columns = ["seed", *[name for name in history if name != "seed"]]
-    return Result(record, history[columns].reset_index(drop=True), given)
+    return Result(Record(**record), history[columns].reset_index(drop=True), given)
 
 
 def probe(data: PreparedImages) -> Result:
@@ -139,7 +140,7 @@ def probe(data: PreparedImages) -> Result:
     history = pd.DataFrame({"block": range(1, 6), "val_loss": 1 - np.array(PROBES), "test_accuracy": accuracies})
     record = {"stage": "probe", "variant": None, "params": {}, "inputs": {"prepared": data.identity}}
     measured = {f"test_accuracy_block{number}": share for number, share in enumerate(accuracies.tolist(), start=1)}
-    return Result({**record, "measured": measured}, history, given)
+    return Result(Record(**record, measured=measured), history, given)
 
 
 def asis(data: PreparedImages, weights: str = "glyphs") -> Result:
@@ -147,7 +148,7 @@ def asis(data: PreparedImages, weights: str = "glyphs") -> Result:
     record = {"stage": "asis", "variant": None, "params": {}, "inputs": {"prepared": data.identity}}
     if weights == "none":
         record |= {"measured": {}, "not_applicable": "random weights have no classifier of their own"}
-        return Result(record, test_probabilities=np.empty((0, 0, 0), np.float32))
+        return Result(Record(**record), test_probabilities=np.empty((0, 0, 0), np.float32))
     labels, classes = data.split("test")[1], [*data.class_names, *(f"other{i}" for i in range(26))]
     given = probabilities(np.random.default_rng(1), labels, len(classes), 0.4, 1)
     right = float((given[0].argmax(axis=-1) == labels).mean())
@@ -164,12 +165,12 @@ def asis(data: PreparedImages, weights: str = "glyphs") -> Result:
             "source_classes": len(classes),
         },
     }
-    return Result(record, None, given)
+    return Result(Record(**record), None, given)
 
 
 def times(result: Result) -> dict:
-    """Give wall times as `fitgap.timings.of` does."""
-    seconds = {"scratch": 9.0, "head": 1.4, "finetune": 12.0}.get(result.record["stage"])
+    """Give wall times as `fitgap.pipeline.timings.load` does."""
+    seconds = {"scratch": 9.0, "head": 1.4, "finetune": 12.0}.get(result.record.stage)
     if seconds is None:
         return {
             "stage": result.name,
@@ -195,9 +196,10 @@ def study(settings: Params | None = None, data: PreparedImages | None = None, se
         model(stage, variant, data, seeds, getattr(settings, stage).epochs, characters.get(variant))
         for stage in ("scratch", "head")
         for variant in settings.variants
+        if f"{stage}@{variant}" not in settings.without_model
     ]
     found += [model("finetune", depth, data, seeds, settings.finetune.epochs) for depth in settings.finetune.depths]
     high = settings.highrate.variants
     found += [model("highrate", name, data, seeds, settings.scratch.epochs, AT_HIGH_RATE[name]) for name in high]
     found.append(asis(data, settings.backbone.weights))
-    return Study.of(settings, [*found, probe(data)], data, {result.name: times(result) for result in found})
+    return Study.gather(settings, [*found, probe(data)], data, {result.name: times(result) for result in found})

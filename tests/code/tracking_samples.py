@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fitgap.results import Result
+from fitgap.pipeline.record import Record, Result
 from fitgap.tracking import store
 from fitgap.tracking.relocate import relocate
 
 DIGEST = "ab" * 32
-VARIABLES = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", *store.PATIENCE)
+VARIABLES = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", *store.REQUEST_LIMITS)
 
 
 def model(variant: str = "dropout", seeds=(0, 1, 2), epochs: int = 4, **params) -> Result:
@@ -34,13 +34,13 @@ def model(variant: str = "dropout", seeds=(0, 1, 2), epochs: int = 4, **params) 
         "best_seed": seeds[0],
         "seeds": [{"seed": s, "test_accuracy": 0.9 + s / 100, "gap_last": 0.2, "note": "text"} for s in seeds],
     }
-    return Result(record, pd.DataFrame(rows), np.zeros((len(seeds), 5, 2), np.float32))
+    return Result(Record(**record), pd.DataFrame(rows), np.zeros((len(seeds), 5, 2), np.float32))
 
 
 def single(stage: str = "prepare", **measured) -> Result:
     """Give the result of a stage that trains nothing."""
     record = {"stage": stage, "variant": None, "params": {"data.image_size": 32}, "inputs": {}}
-    return Result({**record, "measured": {"images": 1797, **measured}})
+    return Result(Record(**record, measured={"images": 1797, **measured}))
 
 
 def repository(folder: Path, monkeypatch) -> Path:
@@ -62,13 +62,13 @@ def forget_surroundings(monkeypatch) -> None:
 @functools.cache
 def _database() -> Path:
     """Set up a database once: MLflow takes seconds to migrate a fresh one."""
-    from fitgap.tracking import database, surroundings
+    from fitgap.tracking import database, store
 
-    surroundings.switch_telemetry_off()
+    store.disable_telemetry()
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with surroundings.logging_silenced():
-        database.prepare(f"sqlite:///{folder / 'mlflow.db'}", folder)
+    with store.silence_logging():
+        database.prepare_database(f"sqlite:///{folder / 'mlflow.db'}", folder)
     return folder / "mlflow.db"
 
 
@@ -76,7 +76,7 @@ def client():
     """Give MLflow's own client of the current repository's store."""
     from mlflow import MlflowClient
 
-    return MlflowClient(store.uri())
+    return MlflowClient(store.tracking_uri())
 
 
 def active_runs() -> list:

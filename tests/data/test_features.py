@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fitgap import params
 from fitgap.images import prepared
+from fitgap.params.reading import load_params
 
 SHIPPED = {"data.source": "digits", "data.train_images": 100, "backbone.weights": "glyphs"}
 
@@ -22,8 +22,8 @@ def data(repository):
     folder = repository / "data"
     if not (folder / "features/features.json").exists():
         pytest.skip("nothing stands in data/features: the pipeline has not run here")
-    chosen = params.load(repository / "params.yaml")
-    values = chosen.of_section("data") | chosen.of_section("backbone")
+    chosen = load_params(repository / "params.yaml")
+    values = chosen.section_params("data") | chosen.section_params("backbone")
     if not SHIPPED.items() <= values.items():
         pytest.skip("params.yaml is not the shipped one, and the promise is of that one")
     return folder
@@ -31,7 +31,7 @@ def data(repository):
 
 @pytest.fixture(scope="module")
 def images(data):
-    return prepared.read(data / "prepared")
+    return prepared.read_prepared(data / "prepared")
 
 
 def test_every_image_has_finite_features(data, images):

@@ -36,7 +36,7 @@ def folder(request, repository):
 
 @pytest.fixture(scope="module")
 def images(folder):
-    return prepared.read(folder)
+    return prepared.read_prepared(folder)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_manifest_tells_the_truth_about_every_row(images, manifest):
 
 
 def test_default_sizes(made_afresh):
-    images = prepared.read(made_afresh)
+    images = prepared.read_prepared(made_afresh)
     assert {name: rows.stop - rows.start for name, rows in images.rows.items()} == {
         "train": 100,
         "validation": 400,
@@ -90,7 +90,7 @@ def test_default_sizes(made_afresh):
 def test_digits_are_scikit_learns(made_afresh, manifest):
     from sklearn.datasets import load_digits
 
-    digits, images = load_digits(), prepared.read(made_afresh)
+    digits, images = load_digits(), prepared.read_prepared(made_afresh)
     names = pd.read_csv(made_afresh / "manifest.csv")["name"]
     for row in (0, 150, 1700):
         index = int(names[row].removeprefix("digits/"))

@@ -25,7 +25,7 @@ from stores import contents, differences
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-COMMANDS = (("dvc", "repro"), (sys.executable, "-m", "fitgap.branches"))
+COMMANDS = (("dvc", "repro"), (sys.executable, "-m", "fitgap.programs.scheduler"))
 KILLS_A_ROUND = 6
 LONGEST = 40.0  # seconds until a kill; a stage of the small pipeline takes about ten, and more on a busy machine
 FORGOTTEN = 60.0  # seconds at most until the system's first process has seen the end of those whose parent died

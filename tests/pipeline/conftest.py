@@ -63,7 +63,7 @@ class Clone:
 
     def repro_side_by_side(self) -> list[str]:
         """Run the pipeline as `make repro` does; give the stages that ran, as they began."""
-        return stages_in(self.run(sys.executable, "-m", "fitgap.branches").stdout)
+        return stages_in(self.run(sys.executable, "-m", "fitgap.programs.scheduler").stdout)
 
     def edit(self, **changes: Any) -> None:
         """Change params; dots lead down."""

@@ -284,12 +284,19 @@ def test_a_stage_writes_itself_what_the_report_would_write(clone, server, undist
     ("stage", "outage"),
     [
         pytest.param(PREPARE, Outage("down"), id="down at the start"),
-        pytest.param(PREPARE, Outage("500"), id="answers 500"),
+        pytest.param(PREPARE, Outage("500"), id="answers 500", marks=pytest.mark.slow),
         pytest.param(PREPARE, Outage("hang"), id="hangs"),
-        pytest.param(PREPARE, Outage("slow"), id="crawls"),
+        pytest.param(PREPARE, Outage("slow"), id="crawls", marks=pytest.mark.slow),
         pytest.param(SCRATCH, Outage("die", "runs/log-batch", 2), id="dies while a run is written"),
-        pytest.param(SCRATCH, Outage("hang", "artifacts/1/models/", 2), id="hangs while a network is sent"),
-        pytest.param(REPORT, Outage("hang", "logged-models/search"), id="hangs while the report writes"),
+        pytest.param(
+            SCRATCH,
+            Outage("hang", "artifacts/1/models/", 2),
+            id="hangs while a network is sent",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            REPORT, Outage("hang", "logged-models/search"), id="hangs while the report writes", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_an_outage_costs_one_line_half_a_minute_and_no_result(clone, server, front, undisturbed, stage, outage):
@@ -312,7 +319,10 @@ def test_an_outage_costs_one_line_half_a_minute_and_no_result(clone, server, fro
     assert differences(runs, contents(server)) == []
 
 
-@pytest.mark.parametrize(("stage", "nth"), [(PREPARE, 1), (SCRATCH, 2)], ids=["of a stage", "of a seed"])
+@pytest.mark.parametrize(
+    ("stage", "nth"),
+    [pytest.param(PREPARE, 1, id="of a stage"), pytest.param(SCRATCH, 2, id="of a seed", marks=pytest.mark.slow)],
+)
 def test_a_run_begun_twice_because_its_answer_was_lost_stands_there_once(clone, server, front, undisturbed, stage, nth):
     forget(server, name_of(stage))
     with front.suffering(Outage("lose", "runs/create", nth)):

@@ -28,6 +28,9 @@ class Watched:
     complaints: list[str]
 
 
+pytestmark = pytest.mark.browser
+
+
 @pytest.fixture(scope="module")
 def browser():
     library = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: `make install`")
@@ -55,11 +58,11 @@ def synthetic_page() -> str:
     import synthetic_results as synthetic
 
     from fitgap.report import claims, page
-    from fitgap.report.summary import summary
+    from fitgap.report.tables import summary_table
 
     study = synthetic.study()
     registration = {"why": "**scratch@dropout** holds it.", "address": "models:/fitgap@champion", "version": "1"}
-    return page.html(study, summary(study), claims.judge_all(study), {"Python": "3.11"}, registration)
+    return page.render_html(study, summary_table(study), claims.judge_all(study), {"Python": "3.11"}, registration)
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def ui(clone):
         server.wait(30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_four_queued_experiments_on_a_fresh_repository(number, repository, tmp_path):
     clone = cloned(repository, tmp_path / "clone")

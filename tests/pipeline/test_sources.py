@@ -8,11 +8,14 @@ import pytest
 from conftest import stages_in
 from PIL import Image
 
-from fitgap import params
-from fitgap.setting import leaves
+from fitgap.params import reading
+from fitgap.programs.preset import flatten
 
 PHOTOGRAPHS = "settings/photographs.yaml"
 COLOURS = {"<b>red</b>": (220, 40, 40), "green": (40, 200, 60), "blé": (50, 60, 210)}
+
+
+pytestmark = pytest.mark.slow  # a second and a third data source through the whole pipeline
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +91,9 @@ def test_nothing_to_do_runs_nothing(clone):
 
 def test_setting_for_photographs_shares_what_has_run_and_leaves_params_as_they_are(clone):
     before = (clone.path / "params.yaml").read_text()
-    here, named = (leaves(params.read_tree(clone.path / name)) for name in ("params.yaml", PHOTOGRAPHS))
+    here, named = (flatten(reading.read_tree(clone.path / name)) for name in ("params.yaml", PHOTOGRAPHS))
     ended = clone.run(
-        "python", "-m", "fitgap.setting", PHOTOGRAPHS, *(f"{key}={json.dumps(here[key])}" for key in named)
+        "python", "-m", "fitgap.programs.preset", PHOTOGRAPHS, *(f"{key}={json.dumps(here[key])}" for key in named)
     )
     assert stages_in(ended.stdout) == ["report"]
     assert "directory" in (clone.path / "experiments/photographs/report.md").read_text()
@@ -109,7 +112,7 @@ def test_back_to_the_digits_restores_everything_and_both_stand_in_mlflow(clone):
 
 def test_missing_pictures_get_one_line(clone):
     clone.edit(**{"data.source": "directory", "data.path": "nowhere"})
-    ended = clone.run("python", "-m", "fitgap.preflight", check=False)
+    ended = clone.run("python", "-m", "fitgap.programs.preflight", check=False)
     assert ended.returncode == 1
     assert ended.stderr.strip().startswith("fitgap: params.yaml: data.path: 'nowhere': not found")
     assert ended.stderr.count("\n") == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitgap import results
+from fitgap.pipeline.record import read_result
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_logged_model_answers_as_it_was_measured(first, store, name, monkeypatch
     import mlflow
 
     folder = first.path / "results" / name.replace("@", "/")
-    of_this_result = f"tags.`fitgap.fingerprint` = '{results.read(folder).fingerprint}'"
+    of_this_result = f"tags.`fitgap.fingerprint` = '{read_result(folder).fingerprint}'"
     run = next(run for run in store.search_runs(["1"], of_this_result) if "seed" not in run.data.tags)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
     loaded = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")

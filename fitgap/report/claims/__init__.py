@@ -6,12 +6,12 @@ function to MODULES).
 
 from typing import Any
 
-from fitgap.params import Params
-from fitgap.report.claims import layers, learning_rates, rankings, regularisers, remedies, transfer
-from fitgap.report.claims.claim import Claim, describe, find
+from fitgap.params.schema import Params
+from fitgap.report.claims import overfitting, rankings, regularisers, transfer
+from fitgap.report.claims.claim import Claim, describe_claim, judge_claim
 from fitgap.report.study import Study
 
-MODULES = (remedies, learning_rates, regularisers, rankings, transfer, layers)
+MODULES = (overfitting, regularisers, rankings, transfer)
 
 
 def declare(params: Params) -> list[Claim]:
@@ -25,4 +25,4 @@ def judge_all(study: Study) -> list[dict[str, Any]]:
     Each dict has id, statement, models, statistic, direction, compared, unit, estimate, ci_low, ci_high, n,
     confidence, verdict, rule, seeds_needed, note, comparisons. Numbers that do not exist are None.
     """
-    return [describe(claim, find(claim, study)) for claim in declare(study.params)]
+    return [describe_claim(claim, judge_claim(claim, study)) for claim in declare(study.params)]

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fitgap.inference.verdicts import INCONCLUSIVE, NOT_APPLICABLE, Comparison, Finding
 from fitgap.report.study import Study
-from fitgap.report.verdicts import INCONCLUSIVE, NOT_APPLICABLE, Comparison, Finding
 
 DIRECTIONS = {1: "above", -1: "below"}
 
@@ -54,7 +54,7 @@ class Claim:
     obstacle: str = ""
 
 
-def find(claim: Claim, study: Study) -> Finding:
+def judge_claim(claim: Claim, study: Study) -> Finding:
     """Judge a claim on the results there are; whatever is missing gives a verdict too, and its reason."""
     absent = [name for name in claim.needed if not study.has(name)]
     failed = [name for name in claim.needed if name in study.failed and name not in claim.may_fail]
@@ -68,7 +68,7 @@ def find(claim: Claim, study: Study) -> Finding:
         return Finding(INCONCLUSIVE, note=str(reason))
 
 
-def describe(claim: Claim, finding: Finding) -> dict[str, Any]:
+def describe_claim(claim: Claim, finding: Finding) -> dict[str, Any]:
     """Give a claim and its finding as claims.json holds them; numbers to six significant digits."""
     decided = _numbers(finding.deciding, finding.level)
     return {

@@ -4,13 +4,14 @@ import itertools
 from dataclasses import replace
 from functools import partial
 
-from fitgap.params import Params
+from fitgap.definitions.measurements import MEASUREMENTS
+from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Comparison, Finding, judge
+from fitgap.params.schema import Params
 from fitgap.report.claims.claim import CannotTellError, Claim
-from fitgap.report.claims.comparing import ACCURACY, compare, failed_in, rivals
+from fitgap.report.claims.comparisons import ACCURACY, compare, failed_in, rivals
 from fitgap.report.study import Study
-from fitgap.report.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Comparison, Finding, judge
 
-CONTESTS = {ACCURACY: 1, "gap_last": -1}  # measurement -> the side of 0 that is ahead
+CONTESTS = (ACCURACY, "gap_last")
 
 
 def no_winner_everywhere(study: Study, families: tuple[str, ...]) -> Finding:
@@ -45,21 +46,22 @@ def _turned(finding: Finding, verdict: str, failures: str) -> Finding:
 def _contests(study: Study, variant: str, families: tuple[str, ...]) -> list[Comparison]:
     """Compare a variant with every other in every contest that both took part in."""
     found = []
-    for family, (measurement, side) in itertools.product(families, CONTESTS.items()):
+    for family, measurement in itertools.product(families, CONTESTS):
         model = f"{family}@{variant}"
         if model in study.results and model not in study.failed:
-            found += compare(study, model, rivals(study, model), measurement, side)
+            found += compare(study, model, rivals(study, model), measurement, MEASUREMENTS[measurement].better)
     return found
 
 
 def claims(params: Params) -> list[Claim]:
     """List the one claim about rankings."""
     families = ("scratch", "head") if params.backbone.weights != "none" else ("scratch",)
+    every = [f"{family}@{name}" for family in families for name in params.variants]
     return [
         Claim(
             id="no_remedy_wins_everywhere",
             statement="No remedy is guaranteed to help: none of them wins everywhere.",
-            models=tuple(f"{family}@{name}" for family in families for name in params.variants),
+            models=tuple(model for model in every if model not in params.without_model),
             statistic="difference of test accuracy or final gap between a remedy and another variant",
             direction="either",
             rule="supported if for each remedy some variant is ahead of it in test accuracy or final gap, "

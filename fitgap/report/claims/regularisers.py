@@ -5,12 +5,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from fitgap.params import Params
+from fitgap.inference.estimates import estimate_over_seeds
+from fitgap.inference.verdicts import Comparison, Finding, judge
+from fitgap.params.schema import Params
 from fitgap.report.claims.claim import CannotTellError, Claim
-from fitgap.report.claims.remedies import BASELINE, ONE, against, obstacle
-from fitgap.report.statistics import over_seeds
+from fitgap.report.claims.comparisons import BASELINE, RULE_ONE, judge_against, variant_obstacle
 from fitgap.report.study import Study
-from fitgap.report.verdicts import Comparison, Finding, judge
 
 REGULARISERS = {"l1": ("L1", {"l1"}), "l2": ("L2", {"l2"}), "elasticnet": ("ElasticNet", {"l1", "l2"})}
 FEWEST_EPOCHS = 4  # three points make one second difference; one alone says nothing of steadiness
@@ -44,7 +44,7 @@ def unsteadiness(history: pd.DataFrame) -> pd.Series:
 def steadier(study: Study, model: str) -> Finding:
     """Judge that a model's validation curve jumps less than the baseline's."""
     values = [unsteadiness(study.history(name)) for name in (model, BASELINE)]
-    estimate = over_seeds(values[0] - values[1])
+    estimate = estimate_over_seeds(values[0] - values[1])
     return judge([Comparison(f"{model} - {BASELINE}: jumps of the validation loss", estimate, -1, "nats")])
 
 
@@ -59,9 +59,9 @@ def _of_one(params: Params, variant: str) -> list[Claim]:
     shared = {
         "models": (model, BASELINE),
         "direction": "below",
-        "rule": ONE.format(side="below"),
+        "rule": RULE_ONE.format(side="below"),
         "needed": (model, BASELINE),
-        "obstacle": obstacle(params, variant, remedies),
+        "obstacle": variant_obstacle(params, variant, remedies),
     }
     return [
         Claim(
@@ -76,7 +76,7 @@ def _of_one(params: Params, variant: str) -> list[Claim]:
             id=f"{variant}_smaller_weights",
             statement=f"{title} regularisation shrinks the weights.",
             statistic="difference of the kernels' Euclidean norm after the last epoch",
-            evaluate=partial(against, model=model, other=BASELINE, measurement="weight_norm_last", side=-1),
+            evaluate=partial(judge_against, model=model, other=BASELINE, measurement="weight_norm_last", side=-1),
             **shared,
         ),
     ]

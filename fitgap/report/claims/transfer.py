@@ -1,34 +1,27 @@
-"""Claims about the three ways to use a pre-trained network."""
+"""Claims about the three ways to use a pre-trained network, and about what its layers know."""
 
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import pandas as pd
 
-from fitgap.params import Params
+from fitgap.definitions.vgg16_layers import POOLS
+from fitgap.inference.estimates import Proportion, estimate_over_images, estimate_over_seeds
+from fitgap.inference.verdicts import Comparison, Finding, judge
+from fitgap.params.schema import Params
 from fitgap.report.claims.claim import CannotTellError, Claim
-from fitgap.report.claims.comparing import ACCURACY, right_answers
-from fitgap.report.claims.remedies import ONE, against
-from fitgap.report.statistics import Proportion, over_seeds
-from fitgap.report.study import Study
-from fitgap.report.verdicts import Comparison, Finding, judge
+from fitgap.report.claims.comparisons import (
+    ACCURACY,
+    RULE_ONE,
+    epochs_until,
+    judge_against,
+    right_answers,
+    transfer_obstacle,
+)
+from fitgap.report.study import PROBE, Study
 
 HEAD, SCRATCH = "head@baseline", "scratch@baseline"
 BOTH = "; it allows for seeds and test images"
-
-
-def obstacle(params: Params) -> str:
-    """Say why nothing can be said of transfer; empty if it can."""
-    untrained = params.backbone.weights == "none"
-    return "backbone.weights is none: a random network has learned nothing to transfer" if untrained else ""
-
-
-def epochs_until(history: pd.DataFrame, targets: pd.Series) -> pd.Series:
-    """Give each seed's first epoch with its target's validation accuracy or more; infinity if none."""
-    curves = history.pivot(index="epoch", columns="seed", values="val_accuracy").reindex(columns=targets.index)
-    reached = curves.ge(targets, axis="columns")
-    return reached.idxmax().astype(float).where(reached.any(), np.inf)
 
 
 def fewer_epochs(study: Study) -> Finding:
@@ -42,7 +35,7 @@ def fewer_epochs(study: Study) -> Finding:
     differences = own.where(~never, longest + 1) - epochs_until(scratch, targets)
     if (differences[never] < 0).any():
         raise CannotTellError(f"{HEAD} has not reached it within its {longest:.0f} epochs; head.epochs is too few")
-    estimate = over_seeds(differences, resolution=1)
+    estimate = estimate_over_seeds(differences, resolution=1)
     finding = judge([Comparison(f"{HEAD} - {SCRATCH}: epochs to get there", estimate, -1, "epochs")])
     note = f"in {never.sum()} of {len(never)} seeds it is not reached within {longest:.0f} epochs"
     return replace(finding, note=note) if never.any() else finding
@@ -54,7 +47,7 @@ def lost_to_source_classes(study: Study) -> Finding:
     Lost are images of classes that it does not know, and images that it gets right only when its answer is
     restricted to the target's classes.
     """
-    measured = study.results["asis"].record["measured"]
+    measured = study.results["asis"].record.measured
     images = right_answers(study, "asis").shape[1]
     within_reach = measured["coverage"] * (measured["accuracy_known_classes"] or 0.0)  # None if it knows no class
     lost = 1 - measured["coverage"] + max(within_reach - measured["accuracy_all_classes"], 0.0)
@@ -75,7 +68,7 @@ def _coverage(measured: dict[str, float | None], classes: int) -> str:
 def claims(params: Params) -> list[Claim]:
     """List the claims about transfer learning."""
     deeper = [claim for depth in params.finetune.depths for claim in _of_depth(params, depth)]
-    return [_way_2_is_quick(params), *_way_1(params), *deeper]
+    return [_way_2_is_quick(params), *_way_1(params), *deeper, _layers(params)]
 
 
 def _way_2_is_quick(params: Params) -> Claim:
@@ -85,10 +78,10 @@ def _way_2_is_quick(params: Params) -> Claim:
         models=(HEAD, SCRATCH),
         statistic="difference of the epochs until the scratch baseline's best validation accuracy is reached",
         direction="below",
-        rule=ONE.format(side="below") + "; where it is never reached, as one epoch more than were run",
+        rule=RULE_ONE.format(side="below") + "; where it is never reached, as one epoch more than were run",
         evaluate=fewer_epochs,
         needed=(HEAD, SCRATCH),
-        obstacle=obstacle(params),
+        obstacle=transfer_obstacle(params),
     )
 
 
@@ -103,7 +96,7 @@ def _way_1(params: Params) -> list[Claim]:
             rule="supported if the 95% interval lies above 0",
             evaluate=lost_to_source_classes,
             needed=("asis",),
-            obstacle=obstacle(params),
+            obstacle=transfer_obstacle(params),
         ),
         Claim(
             id="way1_rarely_useful",
@@ -111,10 +104,10 @@ def _way_1(params: Params) -> list[Claim]:
             models=("asis", HEAD),
             statistic="difference of the test accuracy",
             direction="below",
-            rule=ONE.format(side="below") + BOTH,
-            evaluate=partial(against, model="asis", other=HEAD, measurement=ACCURACY, side=-1),
+            rule=RULE_ONE.format(side="below") + BOTH,
+            evaluate=partial(judge_against, model="asis", other=HEAD, measurement=ACCURACY, side=-1),
             needed=("asis", HEAD),
-            obstacle=obstacle(params),
+            obstacle=transfer_obstacle(params),
         ),
     ]
 
@@ -136,10 +129,43 @@ def _of_depth(params: Params, depth: str) -> list[Claim]:
             models=(model, other),
             statistic="difference of the test accuracy",
             direction="above",
-            rule=ONE.format(side="above") + BOTH,
-            evaluate=partial(against, model=model, other=other, measurement=ACCURACY, side=1),
+            rule=RULE_ONE.format(side="above") + BOTH,
+            evaluate=partial(judge_against, model=model, other=other, measurement=ACCURACY, side=1),
             needed=(model, other),
-            obstacle=obstacle(params),
+            obstacle=transfer_obstacle(params),
         )
         for rival, (other, statement) in rivals.items()
     ]
+
+
+def specific_at_the_end(study: Study) -> Finding:
+    """Judge that some lower block tells the target's classes apart better than the last one does.
+
+    The lower block is the one with the lowest validation loss: the test images have no say in the choice.
+    """
+    probe = study.probe
+    lower = probe.history["val_loss"].iloc[:-1].idxmin()
+    right = (probe.test_probabilities.argmax(axis=-1) == study.prepared.split("test")[1]).astype(float)
+    label = f"probe on {POOLS[lower]} - probe on {POOLS[-1]}: test accuracy"
+    finding = judge([Comparison(label, estimate_over_images(right[lower] - right[-1]), 1, "share")])
+    return replace(finding, note=_probes_in_words(right.mean(axis=1)))
+
+
+def _probes_in_words(accuracies: np.ndarray) -> str:
+    by_block = ", ".join(f"{name} {share:.1%}" for name, share in zip(POOLS, accuracies, strict=True))
+    return f"by block: {by_block}; nothing in a probe is left to chance, so the interval is over test images alone"
+
+
+def _layers(params: Params) -> Claim:
+    return Claim(
+        id="upper_layers_are_specific",
+        statement="Layers near the input learn general features, layers near the output specific ones.",
+        models=(PROBE,),
+        statistic="difference of the test accuracy of linear probes on the target data: the lower block with "
+        "the lowest validation loss against the last block",
+        direction="above",
+        rule="supported if the 95% interval lies above 0; contradicted if it lies below; over test images",
+        evaluate=specific_at_the_end,
+        needed=(PROBE,),
+        obstacle=transfer_obstacle(params),
+    )

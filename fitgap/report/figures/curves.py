@@ -9,44 +9,45 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from fitgap.definitions.families import family_of
 from fitgap.report.figures import canvas
-from fitgap.report.figures.palette import LIGHT, STAND_INS
+from fitgap.report.figures.canvas import LIGHT, STAND_INS
 from fitgap.report.study import Study
 
 LABELS = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
 SIZE = (300, 205)  # points
 
 
-def panels(study: Study, family: str, measurement: str = "loss") -> dict[str, Markup]:
+def draw_panels(study: Study, family: str, measurement: str = "loss") -> dict[str, Markup]:
     """Draw one panel per variant of a family, all with the same axes: model name -> SVG element.
 
     `measurement` is "loss" or "accuracy". Models without a history have no panel.
     """
     histories = _histories(study, family)
-    frame = limits(histories, measurement) if histories else None
+    frame = axis_limits(histories, measurement) if histories else None
     found: dict[str, Markup] = {}
     for number, (name, history) in enumerate(histories.items()):
-        with canvas.style():
-            figure, axes = canvas.blank(*SIZE)
-            draw(axes, history, measurement, frame, STAND_INS)
+        with canvas.report_style():
+            figure, axes = canvas.new_figure(*SIZE)
+            draw_curves(axes, history, measurement, frame, STAND_INS)
             figure.subplots_adjust(left=0.155, right=0.96, top=0.97, bottom=0.19)
             title = f"{measurement} curves of {name}"
-            found[name] = canvas.inline(
-                figure, f"{family}-{measurement}-{number}", title, describe(history, measurement)
+            found[name] = canvas.svg_element(
+                figure, f"{family}-{measurement}-{number}", title, describe_curves(history, measurement)
             )
     return found
 
 
-def sheet(study: Study, path: Path, family: str = "scratch") -> None:
+def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:
     """Write all loss curves of a family as one picture on white, .png or .svg, e.g. for a README."""
     histories = _histories(study, family)
-    frame, columns = limits(histories, "loss"), min(3, len(histories))
+    frame, columns = axis_limits(histories, "loss"), min(3, len(histories))
     rows = -(-len(histories) // columns)
     width, height = 270 * columns, 185 * rows + 26
-    with canvas.style():
-        figure, grid = canvas.blank(width, height, rows, columns, squeeze=False)
+    with canvas.report_style():
+        figure, grid = canvas.new_figure(width, height, rows, columns, squeeze=False)
         for axes, (name, history) in zip(grid.flat, histories.items(), strict=False):
-            draw(axes, history, "loss", frame, LIGHT)
+            draw_curves(axes, history, "loss", frame, LIGHT)
             title = f"{name.split('@')[1]}   final gap {final_gap(history):.2f}"
             axes.set_title(title, loc="left", fontsize=11, color=LIGHT["ink"])
         for axes in grid.flat[len(histories) :]:
@@ -54,7 +55,7 @@ def sheet(study: Study, path: Path, family: str = "scratch") -> None:
         figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="upper center", ncols=3, frameon=False)
         margins = {"top": 1 - 46 / height, "bottom": 36 / height, "left": 40 / width, "right": 1 - 8 / width}
         figure.subplots_adjust(**margins, hspace=0.5, wspace=0.25)
-        canvas.write(figure, path)
+        canvas.write_figure(figure, path)
 
 
 def final_gap(history: pd.DataFrame) -> float:
@@ -63,7 +64,7 @@ def final_gap(history: pd.DataFrame) -> float:
     return float(last["val_loss"] - last["train_loss"])
 
 
-def limits(histories: Mapping[str, pd.DataFrame], measurement: str) -> tuple[float, float, float]:
+def axis_limits(histories: Mapping[str, pd.DataFrame], measurement: str) -> tuple[float, float, float]:
     """Give last epoch, lowest and highest value of the common axes.
 
     A single exploding curve must not flatten all others: values beyond 2.5 times the 95th percentile are cut.
@@ -77,10 +78,10 @@ def limits(histories: Mapping[str, pd.DataFrame], measurement: str) -> tuple[flo
     return last, 0.0, 1.05 * float(min(values.max(), 2.5 * np.quantile(values, 0.95)))
 
 
-def draw(axes: Axes, history: pd.DataFrame, measurement: str, frame, colours: Mapping[str, str]) -> None:
+def draw_curves(axes: Axes, history: pd.DataFrame, measurement: str, frame, colours: Mapping[str, str]) -> None:
     """Draw mean curves over seeds, the band from lowest to highest seed, the gap and the best epoch."""
     last, low, high = frame
-    canvas.dress(axes, colours, "epoch", LABELS[measurement])
+    canvas.style_axes(axes, colours, "epoch", LABELS[measurement])
     axes.set_xlim(0, last)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.set_ylim(low, high)
@@ -99,7 +100,7 @@ def draw(axes: Axes, history: pd.DataFrame, measurement: str, frame, colours: Ma
         axes.plot([best], [validation[best]], "o", markersize=5, color=colours["validation"])
 
 
-def describe(history: pd.DataFrame, measurement: str) -> str:
+def describe_curves(history: pd.DataFrame, measurement: str) -> str:
     """Say in words what a panel shows."""
     mean = history.groupby("epoch").mean()
     first, last = mean.iloc[0], mean.iloc[-1]
@@ -110,9 +111,9 @@ def describe(history: pd.DataFrame, measurement: str) -> str:
     )
 
 
-def families(study: Study) -> list[str]:
+def families_with_curves(study: Study) -> list[str]:
     """Name the families of models that have curves."""
-    found = dict.fromkeys(name.split("@")[0] for name in study.results)
+    found = dict.fromkeys(family_of(name) for name in study.results)
     return [family for family in found if _histories(study, family)]
 
 

@@ -11,7 +11,7 @@ CLEARANCE = 7  # points between a marker's centre and its name
 STEPS = (0, 11, 22, 33, 44)  # how far a name may be moved up or down, in points
 
 
-def place(axes: Axes, points: list[tuple[str, tuple[float, float]]], colour: str, line: str) -> None:
+def place_labels(axes: Axes, points: list[tuple[str, tuple[float, float]]], colour: str, line: str) -> None:
     """Write each (name, point)'s name beside its point, with a thin line where the name had to move away.
 
     Points are in data coordinates; the axes' limits and place must be final.

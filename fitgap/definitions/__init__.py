@@ -1,0 +1,1 @@
+"""What every other package names: VGG16's layers, model families, measurements, types of params."""

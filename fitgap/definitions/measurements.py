@@ -1,0 +1,46 @@
+"""The measurements of a model, in one table: what each is called, its unit, and which direction is better."""
+
+from dataclasses import dataclass
+
+# unit -> factor for display, and what stands behind the number
+UNITS = {"share": (100, " points"), "nats": (1, " nats"), "epochs": (1, " epochs"), "": (1, "")}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number that is measured once per model and seed.
+
+    Attributes
+    ----------
+    name : str
+        Its key in record.json, in summary.csv (with `_mean` and `_sd`) and in MLflow.
+    title : str
+        What it is called in the report.
+    unit : str
+        A key of `UNITS`: "share" (of images), "nats", "epochs", or "" for a number without one.
+    better : int
+        1 where higher is better, -1 where lower is better, 0 where neither is.
+    is_headline : bool
+        Whether it has a column in the report and in `dvc metrics show`.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: int
+    is_headline: bool = True
+
+
+MEASUREMENTS = {
+    measurement.name: measurement
+    for measurement in (
+        Measurement("test_accuracy", "test accuracy", "share", 1),
+        Measurement("val_accuracy_best", "best validation accuracy", "share", 1),
+        Measurement("val_loss_best", "best validation loss", "nats", -1),
+        Measurement("gap_last", "final gap", "nats", -1),
+        Measurement("gap_best", "gap at best epoch", "nats", -1),
+        Measurement("epochs_to_best", "epochs to best", "epochs", 0),
+        Measurement("weight_norm_last", "norm of the weights", "", 0, is_headline=False),
+    )
+}
+HEADLINES = tuple(name for name, measurement in MEASUREMENTS.items() if measurement.is_headline)

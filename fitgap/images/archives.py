@@ -1,0 +1,180 @@
+"""A tree of files that is read the same way in a folder, a .zip and a .tar: names first, then contents.
+
+Archives are never unpacked: a file's bytes go straight to the decoder, so that no path in them can lead anywhere.
+"""
+
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fitgap.system.errors import UserError
+
+MAX_BYTES = 2**28  # of one file, 256 MiB: more than any picture that decodes; a bomb stops here
+TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
+SPECIAL = "a link or device inside an archive"
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file in a tree; `read` gives its bytes, or raises one of `Unreadable` with the reason."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+class UnreadableError(Exception):
+    """Why one file of a tree cannot be read; the others can."""
+
+
+@dataclass(frozen=True)
+class FileTree:
+    """A tree of files.
+
+    Attributes
+    ----------
+    files : names of all files, relative, with slashes, sorted
+    folders : names of all folders, likewise
+    entries : gives the files one by one; in an archive in its own order, which is the quick one
+    """
+
+    files: list[str]
+    folders: list[str]
+    entries: Callable[[], Iterator[FileEntry]]
+
+
+def read_tree(path: Path) -> FileTree:
+    """Open a folder or an archive; a UserError says what is wrong with it."""
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise UserError(f"params.yaml: data.path: {str(path)!r}: not found; a folder, a .zip or a .tar of pictures")
+    with _one_line_errors(path):
+        if zipfile.is_zipfile(path):
+            return _zip(path)
+        if tarfile.is_tarfile(path):
+            return _tar(path)
+    raise UserError(f"params.yaml: data.path: {str(path)!r}: neither a folder nor a whole .zip or .tar archive")
+
+
+@contextmanager
+def _one_line_errors(path: Path) -> Iterator[None]:
+    """Tell what is wrong with an archive as a whole in one line."""
+    try:
+        yield
+    except BROKEN as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"params.yaml: data.path: {str(path)!r}: damaged archive ({why}); copy it again") from None
+
+
+def _folder(top: Path) -> FileTree:
+    files, folders = [], []
+    for folder, inner in _walk(top):
+        at = Path(folder).relative_to(top)
+        folders += [(at / name).as_posix() for name in inner[0]]
+        files += [(at / name).as_posix() for name in inner[1]]
+
+    def entries() -> Iterator[FileEntry]:
+        for name in sorted(files):
+            yield FileEntry(name, lambda path=top / name: _contents(path))
+
+    return FileTree(sorted(files), sorted(folders), entries)
+
+
+def _walk(top: Path) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
+    """Walk a folder and whatever links in it lead to, no folder twice."""
+    seen = set()
+    for folder, inner, files in os.walk(top, followlinks=True):
+        inner[:] = [name for name in inner if _first_visit(Path(folder, name), seen)]
+        yield folder, (inner, files)
+
+
+def _first_visit(folder: Path, seen: set[Path]) -> bool:
+    real = folder.resolve()
+    if real in seen:
+        return False
+    seen.add(real)
+    return True
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise UnreadableError("a link that leads nowhere, or a device")
+        if path.stat().st_size > MAX_BYTES:
+            raise UnreadableError(TOO_LARGE)
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"not readable: {error.strerror}") from None
+
+
+def _zip(path: Path) -> FileTree:
+    with zipfile.ZipFile(path) as archive:
+        members = {_safe(path, member.filename): member for member in archive.infolist()}
+    files = sorted(name for name, member in members.items() if not member.is_dir())
+
+    def entries() -> Iterator[FileEntry]:
+        with _one_line_errors(path), zipfile.ZipFile(path) as opened:
+            for name, member in members.items():
+                if not member.is_dir():
+                    yield FileEntry(name, lambda member=member: _unzipped(opened, member))
+
+    return FileTree(files, _folders(files, (name for name, member in members.items() if member.is_dir())), entries)
+
+
+def _unzipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.flag_bits & 1:
+        raise UnreadableError("encrypted")
+    if member.file_size > MAX_BYTES:
+        raise UnreadableError(TOO_LARGE)
+    try:
+        return archive.read(member)
+    except BROKEN as error:
+        raise UnreadableError(f"damaged in the archive: {error}") from None
+
+
+def _tar(path: Path) -> FileTree:
+    with tarfile.open(path) as archive:
+        members = [(_safe(path, member.name), member.isdir()) for member in archive]
+    files = sorted({name for name, is_folder in members if not is_folder})
+
+    def entries() -> Iterator[FileEntry]:
+        with _one_line_errors(path), tarfile.open(path) as opened:
+            for member in opened:
+                opened.members = []  # else it remembers every member, and memory grows with them
+                if not member.isdir():
+                    yield FileEntry(_safe(path, member.name), lambda member=member: _untarred(opened, member))
+
+    return FileTree(files, _folders(files, (name for name, is_folder in members if is_folder)), entries)
+
+
+def _untarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if not member.isfile():
+        raise UnreadableError(SPECIAL)
+    if member.size > MAX_BYTES:
+        raise UnreadableError(TOO_LARGE)
+    file: Any = archive.extractfile(member)
+    return file.read()
+
+
+def _safe(path: Path, name: str) -> str:
+    """Give a member's name with slashes; refuse one that leads out of the archive."""
+    plain = PurePosixPath(name.replace("\\", "/"))
+    if plain.is_absolute() or ".." in plain.parts or (plain.parts[:1] and plain.parts[0].endswith(":")):
+        raise UserError(
+            f"params.yaml: data.path: {str(path)!r}: holds {name!r}, which leads out of the archive; "
+            "archives that do so are not read: pack the folder anew"
+        )
+    return str(plain)
+
+
+def _folders(files: list[str], named: Iterator[str]) -> list[str]:
+    above = {str(parent) for name in files for parent in PurePosixPath(name).parents}
+    return sorted((above | set(named)) - {"."})

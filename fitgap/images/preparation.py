@@ -1,0 +1,129 @@
+"""From a collection of pictures to the folder data/prepared/, in memory that does not grow with their number.
+
+Every picture is decoded once, and its pixels go to a file as they come; when all are known, they are split, and
+the pixels are copied into their order. What is kept in memory of a picture is a line of the manifest.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from fitgap.images import duplicates, prepared, split
+from fitgap.images.sources.collection import Collection, Picture
+from fitgap.params.schema import Data
+from fitgap.system.errors import UserError
+from fitgap.system.files import require_space
+
+COLUMNS = ("name", "sha256", "label", "official", "looks")
+SHOWN = 20  # lines about single files on the terminal; all stand in data/prepared/
+
+
+def prepare(collection: Collection, data: Data, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Decode, split and write all pictures of a collection.
+
+    Returns
+    -------
+    about : what prepared.json says
+    warnings : lines for the user
+
+    Raises
+    ------
+    UserError
+        If there is no room on the disk, if more files than `data.max_bad_fraction` are unusable, if the split
+        cannot be, or if there are near duplicates and `data.near_duplicates` is fail.
+    """
+    pixels = 3 * data.image_size**2
+    require_space(folder, 2 * pixels * collection.count, f"{collection.count:,} images")
+    with tempfile.TemporaryFile(dir=folder) as decoded:
+        manifest, unusable = _decode_all(collection, decoded)
+        _check_unusable(unusable, collection.count, data.max_bad_fraction)
+        manifest["class"] = [collection.class_names[label] for label in manifest["label"]]
+        amounts = {name: getattr(data, f"{name}_images") for name in prepared.SPLITS}
+        manifest["split"] = split.stratified_split(manifest, amounts, data.split_seed)
+        alike = duplicates.near_duplicates(manifest)
+        if len(alike) and data.near_duplicates == "fail":
+            raise UserError(
+                f"{_describe_duplicates(alike)}; delete one of each pair, or set data.near_duplicates to warn"
+            )
+        order = split.order_by_split(manifest)
+        about = _about(collection, data, manifest, len(unusable), len(alike))
+        kept = manifest.iloc[order][["name", "sha256", "label", "class", "split"]].reset_index(drop=True)
+        images = _images(decoded, manifest["place"].to_numpy()[order], pixels)
+        about = prepared.write_prepared(folder, images, data.image_size, kept, about)
+    alike.to_csv(folder / "near_duplicates.csv", index=False, lineterminator="\n")
+    unusable.to_csv(folder / "unusable.csv", index=False, lineterminator="\n")
+    return about, _warnings(manifest, unusable, alike)
+
+
+def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write the pixels of usable pictures; list these, with the `place` of their pixels, and the unusable."""
+    good: dict[str, list] = {name: [] for name in COLUMNS}
+    bad = []
+    for picture in tqdm(collection.pictures(), total=collection.count, desc="pictures", unit="", disable=None):
+        if picture.pixels is None:
+            bad.append((picture.name, picture.reason))
+            continue
+        file.write(picture.pixels.tobytes())
+        for name, value in zip(COLUMNS, _describe(picture), strict=True):
+            good[name].append(value)
+    file.flush()
+    manifest = pd.DataFrame(good).rename_axis("place").reset_index()
+    manifest = manifest.sort_values("name", kind="stable", ignore_index=True)  # folder and archive give the same
+    return manifest, pd.DataFrame(bad, columns=["name", "reason"]).sort_values("name", ignore_index=True)
+
+
+def _describe(picture: Picture) -> tuple:
+    hashes = duplicates.pixel_hash(picture.pixels), duplicates.difference_hash(picture.pixels)
+    return picture.name, hashes[0], picture.label, picture.official, hashes[1]
+
+
+def _images(file: IO[bytes], places: np.ndarray, pixels: int) -> Iterator[np.ndarray]:
+    for place in places.tolist():
+        file.seek(place * pixels)
+        yield np.frombuffer(file.read(pixels), np.uint8)
+
+
+def _about(collection: Collection, data: Data, manifest: pd.DataFrame, unusable: int, alike: int) -> dict[str, Any]:
+    return {
+        "source": data.source,
+        "image_size": data.image_size,
+        "class_names": collection.class_names,
+        "exact_duplicates": int(manifest["sha256"].duplicated().sum()),
+        "near_duplicates": alike,
+        "unusable_files": unusable,
+        "left_out": int((manifest["split"] == split.LEFT_OUT).sum()),
+    }
+
+
+def _warnings(manifest: pd.DataFrame, unusable: pd.DataFrame, alike: pd.DataFrame) -> list[str]:
+    torn = manifest.groupby("sha256")["label"].nunique() > 1
+    lines = {
+        f"{len(unusable)} files cannot be used; data/prepared/unusable.csv names them": len(unusable),
+        f"{len(alike)} images look like one of another split; data/prepared/near_duplicates.csv names them": len(alike),
+        f"{int(torn.sum())} images stand in two classes at once": int(torn.sum()),
+    }
+    return [line for line, count in lines.items() if count]
+
+
+def _check_unusable(unusable: pd.DataFrame, count: int, most: float) -> None:
+    if len(unusable) <= most * count:
+        return
+    raise UserError(
+        f"{len(unusable)} of {count} files cannot be used, and data.max_bad_fraction in params.yaml allows "
+        f"{most:g}: {_listed(unusable['name'] + ' (' + unusable['reason'] + ')')}; mend or delete them, or raise it"
+    )
+
+
+def _listed(texts: pd.Series) -> str:
+    more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return "; ".join(texts.head(SHOWN)) + more
+
+
+def _describe_duplicates(alike: pd.DataFrame) -> str:
+    pairs = alike["name"] + " in " + alike["split"] + " like " + alike["like_name"] + " in " + alike["like_split"]
+    return f"{len(alike)} images look like one of another split: {_listed(pairs)}"

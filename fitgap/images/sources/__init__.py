@@ -1,0 +1,19 @@
+"""Image sources: one module, and one entry of `SOURCES`, for each value of `data.source`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fitgap.images.sources import cifar10, digits, directory
+from fitgap.images.sources.collection import Collection
+from fitgap.params.schema import Data
+
+SOURCES: dict[str, Callable[[Data], Collection]] = {
+    "digits": lambda data: digits.load(data.image_size),
+    "cifar10": lambda data: cifar10.load(data.image_size),
+    "directory": lambda data: directory.load(Path(data.path), data.image_size),
+}
+
+
+def load_collection(data: Data) -> Collection:
+    """Open the images that `data.source` names."""
+    return SOURCES[data.source](data)

@@ -1,0 +1,48 @@
+"""CIFAR-10, through Keras's own loader and cache: 60,000 photographs of 32x32 pixels in ten classes.
+
+Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. Its test images stay test images.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from fitgap.images.sources.collection import Collection, Picture
+from fitgap.system import downloads
+from fitgap.system.determinism import start_tensorflow
+
+CLASS_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+SIDE = 32
+
+
+def load(image_size: int) -> Collection:
+    """Load all of CIFAR-10, enlarged to `image_size` where that is not 32; the first time it is downloaded.
+
+    A picture's name is its index in what Keras gives: `train/00000` to `train/49999`, `test/0000` to `test/9999`.
+
+    Raises
+    ------
+    UserError
+        If it is not in Keras's cache and cannot be downloaded.
+    """
+    start_tensorflow(seed=0)
+    from keras.datasets import cifar10
+
+    train, test = downloads.load_through_keras(downloads.CIFAR10, cifar10.load_data)
+    splits = {"train": train, "test": test}
+
+    def pictures() -> Iterator[Picture]:
+        for split, (images, labels) in splits.items():
+            for index, (image, label) in enumerate(zip(images, labels[:, 0].tolist(), strict=True)):
+                name = f"{split}/{index:0{len(str(len(labels) - 1))}d}"
+                yield Picture(name, label, _enlarged(image, image_size), split)
+
+    return Collection(CLASS_NAMES, sum(len(labels) for _, labels in splits.values()), pictures)
+
+
+def _enlarged(image: np.ndarray, image_size: int) -> np.ndarray:
+    image = np.ascontiguousarray(image)
+    if image_size == SIDE:
+        return image
+    return np.asarray(Image.fromarray(image).resize((image_size, image_size), Image.Resampling.BICUBIC))

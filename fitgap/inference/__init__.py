@@ -1,0 +1,1 @@
+"""Statistical inference: estimates with intervals, and verdicts that follow from them."""

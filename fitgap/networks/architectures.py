@@ -1,0 +1,115 @@
+"""The two networks that are trained from random weights: the notes' CNN, and the classifier on features.
+
+Both end in logits; `whole` makes of them what leaves the pipeline: raw images in, probabilities out. Remedies are
+given to the layers' constructors: regularisers set on a built layer would be ignored without a word.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import keras
+
+from fitgap.params.schema import Head, Scratch, Variant
+from fitgap.remedies.remedy import Remedy, Site
+from fitgap.system.determinism import derive_seed
+
+
+@dataclass(frozen=True)
+class RemediedLayers:
+    """Makes named layers on which a variant's remedies act."""
+
+    variant: Variant
+    momentum: float
+    seed: int
+
+    @cached_property
+    def remedies(self) -> list[Remedy]:
+        """The remedies that are switched on."""
+        return self.variant.active
+
+    def images(self, x):
+        """Let remedies act on images from 0 to 1."""
+        return self._act("on_images", x, "image")
+
+    def dense(self, x, units: int, name: str):
+        """Dense -> ReLU, with what remedies put before the activation and after the block."""
+        layer = keras.layers.Dense(units, name=name, **self._kernel(name))
+        return self.end_block(self._activated(layer(x), name), name)
+
+    def convolution(self, x, filters: int, name: str):
+        """Conv2D 3x3 -> ReLU, with what remedies put before the activation."""
+        layer = keras.layers.Conv2D(filters, 3, padding="same", name=name, **self._kernel(name))
+        return self._activated(layer(x), name)
+
+    def logits(self, x, classes: int):
+        """Close the network: a dense layer without an activation, float32."""
+        return keras.layers.Dense(classes, name="logits", **self._kernel("logits"))(x)
+
+    def end_block(self, x, name: str):
+        """Let remedies act after a pooling or the dense layer."""
+        return self._act("after_block", x, name)
+
+    def _activated(self, x, name: str):
+        return keras.layers.ReLU(name=f"{name}_relu")(self._act("before_activation", x, name))
+
+    def _act(self, method: str, x, name: str):
+        for remedy in self.remedies:
+            x = getattr(remedy, method)(x, Site(name, self.seed, self.momentum))
+        return x
+
+    def _kernel(self, name: str) -> dict:
+        options = {"kernel_initializer": keras.initializers.GlorotUniform(seed=derive_seed(self.seed, name))}
+        for remedy in self.remedies:
+            options |= remedy.kernel_options()
+        return options
+
+
+def build_cnn(image_size: int, classes: int, scratch: Scratch, variant: Variant, seed: int) -> keras.Model:
+    """Build the notes' CNN: blocks of two convolutions and a pooling, a dense layer, logits.
+
+    From uint8 (n, image_size, image_size, 3), RGB, to float32 logits (n, classes).
+    """
+    make = RemediedLayers(variant, scratch.batch_norm_momentum, seed)
+    images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
+    x = make.images(keras.layers.Rescaling(1 / 255, name="scale_to_1")(images))
+    for block, filters in enumerate(scratch.filters, start=1):
+        x = make.convolution(x, filters, f"block{block}_conv1")
+        x = make.convolution(x, filters, f"block{block}_conv2")
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+        x = make.end_block(x, f"block{block}")
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = make.dense(x, scratch.dense_units, "dense")
+    return keras.Model(images, make.logits(x, classes), name="scratch")
+
+
+def build_classifier(features: tuple[int, ...], classes: int, head: Head, variant: Variant, seed: int) -> keras.Model:
+    """Build the classifier that stands on frozen features: a dense layer, logits.
+
+    From float32 (n, *features) to float32 logits (n, classes).
+    """
+    make = RemediedLayers(variant, head.batch_norm_momentum, seed)
+    inputs = keras.Input(features, name="features")
+    x = keras.layers.Flatten(name="flatten")(inputs)
+    x = make.dense(x, head.dense_units, "dense")
+    return keras.Model(inputs, make.logits(x, classes), name="head")
+
+
+def build_whole(network: keras.Model, image_size: int, frozen: Iterable[keras.Layer] = ()) -> keras.Model:
+    """Close a trained network for use: raw images in, class probabilities out.
+
+    Parameters
+    ----------
+    network : a chain of layers from an input to logits
+    image_size : side of the images in pixels
+    frozen : the layers from raw images to the input of `network`, where it was trained on features
+
+    Returns
+    -------
+    Model from uint8 (n, image_size, image_size, 3), RGB, to float32 probabilities (n, classes). It shares
+    its layers with `network`.
+    """
+    x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
+    for layer in [*frozen, *network.layers[1:]]:
+        x = layer(x)
+    return keras.Model(images, keras.layers.Softmax(name="probabilities")(x), name=network.name)

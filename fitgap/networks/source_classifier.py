@@ -1,0 +1,166 @@
+"""Way 1 of the notes: the network as it was trained, with its own classifier.
+
+It can only answer with the classes it was trained on. Its answers on target images are judged twice: over all
+answers, and restricted to the classes that source and target share. data/source_classes.yaml, which users may edit,
+says which source classes count as which target class; without an entry, classes match by name.
+"""
+
+import reprlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import yaml
+
+from fitgap.backbone import vgg16
+from fitgap.backbone.storage import StoredBackbone
+from fitgap.networks import architectures
+from fitgap.system import downloads
+from fitgap.system.errors import UserError
+
+IMAGENET_SIDES = (224, 224)  # what VGG16's own classifier takes (arXiv:1409.1556, section 2.1)
+RESIZE = "resize"
+
+
+def build_source_network(backbone: StoredBackbone, image_size: int) -> keras.Model:
+    """Build the source network with its own classifier (include_top=True in Keras's words).
+
+    Returns
+    -------
+    Model from uint8 (n, image_size, image_size, 3), RGB, to float32 probabilities of the source classes.
+
+    Raises
+    ------
+    UserError
+        If it is ImageNet's, which Keras keeps, and cannot be downloaded.
+    """
+    if backbone.about["weights"] == "imagenet":
+        return downloads.load_through_keras(downloads.VGG16_WITH_TOP, lambda: _imagenet_network(image_size))
+    kernel, bias = backbone.classifier()
+    features = keras.Input(kernel.shape[:1], name="features")
+    top = keras.layers.Dense(kernel.shape[1], name="logits")
+    network = keras.Model(features, top(features), name="asis")
+    top.set_weights([kernel, bias])
+    frozen = vgg16.frozen_layers(backbone.weights, image_size, "block5_pool")
+    return architectures.build_whole(network, image_size, [*frozen, keras.layers.Flatten(name="flatten")])
+
+
+def _imagenet_network(image_size: int) -> keras.Model:
+    """Build VGG16 as it was published, with its three dense layers; images are brought to 224x224, bilinearly."""
+    x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
+    resize = keras.layers.Resizing(*IMAGENET_SIDES, antialias=True, name=RESIZE)
+    for layer in [
+        resize,
+        *vgg16.preprocessing_layers(),
+        keras.applications.VGG16(include_top=True, weights="imagenet"),
+    ]:
+        x = layer(x)
+    return keras.Model(images, x, name="asis")
+
+
+def largest_input_shape(network: keras.Model) -> tuple[int, ...]:
+    """Give the shape of the images that go through a source network, which may enlarge those that come in."""
+    names = [layer.name for layer in network.layers]
+    return network.get_layer(RESIZE).output.shape[1:] if RESIZE in names else network.input_shape[1:]
+
+
+def count_parameters(network: keras.Model) -> int:
+    """Count a source network's weights; the fixed swap of colours in front of it is none."""
+    return network.count_params() - network.get_layer(vgg16.SWAP).count_params()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the source classifier's answers are worth on the target.
+
+    Attributes
+    ----------
+    known_classes : names that source and target share
+    coverage : share of test images whose class the source knows
+    accuracy_all_classes : right answers among all test images, any source class allowed as answer
+    accuracy_known_classes : right answers among the covered images, only shared classes allowed; None without any
+    """
+
+    known_classes: list[str]
+    coverage: float
+    accuracy_all_classes: float
+    accuracy_known_classes: float | None
+
+
+def judge_answers(probabilities: np.ndarray, source: list[str], labels: np.ndarray, target: list[str]) -> Judgement:
+    """Judge the source classifier on the target.
+
+    `source` names for each column of `probabilities` the target class that it counts as, or else its own. Where
+    several count as the same, their probabilities are added when the answer is restricted to the target's classes.
+    """
+    truth = np.asarray(target)[labels]
+    known = [name for name in dict.fromkeys(source) if name in set(target)]
+    covered = np.isin(truth, known)
+    free = np.asarray(source)[probabilities.argmax(axis=1)]
+    if not known or not covered.any():
+        return Judgement(known, float(covered.mean()), float((free == truth).mean()), None)
+    together = np.stack([probabilities[:, np.asarray(source) == name].sum(axis=1) for name in known], axis=1)
+    restricted = np.asarray(known)[together.argmax(axis=1)]
+    right = float((restricted == truth)[covered].mean())
+    return Judgement(known, float(covered.mean()), float((free == truth).mean()), right)
+
+
+ClassMap = dict[str, list[str]]
+
+
+def read_class_map(path: Path) -> ClassMap:
+    """Read the file: target class -> ids, ranges of ids (`n02085620..n02113978`) or names of source classes."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        top, tree = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text) or {}
+    except (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: holds {type(tree).__name__}, not 'target class: [source classes]'")
+    names = [key.value for key, _ in top.value] if tree else []
+    for target, sources in tree.items():
+        if not isinstance(target, str):
+            raise UserError(f"{path}: {target}: not text: quote it")
+        if names.count(target) > 1:  # PyYAML lets the last win
+            raise UserError(f"{path}: {target}: stands twice")
+        if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
+            shown = reprlib.repr(sources)
+            raise UserError(f"{path}: {target}: {shown}: should be a list of ids or names; [] if there is none")
+    return tree
+
+
+def target_classes(names: list[str], ids: list[str], targets: list[str], mapping: ClassMap) -> list[str]:
+    """Give each source class the name of the target class that it counts as, or else its own.
+
+    Parameters
+    ----------
+    names, ids : of the source's classes; ids may be empty
+    targets : names of the target's classes
+    mapping : as `read` gives it; entries for classes that the target does not have are passed over
+
+    Raises
+    ------
+    UserError
+        If a source class counts as two of the target's.
+    """
+    found: dict[int, str] = {names.index(target): target for target in targets if target in names}
+    for target in targets:
+        for index in _matching_positions(mapping.get(target, []), names, ids):
+            if found.setdefault(index, target) != target:
+                raise UserError(
+                    f"data/source_classes.yaml: {names[index]!r} counts as {found[index]!r} and as {target!r}; "
+                    "take it out of one of them"
+                )
+    return [found.get(index, name) for index, name in enumerate(names)]
+
+
+def _matching_positions(entries: list[str], names: list[str], ids: list[str]) -> list[int]:
+    """Give the positions of the source classes that any entry names."""
+    labels = list(zip(names, ids or names, strict=True))
+    return [i for i, (name, own) in enumerate(labels) if any(_entry_matches(entry, name, own) for entry in entries)]
+
+
+def _entry_matches(entry: str, name: str, own: str) -> bool:
+    first, dots, last = entry.partition("..")
+    return first <= own <= last if dots else entry in (name, own)

@@ -1,0 +1,294 @@
+"""params.yaml: its sections and what they allow."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, create_model, model_validator
+
+from fitgap.definitions.families import FAMILIES, Family
+from fitgap.definitions.fields import (
+    MAX_COUNT,
+    Amount,
+    AmountOrNone,
+    BatchSize,
+    Count,
+    Fraction,
+    Name,
+    PathText,
+    Rate,
+    Section,
+    Seed,
+    unique,
+)
+from fitgap.definitions.vgg16_layers import DEPTHS, LAYERS, POOLS, first_layer
+from fitgap.remedies import REMEDIES
+from fitgap.remedies.remedy import Remedy
+from fitgap.system.errors import UserError
+
+
+class Data(Section):
+    """Section `data`: which images, and how they are split."""
+
+    source: Literal["digits", "cifar10", "directory"]
+    path: PathText
+    image_size: Annotated[int, Field(ge=32, le=512)]
+    train_images: Amount
+    validation_images: Amount
+    test_images: Amount
+    split_seed: Seed
+    max_bad_fraction: Fraction
+    near_duplicates: Literal["warn", "fail"]
+
+
+class Glyphs(Section):
+    """Section `backbone.glyphs`: how VGG16 learns printed characters."""
+
+    images: Annotated[int, Field(ge=36, le=MAX_COUNT)]
+    batch_size: BatchSize
+    learning_rate: Rate
+
+    @model_validator(mode="after")
+    def _at_least_one_update(self):
+        if self.images < self.batch_size:
+            raise ValueError(f"fewer images than batch_size ({self.batch_size}); raise it or lower batch_size")
+        return self
+
+
+class Backbone(Section):
+    """Section `backbone`: where VGG16's weights come from."""
+
+    weights: Literal["glyphs", "imagenet", "path", "none"]
+    path: PathText
+    seed: Seed
+    glyphs: Glyphs
+
+
+class AsIs(Section):
+    """Section `asis`: way 1, the unchanged network with its own classifier."""
+
+    images: AmountOrNone
+
+
+class Compute(Section):
+    """Section `compute`: how networks are computed."""
+
+    precision: Literal["float32", "bfloat16"]
+    hand_written_kernels: bool
+
+
+class Training(Section):
+    """What every training stage sets."""
+
+    epochs: Count
+    batch_size: BatchSize
+    learning_rate: Rate
+
+
+class Scratch(Training):
+    """Section `scratch`: the notes' convolutional network from random weights."""
+
+    filters: Annotated[list[Count], Field(min_length=1, max_length=5)]  # five halvings leave one pixel of 32
+    dense_units: Count
+    batch_norm_momentum: Fraction
+
+
+class HighRate(Section):
+    """Section `highrate`: the notes' network once more, at a learning rate that is too high for comfort."""
+
+    learning_rate: Rate
+    variants: Annotated[list[Name], AfterValidator(unique)]
+
+
+class Head(Training):
+    """Section `head`: way 2, a new classifier on frozen features."""
+
+    layer: Literal[POOLS]
+    dense_units: Count
+    batch_norm_momentum: Fraction
+
+
+class Finetune(Training):
+    """Section `finetune`: way 3, upper layers unfrozen, starting from a trained head."""
+
+    head: Name
+    depths: Annotated[list[Literal[DEPTHS]], Field(min_length=1), AfterValidator(unique)]
+
+
+class _Variant(Section):
+    """An entry of `variants`: a set of remedies, with the keys that they declare. An empty entry has none."""
+
+    learning_rate: Rate | None = None
+
+    @property
+    def remedies(self) -> dict[str, Any]:
+        """The keys of remedies that are switched on, with their values."""
+        return {key: value for key, value in self.model_dump(exclude={"learning_rate"}).items() if value}
+
+    @property
+    def active(self) -> list[Remedy]:
+        """The remedies that are switched on."""
+        made = (remedy(**{key: getattr(self, key) for key in remedy.model_fields}) for remedy in REMEDIES)
+        return [remedy for remedy in made if remedy.is_on]
+
+    def obstacle(self, family: str) -> str:
+        """Return why this variant has no model in a family; empty if it has one."""
+        return "; ".join(remedy.reason for remedy in self.active if family not in remedy.families)
+
+    @model_validator(mode="after")
+    def _one_loss_and_one_optimizer(self):
+        for method in ("loss", "optimizer"):
+            acting = [
+                type(one).__name__ for one in self.active if getattr(type(one), method) is not getattr(Remedy, method)
+            ]
+            if len(acting) > 1:
+                raise ValueError(f"{' and '.join(acting)} each replace the {method}; a variant can have one of them")
+        return self
+
+
+def _remedy_fields() -> dict[str, Any]:
+    """Return the fields of all remedies, as pydantic's `create_model` takes them."""
+    fields: dict[str, Any] = {}
+    for remedy in REMEDIES:
+        for key, field in remedy.model_fields.items():
+            if key in fields:
+                raise TypeError(f"{remedy.__name__}.{key}: another remedy has a key of this name")
+            fields[key] = (field.annotation, field)
+    return fields
+
+
+Variant = create_model("Variant", __base__=_Variant, **_remedy_fields())
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(unique)]
+    data: Data
+    backbone: Backbone
+    compute: Compute
+    asis: AsIs
+    scratch: Scratch
+    highrate: HighRate
+    head: Head
+    finetune: Finetune
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _baseline_is_bare(self):
+        if "baseline" not in self.variants:
+            raise ValueError("variants: no entry 'baseline'; every comparison needs it: add 'baseline: {}'")
+        if self.variants["baseline"].remedies:
+            raise ValueError("variants.baseline: has remedies, but is what remedies are compared with: empty it")
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ_in_more_than_case(self):
+        seen: dict[str, str] = {}
+        for name in self.variants:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                raise ValueError(
+                    f"variants.{name}: the same folder as variants.{other} where case is ignored; rename one"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _finetune_fits_the_head(self):
+        if self.finetune.head not in self.variants:
+            raise ValueError(
+                f"finetune.head: {self.finetune.head!r} is not a variant; allowed: {', '.join(self.variants)}"
+            )
+        obstacle = self.variants[self.finetune.head].obstacle("head")
+        if obstacle:
+            raise ValueError(
+                f"finetune.head: {self.finetune.head!r} has no head to start from: {obstacle}; name another"
+            )
+        for depth in self.finetune.depths:
+            if LAYERS.index(first_layer(depth)) > LAYERS.index(self.head.layer):
+                raise ValueError(
+                    f"finetune.depths: {depth!r} lies above head.layer ({self.head.layer}), "
+                    "where the head begins; name a lower depth or a higher head.layer"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _high_rate_is_higher(self):
+        unknown = [name for name in self.highrate.variants if name not in self.variants]
+        if unknown:
+            raise ValueError(f"highrate.variants: {unknown[0]!r} is not a variant; allowed: {', '.join(self.variants)}")
+        usual = self.scratch.learning_rate
+        if self.highrate.learning_rate <= usual:
+            raise ValueError(
+                f"highrate.learning_rate: {self.highrate.learning_rate}: not higher than scratch.learning_rate "
+                f"({usual}); raise it"
+            )
+        return self
+
+    def variant(self, name: str) -> Variant:
+        """Give an entry of `variants`; a UserError names those there are."""
+        if name not in self.variants:
+            raise UserError(f"{name!r} is not in `variants` of params.yaml; allowed: {', '.join(self.variants)}")
+        return self.variants[name]
+
+    def model(self, family: str, name: str) -> "ModelSpec":
+        """Return what a model is trained with; a UserError names the variants there are.
+
+        `name` is a variant, or a depth for `finetune`, whose remedies and layers are those of its head.
+        """
+        own = FAMILIES[family]
+        variant = self.variant(self.finetune.head if family == "finetune" else name)
+        rate = variant.learning_rate if own.takes_variant_rate else None
+        rate = getattr(self, family).learning_rate if rate is None else rate
+        schedule = getattr(self, own.network).model_copy(update={"learning_rate": rate})
+        layers = {"depth": name, "layer": self.head.layer} if family == "finetune" else {}
+        recorded = {**schedule.model_dump(exclude={"depths"}), **layers, **variant.model_dump()}
+        return ModelSpec(own, name, variant, schedule, {**recorded, "learning_rate": rate, "seeds": self.seeds})
+
+    @property
+    def without_model(self) -> dict[str, str]:
+        """The models that cannot be trained with their variant's remedies, and why: name -> reason."""
+        families = {"scratch": self.variants, "highrate": self.highrate.variants, "head": self.variants}
+        pairs = [(family, name) for family, names in families.items() for name in names]
+        obstacles = {f"{family}@{name}": self.variants[name].obstacle(family) for family, name in pairs}
+        return {model: obstacle for model, obstacle in obstacles.items() if obstacle}
+
+    def section_params(self, name: str) -> dict[str, Any]:
+        """Return a section flat, as runs and records carry it: dotted key -> value."""
+        return _flat(getattr(self, name).model_dump(), f"{name}.")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model that params.yaml declares.
+
+    Attributes
+    ----------
+    family : Family
+    name : str
+        The variant, or the depth of a fine-tuned model.
+    variant : Variant
+        Its remedies.
+    schedule : Training
+        Epochs, batch size and the learning rate in force, and the widths of its layers.
+    recorded : dict
+        All of it as runs and records carry it, under the same keys for every family, so that runs compare.
+    """
+
+    family: Family
+    name: str
+    variant: Variant
+    schedule: Training
+    recorded: dict[str, Any]
+
+    @property
+    def obstacle(self) -> str:
+        """Why there is no such model; empty if there is one."""
+        return self.variant.obstacle(self.family.name)
+
+
+def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
+    leaves = {prefix + key: value for key, value in tree.items() if not isinstance(value, dict)}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= _flat(value, f"{prefix}{key}.")
+    return leaves

@@ -1,0 +1,192 @@
+"""The shape of a folder in results/: what a stage leaves of its measurements, and what everything else reads.
+
+    record.json             who was measured, on what, with which params: per seed, in full
+    metrics.json            the few numbers that `dvc metrics show` and `dvc exp show` list
+    history.csv             one row per seed and epoch (training stages only)
+    test_probabilities.npy  float32, (seeds, test images, classes) (models only)
+
+These files are the truth; MLflow's runs and the report are written from them. They hold no clock time, run id
+or absolute path, so that the same computation leaves the same bytes. Wall times stand apart (timings.py).
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fitgap.definitions.measurements import HEADLINES
+
+RECORD, METRICS, HISTORY = "record.json", "metrics.json", "history.csv"
+PROBABILITIES = "test_probabilities.npy"
+Identity = dict[str, str]  # the keys "name" and "digest"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a stage writes to record.json. A field that is None is left out, `variant` excepted.
+
+    Attributes
+    ----------
+    stage : str
+        "scratch", for example.
+    variant : str or None
+        The variant ("dropout") or the depth ("block5") of a model; None for a stage without either.
+    params : dict
+        Dotted key -> value.
+    inputs : dict
+        Name -> identity of what was read: "data", "backbone".
+    outputs : dict or None
+        Likewise, of what was made.
+    measured : dict or None
+        Name -> number, for stages that train no model per seed.
+    classes : list of str or None
+        What a model can answer, in the order of its outputs.
+    layers : list of str or None
+        The layers that probes were fitted on.
+    test_positions : list of int or None
+        Positions in the test split that a model was asked about; None if all.
+    known_classes : list of str or None
+        The classes that source and target share (way 1).
+    parameters : dict or None
+        Numbers of weights: total, trainable, frozen.
+    best_seed : int or None
+        The seed with the lowest validation loss.
+    seeds : list of dict or None
+        One per seed: "seed" and that seed's measurements.
+    not_applicable : str or None
+        Why there is no model.
+    models : dict or None
+        Model name -> fingerprint of its result (the report's).
+    claims : list of dict or None
+        What claims.json holds (the report's).
+    """
+
+    stage: str
+    variant: str | None
+    params: dict[str, Any]
+    inputs: dict[str, Identity]
+    outputs: dict[str, Identity] | None = None
+    measured: dict[str, Any] | None = None
+    classes: list[str] | None = None
+    layers: list[str] | None = None
+    test_positions: list[int] | None = None
+    known_classes: list[str] | None = None
+    parameters: dict[str, int] | None = None
+    best_seed: int | None = None
+    seeds: list[dict[str, Any]] | None = None
+    not_applicable: str | None = None
+    models: dict[str, str] | None = None
+    claims: list[dict[str, Any]] | None = None
+
+    @property
+    def name(self) -> str:
+        """DVC's name of the stage, used everywhere: `scratch@dropout`, or the stage's alone."""
+        return self.stage if self.variant is None else f"{self.stage}@{self.variant}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as record.json holds them."""
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in held.items() if value is not None or name == "variant"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one stage measured.
+
+    Attributes
+    ----------
+    record : Record
+    history : DataFrame or None
+        Columns `seed`, `epoch` (from 1), then per-epoch measurements.
+    test_probabilities : array or None
+        float32, (seeds, test images, classes), in the order of `record.seeds`.
+    """
+
+    record: Record
+    history: pd.DataFrame | None = None
+    test_probabilities: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        """DVC's name of the stage that left it."""
+        return self.record.name
+
+    @cached_property
+    def seeds(self) -> pd.DataFrame:
+        """One row per seed (the index), one column per measurement."""
+        return pd.DataFrame(self.record.seeds).set_index("seed")
+
+    @property
+    def is_model(self) -> bool:
+        """Whether models were trained or judged, one per seed."""
+        return bool(self.record.seeds)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The headline numbers: means over seeds, and the spread (sd, n - 1) of the test accuracy."""
+        if not self.is_model:
+            return self.record.measured or {}
+        means = {name: float(self.seeds[name].mean()) for name in HEADLINES if name in self.seeds}
+        return {**means, "test_accuracy_sd": standard_deviation(self.seeds["test_accuracy"])}
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 of everything measured: equal for equal measurements, whenever and wherever made."""
+        digest = hashlib.sha256(_json(self.record.to_dict()).encode())
+        if self.history is not None:
+            digest.update(_csv(self.history).encode())
+        return digest.hexdigest()
+
+    def write(self, folder: Path) -> None:
+        """Leave the files of this result in an existing folder."""
+        (folder / RECORD).write_text(_json(self.record.to_dict()), encoding="utf-8")
+        (folder / METRICS).write_text(_json(self.metrics), encoding="utf-8")
+        if self.history is not None:
+            (folder / HISTORY).write_text(_csv(self.history), encoding="utf-8")
+        if self.test_probabilities is not None:
+            np.save(folder / PROBABILITIES, self.test_probabilities)
+
+
+def not_applicable(record: Record, why: str, history: pd.DataFrame | None = None) -> Result:
+    """Return the result of a stage that has no model to measure; `why` is what the report says."""
+    return Result(replace(record, not_applicable=why), history, np.empty((0, 0, 0), np.float32))
+
+
+def read_result(folder: Path) -> Result:
+    """Read the result that a stage left in `folder`."""
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    history = pd.read_csv(folder / HISTORY, float_precision="round_trip") if (folder / HISTORY).exists() else None
+    saved = folder / PROBABILITIES
+    probabilities = np.load(saved) if saved.exists() else None
+    if probabilities is not None and not probabilities.size:  # there is no model
+        probabilities = None
+    return Result(Record(**record), history, probabilities)
+
+
+def standard_deviation(values: pd.Series) -> float | None:
+    """Standard deviation over seeds (n - 1); None where one seed leaves it unknown."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def _finite(tree: Any) -> Any:
+    """Replace what JSON cannot hold, the infinities and NaN of a diverged training, by null."""
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_finite(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
+
+
+def _json(tree: Any) -> str:
+    return json.dumps(_finite(tree), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _csv(table: pd.DataFrame) -> str:
+    # repr-exact floats: reading back gives the same bits, so the fingerprint survives a round trip.
+    return table.to_csv(index=False, lineterminator="\n")

@@ -1,0 +1,118 @@
+"""Write docs/claims.md, what the notes state and how each statement is judged: `python -m fitgap.programs.claims_page`.
+
+The page is rendered from the claims that the report judges, so it cannot say anything else than they do.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fitgap import lifecycle
+from fitgap.definitions.families import family_of
+from fitgap.params.reading import load_params
+from fitgap.report.claims import declare
+from fitgap.report.claims.claim import Claim
+
+PAGE = Path("docs/claims.md")
+SECTIONS = {  # heading -> how the ids of its claims begin; other claims follow under OTHER
+    "Dropout": ("dropout_",),
+    "Batch normalisation": ("batchnorm_",),
+    "Regularisers: L1, L2, ElasticNet": ("l1_", "l2_", "elasticnet_"),
+    "Overall": ("no_remedy_",),
+    "Transfer learning with VGG16": ("transfer_", "way1_", "finetune_", "upper_layers_"),
+}
+OTHER = "Further statements"
+MOST_NAMED = 4  # models; a longer list is shortened to its families
+SIDES = {
+    "above": " Values above 0 speak for the statement.",
+    "below": " Values below 0 speak for the statement.",
+}
+INTRODUCTION = """\
+# What the notes state, and how it is judged
+
+<!-- Written by `python -m fitgap.programs.claims_page` from fitgap/report/claims/. Edit the claims, not this page. -->
+
+*The notes* are a student's notes on convolutional networks: remedies against overfitting, and transfer learning with
+VGG16. They are not in this repository. This page says what they state, in our own words. Wherever the code, the
+report or another page says "the notes", this page is meant.
+
+## What the notes explain
+
+These are explanations and definitions; fitgap follows them and does not judge them.
+
+- All remedies are preventives; none is a cure.
+- *Regularisers* add a penalty on the weights to the loss: L1, L2, or both (ElasticNet).
+- *Dropout* leaves out some units during training, typically a share of 0.2 to 0.5, and none at test time. Keras uses
+  inverted dropout: it scales up during training instead of scaling down at test time. The expectation is the same.
+- *Batch normalisation* stands between a layer and its activation: `Dense` or `Conv2D`, then `BatchNormalization`,
+  then `Activation`. Its motive is internal covariate shift. It has some regularising effect of its own. In the notes'
+  own experiment it brought the level of the loss from about 1.75 to about 1.6.
+- A pre-trained VGG16 can be used in three ways. *Way 1*: unchanged, with its own classifier. *Way 2*: the
+  convolutional base stays frozen and a new classifier is trained, which can learn new classes; this is the usual way.
+  *Way 3*: some upper layers, or all, are unfrozen and trained together with the classifier; this is for special data.
+- Three arguments of Keras's `VGG16` matter: `weights` (`None` or ImageNet), `input_shape` and `include_top`.
+
+## How a statement becomes a verdict
+
+Each statement below is a claim: it names the models that are compared, the statistic, and the rule. The code fixes
+all three before any result is seen. `scratch@dropout` is the model of stage `scratch` with the variant `dropout`. The
+*gap* is validation loss minus training loss, both in inference mode and without penalties. A difference is taken
+between the first model and each of the others, seed by seed.
+
+- *supported*: the rule's intervals lie on the stated side of 0.
+- *contradicted*: an interval lies on the other side of 0.
+- *inconclusive*: neither, or fewer than three seeds. The report then estimates how many seeds would settle it.
+- *not applicable*: params.yaml does not train a model that the claim needs, or gives it other remedies than the
+  statement is about.
+
+Statistics over several comparisons, and their sources, are explained in
+[fitgap/inference/verdicts.py](../fitgap/inference/verdicts.py) and
+[fitgap/inference/estimates.py](../fitgap/inference/estimates.py). The verdicts of a run stand in
+`reports/report.html` and `reports/claims.json`. The statements on fine-tuning depend on `finetune.depths`; the page
+shows those of the committed params.yaml.
+"""
+
+
+def main() -> None:
+    """Write the page for the claims that params.yaml allows."""
+    PAGE.write_text(render(declare(load_params())), encoding="utf-8")
+    print(f"Written: {PAGE}")
+
+
+def render(claims: Iterable[Claim]) -> str:
+    """Return the whole page as Markdown."""
+    sections = group(claims)
+    return "\n".join([INTRODUCTION, *(_section(heading, found) for heading, found in sections.items() if found)])
+
+
+def group(claims: Iterable[Claim]) -> dict[str, list[Claim]]:
+    """Sort claims under the headings of SECTIONS by the beginning of their ids; the rest goes under OTHER."""
+    sections: dict[str, list[Claim]] = {heading: [] for heading in (*SECTIONS, OTHER)}
+    for claim in claims:
+        headings = (heading for heading, beginnings in SECTIONS.items() if claim.id.startswith(beginnings))
+        sections[next(headings, OTHER)].append(claim)
+    return sections
+
+
+def _section(heading: str, claims: list[Claim]) -> str:
+    return "\n".join([f"## {heading}\n", *(_entry(claim) for claim in claims)])
+
+
+def _entry(claim: Claim) -> str:
+    return (
+        f"**{claim.statement}** `{claim.id}`\n\n"
+        f"- Models: {_models(claim)}\n"
+        f"- Statistic: {claim.statistic}.{SIDES.get(claim.direction, '')}\n"
+        f"- Rule: {claim.rule}.\n"
+    )
+
+
+def _models(claim: Claim) -> str:
+    """List the models that are compared; of many models, name the families only."""
+    if len(claim.models) <= MOST_NAMED:
+        return ", ".join(f"`{name}`" for name in claim.models)
+    families = " and ".join(f"`{name}`" for name in dict.fromkeys(family_of(name) for name in claim.models))
+    return f"`{claim.needed[0]}`, all other variants of {families}" if claim.needed else f"all variants of {families}"
+
+
+if __name__ == "__main__":
+    lifecycle.run(main)

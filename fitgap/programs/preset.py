@@ -1,0 +1,82 @@
+"""A setting: a file of changes to params.yaml, run as a DVC experiment that leaves params.yaml as it is.
+
+    python -m fitgap.programs.preset settings/notes.yaml [KEY=VALUE ...]
+
+The experiment bears the file's name. It runs in a copy of the repository, and what it has in common with earlier
+runs comes from DVC's cache.
+"""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from fitgap import lifecycle
+from fitgap.params import reading
+from fitgap.programs import preflight
+from fitgap.system.errors import UserError
+
+
+def main(file: str, *more: str) -> None:
+    """Check a setting as a whole, then let DVC run it."""
+    path = Path(file)
+    changes = absolute_paths(flatten(reading.read_tree(path)) | dict(parse_assignment(text) for text in more))
+    chosen = reading.validate(apply_changes(reading.read_tree(Path("params.yaml")), changes), path)
+    preflight.check(chosen, path)
+    run(path.stem, changes)
+    print(f"The report: experiments/{path.stem}/report.html    The runs: make ui")
+
+
+def flatten(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Give a tree's values by their dotted keys; an empty mapping is a value."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= flatten(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}
+    return found
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Read KEY=VALUE; the value is YAML, read as params.yaml is."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UserError(f"{text!r}: should be KEY=VALUE, such as data.path=photos")
+    try:
+        return key, reading.parse(value)
+    except ValueError as error:
+        raise UserError(f"{key}: {value!r}: not readable as YAML: {' '.join(str(error).split())}") from None
+
+
+def absolute_paths(changes: dict[str, Any]) -> dict[str, Any]:
+    """Make paths absolute: the copy that DVC runs in stands elsewhere, and holds what Git or DVC track only."""
+    paths = {key: value for key, value in changes.items() if key.endswith(".path") and isinstance(value, str)}
+    return changes | {key: str(Path(value).expanduser().resolve()) for key, value in paths.items()}
+
+
+def apply_changes(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return params with other values at some dotted keys."""
+    tree = copy.deepcopy(tree)
+    for key, value in changes.items():
+        section = tree
+        *parents, last = key.split(".")
+        for parent in parents:
+            section = section.setdefault(parent, {}) if isinstance(section, dict) else None
+        if not isinstance(section, dict):
+            raise UserError(f"{key}: no such key; what stands above it in params.yaml is no section")
+        section[last] = value
+    return tree
+
+
+def run(name: str, changes: dict[str, Any]) -> None:
+    """Run `dvc exp run --temp`; an earlier experiment of that name gives way, its results stay in DVC's cache."""
+    dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp"]
+    subprocess.run([*dvc, "remove", "--quiet", name], capture_output=True, check=False)  # there may be none
+    assignments = [f"--set-param=++{key}={json.dumps(value, ensure_ascii=False)}" for key, value in changes.items()]
+    ended = subprocess.run([*dvc, "run", "--temp", "--name", name, *assignments], check=False)
+    if ended.returncode:
+        sys.exit(ended.returncode)
+
+
+if __name__ == "__main__":
+    lifecycle.run(main)

@@ -1,0 +1,154 @@
+"""Show one run's results in the README: `python -m fitgap.programs.readme_results [REPORTS]`.
+
+reads   reports/ (or the folder named): summary.csv, claims.json, report.md, curves-scratch.png
+writes  README.md between its two markers, docs/results.json (the same values), docs/curves.png
+
+Table, findings and picture come from one run; tests/code/programs/test_readme_results.py checks that they still do.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fitgap import lifecycle
+from fitgap.inference.verdicts import VERDICTS
+from fitgap.report import formatting
+from fitgap.system.errors import UserError
+
+README, DOCS = Path("README.md"), Path("docs")
+RESULTS, PICTURE = "results.json", "curves.png"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+SHOWN = ("scratch@baseline", "scratch@dropout", "scratch@batchnorm", "head@baseline")
+DESCRIPTIONS = {  # family -> what its models are
+    "scratch": "the notes' network from random weights, {variant}",
+    "head": "way 2: a new classifier on frozen VGG16, {variant}",
+    "finetune": "way 3: VGG16 unfrozen from {variant} on",
+}
+MEASURED = ("test_accuracy_mean", "test_accuracy_sd", "gap_last_mean", "gap_last_sd")
+
+
+def main(reports: str = "reports") -> None:
+    """Write the README's results, and docs/ beside them, from the reports of one run."""
+    folder = Path(reports)
+    results = read_results(folder)
+    README.write_text(replace_block(README.read_text(encoding="utf-8"), render(results)), encoding="utf-8")
+    (DOCS / RESULTS).write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.copyfile(folder / "curves-scratch.png", DOCS / PICTURE)
+    print(f"Written: {README}, {DOCS / RESULTS}, {DOCS / PICTURE}")
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Read what the README shows.
+
+    Raises
+    ------
+    UserError
+        If the folder does not hold a whole report with all models of SHOWN.
+    """
+    for name in ("summary.csv", "claims.json", "report.md", "curves-scratch.png"):
+        if not (folder / name).exists():
+            raise UserError(f"{folder / name}: not found; `make repro` writes it")
+    findings = read_findings((folder / "report.md").read_text(encoding="utf-8"))
+    table = select_rows(pd.read_csv(folder / "summary.csv"), findings)
+    verdicts = Counter(claim["verdict"] for claim in json.loads((folder / "claims.json").read_text(encoding="utf-8")))
+    return {
+        "seeds": int(table["seeds"].max()),
+        "rows": [_row(row) for row in table.to_dict("records")],
+        "findings": findings,
+        "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
+        "curves_md5": compute_md5(folder / "curves-scratch.png"),
+    }
+
+
+def read_findings(report: str) -> list[str]:
+    """Return the report's answer: the numbered sentences above its first section.
+
+    Raises
+    ------
+    UserError
+        If there are none.
+    """
+    findings = re.findall(r"^\d+\. (.+)$", report.split("\n## ")[0], flags=re.MULTILINE)
+    if not findings:
+        raise UserError("report.md does not begin with numbered sentences; `make repro` writes it again")
+    return findings
+
+
+def select_rows(table: pd.DataFrame, findings: list[str]) -> pd.DataFrame:
+    """Select the models to show: those of SHOWN, the fine-tuned ones, and the variants that the findings name.
+
+    Raises
+    ------
+    UserError
+        If a model of SHOWN is missing.
+    """
+    missing = sorted(set(SHOWN) - set(table["model"]))
+    if missing:
+        raise UserError(f"the report has no {missing[0]}, which the README shows; restore it in params.yaml")
+    named = {f"scratch@{name}" for sentence in findings for name in re.findall(r"\*\*(.+?)\*\*", sentence)}
+    return table[table["model"].isin(named.union(SHOWN)) | (table["family"] == "finetune")]
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of one row; six significant digits are more than the README shows."""
+    return {"model": row["model"], **{name: float(f"{row[name]:.6g}") for name in MEASURED}}
+
+
+def compute_md5(file: Path) -> str:
+    """Compute a file's MD5, as dvc.lock states it."""
+    return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def render(results: dict[str, Any]) -> str:
+    """Return the results as Markdown, without the markers."""
+    lines = [
+        "<!-- `make readme` writes what stands between these markers from reports/. -->",
+        "| model | what it is | test accuracy | final gap (nats) |",
+        "|---|---|---:|---:|",
+        *(_table_line(row) for row in results["rows"]),
+        "",
+        f"Mean ± standard deviation over {results['seeds']} seeds. What the report says of them:",
+        "",
+        *(f"- {sentence}" for sentence in results["findings"]),
+        "",
+        _verdict_line(results["verdicts"]),
+    ]
+    return "\n".join(lines)
+
+
+def _table_line(row: dict[str, Any]) -> str:
+    family, _, variant = row["model"].partition("@")
+    what = DESCRIPTIONS[family].format(variant="no remedy" if variant == "baseline" else variant)
+    accuracy = formatting.percent(row["test_accuracy_mean"], row["test_accuracy_sd"])
+    gap = formatting.number(row["gap_last_mean"], row["gap_last_sd"], digits=2)
+    return f"| `{row['model']}` | {what} | {accuracy} | {gap} |"
+
+
+def _verdict_line(verdicts: dict[str, int]) -> str:
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    return f"Of the notes' {sum(verdicts.values())} statements ([docs/claims.md](docs/claims.md)): {counts}."
+
+
+def replace_block(text: str, block: str) -> str:
+    """Return a text with `block` between its markers.
+
+    Raises
+    ------
+    UserError
+        If the text does not hold each marker once, in their order.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or text.count(BEGIN) + text.count(END) > 2:
+        raise UserError(f"{README}: needs one line {BEGIN} and below it one line {END}")
+    return f"{before}{BEGIN}\n{block}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    lifecycle.run(main)

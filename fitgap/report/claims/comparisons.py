@@ -1,0 +1,111 @@
+"""The comparisons that claims are made of: paired by seed, and by test image where accuracy is compared."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from fitgap.definitions.families import family_of
+from fitgap.definitions.measurements import MEASUREMENTS
+from fitgap.inference.estimates import Estimate, estimate_over_seeds, estimate_over_seeds_and_images
+from fitgap.inference.verdicts import Comparison, Finding, judge
+from fitgap.params.schema import Params
+from fitgap.report.claims.claim import CannotTellError
+from fitgap.report.study import Study
+
+ACCURACY = "test_accuracy"
+BASELINE = "scratch@baseline"
+RULE_EACH = (
+    "supported if the 95% interval of the difference to every other variant lies {side} 0; "
+    "contradicted if, with intervals widened for their number (Bonferroni), one lies on the other side"
+)
+RULE_ONE = "supported if the 95% interval lies {side} 0; contradicted if it lies on the other side"
+
+
+def difference(study: Study, model: str, other: str, measurement: str) -> Estimate:
+    """Estimate the mean of `model` - `other`, paired by seed.
+
+    Test accuracies are paired by test image too, and their interval allows for both.
+    """
+    if measurement == ACCURACY:
+        return accuracy_difference(study, model, other)
+    return estimate_over_seeds(study.seeds(model)[measurement] - study.seeds(other)[measurement])
+
+
+def accuracy_difference(study: Study, model: str, other: str) -> Estimate:
+    """Estimate the difference of two models' test accuracies over seeds and test images.
+
+    The network that is taken as it is (`asis`) is one and the same whatever the seed: its answers are
+    compared with those of each of the other's seeds. Where it was asked about some images only, those count.
+    """
+    right, other_right = right_answers(study, model), right_answers(study, other)
+    if model == "asis":
+        right = pd.DataFrame(np.tile(right, (len(other_right), 1)), other_right.index, right.columns)
+    seeds, images = right.index.intersection(other_right.index), right.columns.intersection(other_right.columns)
+    return estimate_over_seeds_and_images((right - other_right).loc[seeds, images].to_numpy())
+
+
+def right_answers(study: Study, model: str) -> pd.DataFrame:
+    """Give 1 for each right answer and 0 for each wrong one; rows are seeds, columns test images."""
+    if not study.has_answers(model):
+        raise CannotTellError(f"{model} left no answers on the test images")
+    return study.right(model).astype(float)
+
+
+def compare(study: Study, model: str, others: Iterable[str], measurement: str, side: int) -> list[Comparison]:
+    """Compare a model with each of the others; those that failed are left out."""
+    name = MEASUREMENTS[measurement]
+    return [
+        Comparison(f"{model} - {other}: {name.title}", difference(study, model, other, measurement), side, name.unit)
+        for other in others
+        if other not in study.failed
+    ]
+
+
+def rivals(study: Study, model: str) -> list[str]:
+    """Name all other models of the same family that have results and did not fail."""
+    return [name for name in study.names(family_of(model)) if name != model and name not in study.failed]
+
+
+def failed_in(study: Study, *families: str) -> str:
+    """Say which models of the families failed; empty if none did."""
+    names = [name for name in study.failed if family_of(name) in families]
+    return f"counted as failed and left out: {', '.join(names)}" if names else ""
+
+
+def variant_obstacle(params: Params, variant: str, remedies: set[str]) -> str:
+    """Say why a variant cannot stand for the remedy that the notes speak of; empty if it can."""
+    if variant not in params.variants:
+        return f"params.yaml declares no variant {variant!r}"
+    found = set(params.variants[variant].remedies)
+    if found != remedies:
+        return f"variants.{variant} has the remedies {sorted(found)}, the statement is about {sorted(remedies)}"
+    return ""
+
+
+def judge_best_of_all(study: Study, model: str, measurement: str, side: int) -> Finding:
+    """Judge that a model is ahead of each other model of its family."""
+    others = rivals(study, model)
+    if not others:
+        raise CannotTellError("there is no other variant to compare with")
+    finding = judge(compare(study, model, others, measurement, side))
+    return replace(finding, note="; ".join(filter(None, [finding.note, failed_in(study, "scratch")])))
+
+
+def judge_against(study: Study, model: str, other: str, measurement: str, side: int) -> Finding:
+    """Judge that a model is ahead of one other."""
+    return judge(compare(study, model, [other], measurement, side))
+
+
+def transfer_obstacle(params: Params) -> str:
+    """Say why nothing can be said of transfer; empty if it can."""
+    untrained = params.backbone.weights == "none"
+    return "backbone.weights is none: a random network has learned nothing to transfer" if untrained else ""
+
+
+def epochs_until(history: pd.DataFrame, targets: pd.Series) -> pd.Series:
+    """Give each seed's first epoch with its target's validation accuracy or more; infinity if none."""
+    curves = history.pivot(index="epoch", columns="seed", values="val_accuracy").reindex(columns=targets.index)
+    reached = curves.ge(targets, axis="columns")
+    return reached.idxmax().astype(float).where(reached.any(), np.inf)

@@ -1,0 +1,179 @@
+"""Claims about dropout and batch normalisation, on the notes' network trained from scratch."""
+
+from dataclasses import replace
+from functools import partial
+
+from fitgap.inference.estimates import estimate_over_seeds, estimate_over_seeds_and_images
+from fitgap.inference.verdicts import Comparison, Finding, judge
+from fitgap.params.schema import Params
+from fitgap.report.claims.claim import Claim
+from fitgap.report.claims.comparisons import (
+    ACCURACY,
+    BASELINE,
+    RULE_EACH,
+    RULE_ONE,
+    judge_against,
+    judge_best_of_all,
+    right_answers,
+    variant_obstacle,
+)
+from fitgap.report.study import Study
+
+KEPT = 0.9  # of the baseline's gap: a model that keeps at least this share "still overfits"
+
+
+def still_overfits(study: Study, model: str) -> Finding:
+    """Judge that a model's gap grows after its best epoch, and ends no lower than the baseline's."""
+    own, baseline = study.seeds(model), study.seeds(BASELINE)
+    growth = estimate_over_seeds(own["gap_last"] - own["gap_best"])
+    kept = estimate_over_seeds(own["gap_last"] - KEPT * baseline["gap_last"])
+    return judge(
+        [
+            Comparison(f"{model}: final gap - gap at the best epoch", growth, 1, "nats"),
+            Comparison(f"{model} - {KEPT} x {BASELINE}: final gap", kept, 1, "nats"),
+        ]
+    )
+
+
+def claims(params: Params) -> list[Claim]:
+    """List the claims about dropout and batch normalisation."""
+    every = tuple(f"scratch@{name}" for name in params.variants)
+    return [*_dropout(params, every), *_batch_normalisation(params, every), _learning_rate(params)]
+
+
+def _dropout(params: Params, every: tuple[str, ...]) -> list[Claim]:
+    model, stop = "scratch@dropout", variant_obstacle(params, "dropout", {"dropout"})
+    pair = (model, BASELINE)
+    return [
+        Claim(
+            id="dropout_separates_least",
+            statement="Dropout: its training and validation curves separate least of all variants.",
+            models=every,
+            statistic="difference of the final gap (validation loss - training loss), nats",
+            direction="below",
+            rule=RULE_EACH.format(side="below"),
+            evaluate=partial(judge_best_of_all, model=model, measurement="gap_last", side=-1),
+            needed=(model,),
+            obstacle=stop,
+        ),
+        Claim(
+            id="dropout_gap_below_baseline",
+            statement="Dropout: the curves do not drift apart as they do without a remedy.",
+            models=pair,
+            statistic="difference of the final gap (validation loss - training loss), nats",
+            direction="below",
+            rule=RULE_ONE.format(side="below"),
+            evaluate=partial(judge_against, model=model, other=BASELINE, measurement="gap_last", side=-1),
+            needed=pair,
+            obstacle=stop,
+        ),
+        Claim(
+            id="dropout_improves_accuracy",
+            statement="Dropout improves accuracy too.",
+            models=pair,
+            statistic="difference of the test accuracy",
+            direction="above",
+            rule=RULE_ONE.format(side="above") + "; it allows for seeds and test images",
+            evaluate=partial(judge_against, model=model, other=BASELINE, measurement=ACCURACY, side=1),
+            needed=pair,
+            obstacle=stop,
+        ),
+    ]
+
+
+def _batch_normalisation(params: Params, every: tuple[str, ...]) -> list[Claim]:
+    model, stop = "scratch@batchnorm", variant_obstacle(params, "batchnorm", {"batch_norm"})
+    pair = (model, BASELINE)
+    return [
+        Claim(
+            id="batchnorm_highest_performance",
+            statement="Batch normalisation has the highest performance of all variants.",
+            models=every,
+            statistic="difference of the test accuracy",
+            direction="above",
+            rule=RULE_EACH.format(side="above") + "; they allow for seeds and test images",
+            evaluate=partial(judge_best_of_all, model=model, measurement=ACCURACY, side=1),
+            needed=(model,),
+            obstacle=stop,
+        ),
+        Claim(
+            id="batchnorm_still_overfits",
+            statement="Batch normalisation still overfits: it is not a remedy against overfitting as such.",
+            models=pair,
+            statistic="growth of the gap after the best epoch; final gap above 90% of the baseline's; nats",
+            direction="above",
+            rule="supported if both 95% intervals lie above 0; contradicted if, widened for two, one lies below",
+            evaluate=partial(still_overfits, model=model),
+            needed=pair,
+            obstacle=stop,
+        ),
+        Claim(
+            id="batchnorm_lowers_loss",
+            statement="Batch normalisation brings the level of the loss down.",
+            models=pair,
+            statistic="difference of the best validation loss, nats",
+            direction="below",
+            rule=RULE_ONE.format(side="below"),
+            evaluate=partial(judge_against, model=model, other=BASELINE, measurement="val_loss_best", side=-1),
+            needed=pair,
+            obstacle=stop,
+        ),
+    ]
+
+
+USUAL_RATE, HIGH_RATE = ("scratch@batchnorm", "scratch@baseline"), ("highrate@batchnorm", "highrate@baseline")
+TOLERANCE = 0.05  # of test accuracy: who loses less than this to the higher rate tolerates it
+
+
+def tolerates_higher_rate(study: Study) -> Finding:
+    """Judge that the higher rate costs batch normalisation little, and less than it costs the baseline."""
+    cost, others_cost = (
+        right_answers(study, high) - right_answers(study, usual)
+        for high, usual in zip(HIGH_RATE, USUAL_RATE, strict=True)
+    )
+    seeds = cost.index.intersection(others_cost.index)
+    kept = estimate_over_seeds_and_images(cost.to_numpy() + TOLERANCE)
+    ahead = estimate_over_seeds_and_images((cost.loc[seeds] - others_cost.loc[seeds]).to_numpy())
+    finding = judge(
+        [
+            Comparison(
+                f"{HIGH_RATE[0]} - ({USUAL_RATE[0]} - {100 * TOLERANCE:.0f} points): test accuracy", kept, 1, "share"
+            ),
+            Comparison(
+                f"({HIGH_RATE[0]} - {USUAL_RATE[0]}) - ({HIGH_RATE[1]} - {USUAL_RATE[1]}): test accuracy",
+                ahead,
+                1,
+                "share",
+            ),
+        ]
+    )
+    return replace(finding, note="; ".join(filter(None, [finding.note, _accuracies_in_words(study)])))
+
+
+def _accuracies_in_words(study: Study) -> str:
+    """Say both accuracies of both networks."""
+    rates = study.params.highrate.learning_rate, study.params.scratch.learning_rate
+    shares = [[right_answers(study, name).to_numpy().mean() for name in names] for names in (HIGH_RATE, USUAL_RATE)]
+    said = [
+        f"{usual.split('@')[1]} {high_share:.1%} instead of {usual_share:.1%}"
+        for usual, high_share, usual_share in zip(USUAL_RATE, *shares, strict=True)
+    ]
+    return f"at a learning rate of {rates[0]:g} instead of {rates[1]:g}: {', '.join(said)}"
+
+
+def _learning_rate(params: Params) -> Claim:
+    return Claim(
+        id="batchnorm_bears_higher_rate",
+        statement="Batch normalisation allows a higher learning rate, at which the network without it fails.",
+        models=HIGH_RATE + USUAL_RATE,
+        statistic="change of the test accuracy from the usual to the higher learning rate",
+        direction="above",
+        rule=f"supported if batch normalisation loses less than {100 * TOLERANCE:.0f} points to the higher "
+        "rate, and less than the baseline does, both 95% intervals beyond 0; contradicted if, widened for "
+        "two, one lies on the other side; they allow for seeds and test images; a training that diverges "
+        "counts with the answers that it leaves",
+        evaluate=tolerates_higher_rate,
+        needed=HIGH_RATE + USUAL_RATE,
+        may_fail=HIGH_RATE,
+        obstacle=variant_obstacle(params, "batchnorm", {"batch_norm"}),
+    )

@@ -1,0 +1,186 @@
+"""The one training loop: scratch models, heads and fine-tuning all go through `Trainer.train`.
+
+Keras's `fit` would do the same updates, but returns to Python, and begins a data set anew, once an epoch or more,
+which small data sets feel. Here an epoch is one call into TensorFlow's graph. `make bench` measures both.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from fitgap.kernels import fast_kernels
+from fitgap.params.schema import Training
+from fitgap.remedies.remedy import Loss, Remedy
+from fitgap.system.determinism import derive_seed
+from fitgap.training.evaluation import Evaluator, penalty, weight_norm
+
+Examples = tuple[np.ndarray, np.ndarray]  # inputs, labels
+SCALARS = ("updates", "seconds", "images_per_second")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished training, and the weights of its best epoch."""
+
+    weights: list[np.ndarray]
+    history: pd.DataFrame
+    updates: int
+    seconds: float
+    images_per_second: float
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Give all of it as named arrays, to be kept until the stage is through."""
+        weights = {f"weights/{position:04d}": array for position, array in enumerate(self.weights)}
+        columns = {f"history/{name}": values.to_numpy() for name, values in self.history.items()}
+        numbers = {name: np.array(getattr(self, name)) for name in SCALARS}
+        return weights | columns | numbers
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, np.ndarray]) -> "TrainedModel":
+        """Make it again of what `arrays` gave, to the last bit."""
+        weights = [array for name, array in arrays.items() if name.startswith("weights/")]
+        columns = {name.removeprefix("history/"): a for name, a in arrays.items() if name.startswith("history/")}
+        return cls(weights, pd.DataFrame(columns), **{name: arrays[name].item() for name in SCALARS})
+
+
+class Trainer:
+    """Trains networks of one shape, one after the other, and compiles only once: it takes seconds.
+
+    Parameters
+    ----------
+    network : gives logits; `train` overwrites its weights
+    schedule : epochs, batch size, and the learning rate of Adam (Kingma & Ba 2014, arXiv:1412.6980)
+    remedies : those that replace the loss or the optimizer do so; the others act in the network itself
+    fast : whether hand-written kernels are used; results are equal to rounding
+    """
+
+    def __init__(self, network: keras.Model, schedule: Training, remedies: Sequence[Remedy] = (), fast: bool = True):
+        self.network, self._schedule = network, schedule
+        self._loss, self._fast = _loss_of(remedies), fast
+        self._optimizer = _optimizer_of(remedies, schedule.learning_rate)
+        self._optimizer.build(network.trainable_variables)
+        self._optimizer_at_start = [variable.numpy() for variable in self._optimizer.variables]
+        inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
+        rows = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int64)
+        # XLA is many times slower for convolutions on CPUs.
+        self._updates = tf.function(self._update_all, (inputs, *rows), autograph=False, jit_compile=False)
+        self.evaluator = Evaluator(network, fast=fast)
+
+    def train(self, start: keras.Model, training: Examples, validation: Examples, seed: int) -> TrainedModel:
+        """Train from the weights of `start`, and end with those of the best epoch.
+
+        The best epoch is the one with the lowest validation loss; the first of equals. The order of the data
+        depends on `seed` alone, so that models of one seed see the same batches. What was trained before
+        leaves no trace.
+
+        Parameters
+        ----------
+        start : a network of the same shape; its weights and the state of its dropout are taken over
+
+        Returns
+        -------
+        Trained
+            `history` has one row per epoch: epoch (from 1), train_loss, train_accuracy, val_loss,
+            val_accuracy (inference mode, no penalty), objective (mean over the epoch of what was optimised,
+            penalty and dropout included), penalty and weight_norm (both at the epoch's end).
+        """
+        self._begin_from(start)
+        epochs, observer = self._schedule.epochs, HistoryRecorder(self.network, self.evaluator, training, validation)
+        begin = time.perf_counter()
+        examples = tuple(tf.constant(array) for array in training)
+        for order in epoch_orders(len(training[1]), epochs, seed):
+            observer.add_epoch(self._epoch(examples, order))
+        seconds = time.perf_counter() - begin
+        updates = int(self._optimizer.iterations)
+        self.network.set_weights(observer.best_weights)
+        rate = epochs * len(training[1]) / (seconds - observer.seconds)
+        return TrainedModel(observer.best_weights, pd.DataFrame(observer.rows), updates, seconds, rate)
+
+    def _begin_from(self, start: keras.Model) -> None:
+        for own, given in zip(self.network.variables, start.variables, strict=True):
+            own.assign(given)
+        for own, at_start in zip(self._optimizer.variables, self._optimizer_at_start, strict=True):
+            own.assign(at_start)
+
+    def _epoch(self, examples: tuple[tf.Tensor, tf.Tensor], order: np.ndarray) -> float:
+        """See all examples once, in an order; the last batch has what is left. Give the mean of the objective."""
+        size = self._schedule.batch_size
+        whole = len(order) // size * size
+        parts = [order[:whole].reshape(-1, size), order[whole:].reshape(1, -1)]
+        sums = [float(self._updates(*examples, part)) * part.shape[1] for part in parts if part.size]
+        return sum(sums) / len(order)
+
+    def _update_all(self, inputs: tf.Tensor, labels: tf.Tensor, batches: tf.Tensor) -> tf.Tensor:
+        """Make an update with each row of `batches`, the positions of its examples; give the objectives' sum."""
+
+        def update(number, total):
+            rows = batches[number]
+            return number + 1, total + self._update(tf.gather(inputs, rows), tf.gather(labels, rows))
+
+        def more(number, total):
+            return number < tf.shape(batches)[0]
+
+        return tf.while_loop(more, update, (0, 0.0), parallel_iterations=1)[1]
+
+    def _update(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            with fast_kernels(self.network, is_on=self._fast, training=True):
+                logits = self.network(inputs, training=True)
+            objective = tf.add_n([tf.reduce_mean(self._loss(labels, logits)), *self.network.losses])
+        weights = self.network.trainable_variables
+        self._optimizer.apply(tape.gradient(objective, weights), weights)
+        return objective
+
+
+def _loss_of(remedies: Sequence[Remedy]) -> Loss:
+    replaced = (remedy.loss() for remedy in remedies)
+    return next((loss for loss in replaced if loss is not None), tf.nn.sparse_softmax_cross_entropy_with_logits)
+
+
+def _optimizer_of(remedies: Sequence[Remedy], learning_rate: float) -> keras.optimizers.Optimizer:
+    replaced = (remedy.optimizer(learning_rate) for remedy in remedies)
+    return next((found for found in replaced if found is not None), None) or keras.optimizers.Adam(learning_rate)
+
+
+def epoch_orders(count: int, epochs: int, seed: int) -> Iterator[np.ndarray]:
+    """Give the order in which each epoch sees its examples, int64 (count,); it follows from `seed` alone."""
+    rows, its_seed = tf.data.Dataset.range(count), derive_seed(seed, "data order")
+    shuffled = rows.shuffle(count, its_seed, reshuffle_each_iteration=True).batch(count)
+    return (next(shuffled.as_numpy_iterator()) for _ in range(epochs))
+
+
+class HistoryRecorder:
+    """Measures both splits in inference mode after every epoch, and keeps the best epoch's weights."""
+
+    def __init__(self, network: keras.Model, evaluator: Evaluator, training: Examples, validation: Examples):
+        self._network, self._evaluator, self._training, self._validation = network, evaluator, training, validation
+        self.rows: list[dict[str, float]] = []
+        self.best_weights: list[np.ndarray] = []
+        self._lowest = np.inf
+        self.seconds = 0.0
+
+    def add_epoch(self, objective: float) -> None:
+        """Add the row of the epoch that has just ended; `objective` is what was optimised, its mean."""
+        begin = time.perf_counter()
+        train_loss, train_accuracy = self._evaluator.loss_and_accuracy(*self._training)
+        val_loss, val_accuracy = self._evaluator.loss_and_accuracy(*self._validation)
+        self.rows.append(
+            {
+                "epoch": len(self.rows) + 1,
+                "train_loss": train_loss,
+                "train_accuracy": train_accuracy,
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "objective": objective,
+                "penalty": penalty(self._network),
+                "weight_norm": weight_norm(self._network),
+            }
+        )
+        if val_loss < self._lowest or not self.best_weights:  # a loss that is no number is never the lowest
+            self.best_weights, self._lowest = self._network.get_weights(), min(val_loss, self._lowest)
+        self.seconds += time.perf_counter() - begin

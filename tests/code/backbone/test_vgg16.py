@@ -1,0 +1,218 @@
+"""Test VGG16: layer names, shapes and parameter counts equal Keras's, and preprocessing is bitwise equal."""
+
+import time
+
+import numpy as np
+import pytest
+
+from fitgap.definitions import vgg16_layers
+from fitgap.pipeline.checkpoints import Checkpoint
+
+
+@pytest.fixture(scope="module")
+def weights(tensorflow, tmp_path_factory):
+    """Random weights in Keras's notop format."""
+    from fitgap.backbone import vgg16
+
+    path = tmp_path_factory.mktemp("weights") / "vgg16.weights.h5"
+    vgg16.convolutional_base(None, 32).save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def kerass_own(tensorflow):
+    import keras
+
+    return keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
+
+
+def test_names_are_kerass(kerass_own):
+    assert [layer.name for layer in kerass_own.layers[1:]] == list(vgg16_layers.LAYERS)
+
+
+@pytest.mark.parametrize("name", vgg16_layers.LAYERS)
+def test_shapes_and_counts_are_kerass(kerass_own, name):
+    below = kerass_own.layers[: kerass_own.layers.index(kerass_own.get_layer(name)) + 1]
+    assert vgg16_layers.activation_shape(name, 64) == kerass_own.get_layer(name).output.shape[1:]
+    assert vgg16_layers.count_parameters(name) == sum(layer.count_params() for layer in below)
+
+
+@pytest.mark.parametrize(
+    ("depth", "point"),
+    [("block5", "block4_pool"), ("block4", "block3_pool"), ("block5_conv3", "block5_conv2"), ("block1", "image")],
+)
+def test_freeze_point_is_the_layer_below(depth, point):
+    assert vgg16_layers.freeze_point(depth) == point
+
+
+def test_preprocessing_is_kerass_to_the_bit_and_changes_nothing_in_place(tensorflow, images):
+    import keras
+
+    from fitgap.backbone import vgg16
+
+    before = images.copy()
+    ours = vgg16.apply_layers(vgg16.preprocessing_layers(), tensorflow.constant(images)).numpy()
+    theirs = keras.applications.vgg16.preprocess_input(images.astype(np.float32))
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(images, before)
+
+
+def test_golden_pixel(tensorflow):
+    """Red 10, green 20, blue 30 becomes blue, green, red minus ImageNet's means."""
+    from fitgap.backbone import vgg16
+
+    pixel = np.array([10, 20, 30], np.uint8).reshape(1, 1, 1, 3)
+    ours = vgg16.apply_layers(vgg16.preprocessing_layers(), tensorflow.constant(pixel)).numpy().ravel()
+    np.testing.assert_allclose(ours, [30 - 103.939, 20 - 116.779, 10 - 123.68], rtol=1e-6)
+
+
+def test_one_pass_gives_every_layer_that_keras_gives(tensorflow, weights, images):
+    import keras
+
+    from fitgap.backbone import vgg16
+
+    tops = ["image", "block3_pool", "block4_conv2", "block5_pool"]
+    ours = vgg16.frozen_base(weights, 32, tops)(images)
+    theirs = keras.applications.VGG16(include_top=False, weights=str(weights), input_shape=(32, 32, 3))
+    x = keras.applications.vgg16.preprocess_input(images.astype(np.float32))
+    np.testing.assert_array_equal(ours["image"], x)
+    for name in tops[1:]:
+        part = keras.Model(theirs.input, theirs.get_layer(name).output)
+        np.testing.assert_allclose(ours[name], part(x), rtol=1e-4, atol=1e-4 * np.abs(part(x)).max())
+
+
+def test_extraction_writes_what_the_base_gives_whatever_the_batch(tensorflow, weights, images, tmp_path, monkeypatch):
+    from fitgap.backbone import features, vgg16
+
+    files = features.feature_files("block5_pool", ["block5", "block4_conv2"])
+    assert files == {"block5_pool": "block5_pool", "below_block5": "block4_pool", "below_block4_conv2": "block4_conv1"}
+    monkeypatch.setattr(features, "BATCH", 2)
+    shapes, rows = features.extract_features(images, weights, files, Checkpoint(tmp_path))
+    assert rows == len(images)
+    whole = vgg16.frozen_base(weights, 32, files.values())(images)
+    for name, layer in files.items():
+        written = np.load(tmp_path / f"{name}.npy")
+        assert written.shape == shapes[name] == whole[layer].shape
+        np.testing.assert_allclose(written, whole[layer], rtol=1e-4, atol=1e-4 * np.abs(written).max())
+
+
+def test_bfloat16_gives_float32_files_that_are_close_and_changes_nothing_else(tensorflow, weights, images, tmp_path):
+    import keras
+
+    from fitgap.backbone import features
+
+    files = features.feature_files("block5_pool", ["block5"])
+    for precision in ("float32", "bfloat16"):
+        (tmp_path / precision).mkdir()
+        features.extract_features(images, weights, files, Checkpoint(tmp_path / precision), precision)
+    assert keras.config.dtype_policy().name == "float32"
+    for name in files:
+        exact, rounded = (np.load(tmp_path / precision / f"{name}.npy") for precision in ("float32", "bfloat16"))
+        assert exact.dtype == rounded.dtype == np.float32
+        distance = np.linalg.norm(exact - rounded) / np.linalg.norm(exact)
+        assert 1e-4 < distance < 0.05, name  # bfloat16 keeps 8 bits: each rounding is off by up to 0.4%
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_batches_at_once_come_out_in_their_order_and_few_stand_in_memory(tensorflow, at_once):
+    from fitgap.backbone import features
+
+    begun = []
+
+    def batches():
+        for number in range(8):
+            begun.append(number)
+            yield np.full((2, 3), number, np.uint8)
+
+    def step(batch):
+        time.sleep(0.05 / (1 + float(batch[0, 0])))  # later ones are quicker
+        return {"twice": tensorflow.cast(batch, "float32") * 2}
+
+    for number, found in enumerate(features.iterate_activations(step, batches(), at_once)):
+        assert len(begun) <= number + 1 + at_once
+        np.testing.assert_array_equal(found["twice"], np.full((2, 3), 2 * number, np.float32))
+    assert number == 7
+
+
+def test_a_failure_in_one_of_several_batches_is_told(tensorflow):
+    from fitgap.backbone import features
+
+    def step(batch):
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        list(features.iterate_activations(step, iter(np.zeros((4, 1))), 2))
+
+
+def test_large_images_go_two_batches_at_once(tensorflow, weights, tmp_path, monkeypatch):
+    """To the same files as one after the other."""
+    from fitgap.backbone import features
+
+    images = np.random.default_rng(0).integers(0, 256, (5, 96, 96, 3), np.uint8)
+    monkeypatch.setattr(features, "batch_size", lambda size: 2)
+    for folder, at_once in (("one", 1), ("two", None)):
+        (tmp_path / folder).mkdir()
+        with monkeypatch.context() as patch:
+            if at_once:
+                patch.setattr(features, "batches_at_once", lambda size: 1)
+            features.extract_features(images, weights, {"block5_pool": "block5_pool"}, Checkpoint(tmp_path / folder))
+    one, two = (np.load(tmp_path / folder / "block5_pool.npy") for folder in ("one", "two"))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_extraction_goes_on_where_a_killed_one_ended(tensorflow, weights, images, tmp_path, monkeypatch):
+    from fitgap.backbone import features
+
+    files = features.feature_files("block5_pool", ["block5"])
+    monkeypatch.setattr(features, "BATCH", 4)
+    many = np.concatenate([images] * 4)[:11]
+    whole, killed = (Checkpoint(tmp_path / name) for name in ("whole", "killed"))
+    for checkpoint in (whole, killed):
+        checkpoint.folder.mkdir()
+    features.extract_features(many, weights, files, whole)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(features, "write_rows", stop_at(8, features.write_rows))
+        features.extract_features(many, weights, files, killed)
+    _, rows = features.extract_features(many, weights, files, killed)
+    assert rows == 11 - 8  # two whole batches stood there
+    for name in files:
+        whole, again = ((tmp_path / folder / f"{name}.npy").read_bytes() for folder in ("whole", "killed"))
+        assert whole == again
+
+
+def test_a_kill_after_the_files_were_made_anew_leaves_no_rows_of_zeros(
+    tensorflow, weights, images, tmp_path, monkeypatch
+):
+    """One file is gone, as after a kill between the stage's two moves; then a kill before the first batch."""
+    from fitgap.backbone import features
+
+    files, checkpoint = features.feature_files("block5_pool", ["block5"]), Checkpoint(tmp_path)
+    features.extract_features(images, weights, files, checkpoint)
+    whole = {name: (tmp_path / f"{name}.npy").read_bytes() for name in files}
+    (tmp_path / "block5_pool.npy").unlink()
+    monkeypatch.setattr(features, "BATCH", 4)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(features, "write_rows", stop_at(0, features.write_rows))
+        features.extract_features(images, weights, files, checkpoint)
+    _, rows = features.extract_features(images, weights, files, checkpoint)
+    assert rows == len(images)
+    for name in files:
+        found = np.load(tmp_path / f"{name}.npy")
+        assert (tmp_path / f"{name}.npy").read_bytes()[:128] == whole[name][:128]
+        assert found.any(axis=tuple(range(1, found.ndim))).all()
+
+
+def stop_at(row: int, write):
+    """Write rows until those from `row` on; then end as a kill would, within the batch."""
+
+    def written(path, start, rows):
+        if start >= row:
+            raise KeyboardInterrupt
+        write(path, start, rows)
+
+    return written

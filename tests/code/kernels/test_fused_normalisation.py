@@ -1,0 +1,115 @@
+"""Batch normalisation in one kernel does what Keras's does: outputs, gradients, moving statistics, in every mode."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def keras(tensorflow):
+    import keras
+
+    return keras
+
+
+def network_of(keras, shape=(4, 6, 5), **options):
+    inputs = keras.Input(shape)
+    uneven = {"beta_initializer": "normal", "gamma_initializer": "random_uniform", "moving_mean_initializer": "normal"}
+    normalisation = keras.layers.BatchNormalization(momentum=0.8, name="norm", **uneven, **options)
+    return keras.Model(inputs, keras.layers.ReLU()(normalisation(inputs)))
+
+
+def maps(shape=(4, 6, 5), count=7):
+    return np.random.default_rng(0).normal(3.0, 2.0, (count, *shape)).astype(np.float32)
+
+
+def results_and_kernels(tensorflow, network, inputs, training: bool) -> tuple[list[np.ndarray], int]:
+    """Give outputs, gradients and statistics of one step, with all weights as before; and how many fused kernels."""
+    inputs, before = tensorflow.constant(inputs), network.get_weights()
+
+    @tensorflow.function(autograph=False)
+    def step():
+        with tensorflow.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = network(inputs, training=training)
+            objective = tensorflow.reduce_sum(outputs**2)
+        return outputs, *tape.gradient(objective, [inputs, *network.trainable_variables])
+
+    kernels = sum(one.type == "FusedBatchNormV3" for one in step.get_concrete_function().graph.get_operations())
+    found = [tensor.numpy() for tensor in step()] + network.get_weights()
+    network.set_weights(before)
+    return found, kernels
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("trainable", [True, False])
+def test_it_does_what_keras_does(keras, tensorflow, training, trainable):
+    from fitgap.kernels import fused_batch_norm
+
+    network = network_of(keras, trainable=trainable)
+    expected, kernels = results_and_kernels(tensorflow, network, maps(), training)
+    assert kernels == 0
+    with fused_batch_norm(network):
+        found, kernels = results_and_kernels(tensorflow, network, maps(), training)
+    assert kernels == 1
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)
+
+
+def test_moving_statistics_follow_the_batch(keras, tensorflow):
+    from fitgap.kernels import fused_batch_norm
+
+    network, batch = network_of(keras), maps()
+    _, _, mean, variance = network.get_weights()
+    with fused_batch_norm(network):
+        network(batch, training=True)
+    axes = (0, 1, 2)
+    np.testing.assert_allclose(network.get_weights()[2], 0.8 * mean + 0.2 * batch.mean(axes), rtol=1e-5)
+    np.testing.assert_allclose(network.get_weights()[3], 0.8 * variance + 0.2 * batch.var(axes), rtol=1e-5)
+
+
+def test_a_batch_of_one_number_per_channel_is_finite(keras, tensorflow):
+    from fitgap.kernels import fused_batch_norm
+
+    network = network_of(keras, (1, 1, 5))
+    expected, _ = results_and_kernels(tensorflow, network, maps((1, 1, 5), 1), True)
+    with fused_batch_norm(network):
+        found, _ = results_and_kernels(tensorflow, network, maps((1, 1, 5), 1), True)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"), [((5,), {}), ((4, 6, 5), {"axis": 1}), ((4, 6, 5), {"scale": False}), ((4, 5), {})]
+)
+def test_what_the_kernel_cannot_do_stays_with_keras(keras, tensorflow, shape, options):
+    from fitgap.kernels import fused_batch_norm
+
+    network = network_of(keras, shape, **options)
+    expected, _ = results_and_kernels(tensorflow, network, maps(shape), True)
+    with fused_batch_norm(network):
+        found, kernels = results_and_kernels(tensorflow, network, maps(shape), True)
+    assert kernels == 0
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_network_is_itself_again_afterwards(keras, tensorflow):
+    from fitgap.kernels import fused_batch_norm
+
+    network = network_of(keras)
+    with pytest.raises(ZeroDivisionError), fused_batch_norm(network):
+        1 / 0  # noqa: B018
+    assert results_and_kernels(tensorflow, network, maps(), True)[1] == 0
+
+
+def test_bfloat16_keeps_statistics_in_float32(keras, tensorflow):
+    from fitgap.kernels import fused_batch_norm
+
+    network = network_of(keras, dtype="mixed_bfloat16")
+    expected, _ = results_and_kernels(tensorflow, network, maps(), True)
+    with fused_batch_norm(network):
+        found, kernels = results_and_kernels(tensorflow, network, maps(), True)
+    assert kernels == 1
+    assert [array.dtype for array in found] == [array.dtype for array in expected]
+    np.testing.assert_allclose(found[0].astype(np.float32), expected[0].astype(np.float32), atol=0.05)

@@ -1,0 +1,46 @@
+"""The switch turns all hand-written kernels off, and what they override in Keras is still there."""
+
+import inspect
+
+import keras
+import pytest
+
+from fitgap.kernels import fast_kernels
+
+
+@pytest.fixture(scope="module")
+def network(tensorflow):
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input((4, 4, 3)), layers.Conv2D(5, 3, padding="same"), layers.BatchNormalization(), layers.Flatten()]
+    )
+
+
+def overridden(network: keras.Model) -> list[tuple[str, str]]:
+    names = ("call", "convolution_op")
+    return [(type(layer).__name__, name) for layer in network.layers for name in names if name in vars(layer)]
+
+
+@pytest.mark.parametrize(
+    ("is_on", "training", "expected"),
+    [
+        (True, True, [("Conv2D", "convolution_op"), ("BatchNormalization", "call")]),
+        (True, False, [("BatchNormalization", "call")]),
+        (False, True, []),
+        (False, False, []),
+    ],
+)
+def test_switch(network, is_on, training, expected):
+    with fast_kernels(network, is_on=is_on, training=training):
+        assert overridden(network) == expected
+    assert overridden(network) == []
+
+
+def test_keras_still_calls_what_is_overridden():
+    """Both are public methods; should Keras move them, the kernels would silently do nothing."""
+    assert "self.convolution_op(" in inspect.getsource(keras.layers.Conv2D.call)
+    assert callable(keras.layers.BatchNormalization.call)
+    attributes = ("gamma", "beta", "moving_mean", "moving_variance", "momentum", "epsilon", "synchronized")
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 4, 4, 3))
+    assert all(hasattr(layer, name) for name in attributes)

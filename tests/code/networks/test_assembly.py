@@ -1,0 +1,110 @@
+"""Whole networks: the freeze point is a cache point, and what is exported is what was trained."""
+
+import keras
+import numpy as np
+import pytest
+
+from fitgap.params.reading import load_params
+from fitgap.params.schema import Training
+
+SCHEDULE = Training(epochs=2, batch_size=8, learning_rate=1e-4)
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+
+@pytest.fixture(scope="module")
+def assembly(tensorflow, repository, tmp_path_factory):
+    """Networks over random base weights; heads with every remedy, so that each is put to the test."""
+    from fitgap.backbone import vgg16
+    from fitgap.networks.assembly import Assembly
+
+    weights = tmp_path_factory.mktemp("backbone") / "vgg16.weights.h5"
+    vgg16.convolutional_base(None, 32).save_weights(weights)
+    chosen = load_params(repository / "params.yaml")
+    remedied = chosen.variants["baseline"].model_copy(update={"l2": 0.01})
+    return Assembly(chosen.model_copy(update={"variants": {"baseline": remedied}}), 10, weights)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (24, 32, 32, 3), dtype=np.uint8), np.arange(24) % 10
+
+
+@pytest.fixture(scope="module")
+def trained_head(assembly, tmp_path_factory):
+    path = tmp_path_factory.mktemp("head") / "seed-0.weights.h5"
+    head = assembly.head(assembly.params.variants["baseline"], 5)
+    head.save_weights(path)
+    return path
+
+
+def whole_with_frozen_layers(assembly, depth, trained_head) -> keras.Model:
+    """The tutorial's way: the whole network, its lower layers frozen, run anew at every step."""
+    from fitgap.backbone import vgg16
+    from fitgap.definitions.vgg16_layers import freeze_point
+
+    upper = assembly.finetune(depth, assembly.params.variants["baseline"], 0, trained_head)
+    frozen = vgg16.frozen_layers(assembly.backbone, 32, freeze_point(depth))
+    images = keras.Input((32, 32, 3), dtype="uint8")
+    return keras.Model(images, vgg16.apply_layers([*frozen, *upper.layers[1:]], images))
+
+
+def relative_difference(one, other) -> float:
+    return float(np.linalg.norm(one - other) / np.linalg.norm(other))
+
+
+@pytest.mark.parametrize("depth", ["block5", "block5_conv3"])
+def test_training_on_cached_features_equals_training_the_whole_network(assembly, examples, trained_head, depth):
+    from fitgap.backbone import vgg16
+    from fitgap.definitions.vgg16_layers import freeze_point
+    from fitgap.training.trainer import Trainer
+
+    images, labels = examples
+    whole = whole_with_frozen_layers(assembly, depth, trained_head)
+    frozen_before = [w.numpy() for w in whole.non_trainable_weights]
+    upper = assembly.finetune(depth, assembly.params.variants["baseline"], 0, trained_head)
+    start = upper.get_weights()
+    point = freeze_point(depth)
+    features = vgg16.frozen_base(assembly.backbone, 32, [point])(images)[point].numpy()
+    for network, inputs in ((whole, images), (upper, features)):
+        trainer = Trainer(network, SCHEDULE)
+        trainer.train(network, (inputs, labels), (inputs, labels), seed=0)
+    moved = [relative_difference(w, s) for w, s in zip(upper.get_weights(), start, strict=True) if s.any()]
+    assert min(moved) > 1e-4, "nothing was trained, so nothing was compared"
+    for ours, theirs in zip(upper.trainable_weights, whole.trainable_weights, strict=True):
+        assert ours.name == theirs.name
+        assert relative_difference(ours.numpy(), theirs.numpy()) < 1e-4, ours.path
+    for before, after in zip(frozen_before, whole.non_trainable_weights, strict=True):
+        np.testing.assert_array_equal(before, after.numpy())
+
+
+def test_fine_tuning_starts_from_the_trained_head_and_the_stored_base(assembly, trained_head):
+    from fitgap.backbone import vgg16
+
+    upper = assembly.finetune("block5", assembly.params.variants["baseline"], 0, trained_head)
+    head, base = assembly.head(assembly.params.variants["baseline"], 5), vgg16.convolutional_base(assembly.backbone, 32)
+    for name in ("dense", "logits"):
+        np.testing.assert_array_equal(upper.get_layer(name).kernel, head.get_layer(name).kernel)
+    for name in ("block5_conv1", "block5_conv3"):
+        np.testing.assert_array_equal(upper.get_layer(name).kernel, base.get_layer(name).kernel)
+    assert len(upper.losses) == 2  # the head's remedies stay
+
+
+@pytest.mark.parametrize(("family", "name"), [("scratch", "baseline"), ("head", "baseline"), ("finetune", "block5")])
+def test_exported_model_takes_raw_images_and_answers_as_the_parts_do(assembly, examples, tmp_path, family, name):
+    from fitgap.backbone import vgg16
+    from fitgap.definitions.vgg16_layers import freeze_point
+
+    images = examples[0]
+    network = assembly.build(assembly.params.model(family, name), 3)
+    network.save_weights(tmp_path / "seed-3.weights.h5")
+    below = {"head": "block5_pool", "finetune": freeze_point("block5")}.get(family)
+    inputs = vgg16.frozen_base(assembly.backbone, 32, [below])(images)[below] if below else images
+    logits = network(inputs, training=False).numpy()
+    parts = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+    whole = assembly.whole(assembly.params.model(family, name), tmp_path / "seed-3.weights.h5")
+    whole.save(tmp_path / "whole.keras")
+    loaded = keras.saving.load_model(tmp_path / "whole.keras", safe_mode=True)
+    assert (loaded.input.dtype, loaded.input_shape, loaded.output_shape) == ("uint8", (None, 32, 32, 3), (None, 10))
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), parts, rtol=1e-3, atol=1e-6)

@@ -1,0 +1,125 @@
+"""What a killed stage had finished is found again, where nothing that it reads has changed, and only there."""
+
+import os
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fitgap.pipeline import checkpoints
+from fitgap.pipeline.checkpoints import Checkpoint
+
+PIPELINE = """
+stages:
+  scratch:
+    foreach: ${variants}
+    do:
+      cmd: python -m stages.scratch ${key}
+      deps: [fitgap/training, data/prepared]
+      params: [seeds, "variants.${key}"]
+"""
+PARAMS = """
+seeds: [0, 1]
+variants:
+  baseline: {}
+  dropout: {dropout: 0.3}
+"""
+
+
+@pytest.fixture(autouse=True)
+def repository(tmp_path, monkeypatch):
+    """A repository with a stage, its code and its data, in which the test stands."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    for name, text in {
+        "dvc.yaml": PIPELINE,
+        "params.yaml": PARAMS,
+        "fitgap/training/trainer.py": "epochs = 1",
+        "data/prepared/labels.npy": "0123",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def begin_and_die(stage: str = "scratch@dropout") -> None:
+    with pytest.raises(KeyboardInterrupt), checkpoints.open_checkpoint(stage) as kept:
+        kept.save("seed-0", {"weights": np.arange(3.0)})
+        raise KeyboardInterrupt
+
+
+def is_found(stage: str = "scratch@dropout") -> bool:
+    with pytest.raises(KeyboardInterrupt), checkpoints.open_checkpoint(stage) as kept:
+        found = kept.load("seed-0") is not None
+        raise KeyboardInterrupt
+    return found
+
+
+def test_what_was_kept_is_found_to_the_bit(repository):
+    begin_and_die()
+    with checkpoints.open_checkpoint("scratch@dropout") as kept:
+        np.testing.assert_array_equal(kept.load("seed-0")["weights"], np.arange(3.0))
+    assert list((repository / "checkpoints").iterdir()) == []  # it ended well, so nothing stays
+
+
+CHANGES = [
+    ("fitgap/training/trainer.py", "epochs = 2"),
+    ("data/prepared/labels.npy", "01234"),
+    ("data/prepared/new.npy", "0"),
+    ("params.yaml", PARAMS.replace("0.3", "0.4")),
+    ("params.yaml", PARAMS.replace("[0, 1]", "[0, 2]")),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), CHANGES)
+def test_changed_input_begins_anew(name, text, repository):
+    begin_and_die()
+    (repository / name).write_text(text)
+    assert not is_found()
+
+
+def test_other_variants_params_do_not_matter_nor_does_byte_code(repository):
+    begin_and_die()
+    (repository / "params.yaml").write_text(PARAMS.replace("baseline: {}", "baseline: {}\n  l1: {l1: 0.1}"))
+    (repository / "fitgap/training/__pycache__").mkdir()
+    (repository / "fitgap/training/__pycache__/trainer.pyc").write_text("x")
+    assert is_found()
+    assert not is_found("scratch@baseline")
+
+
+def test_copy_of_the_repository_finds_it_too(repository, tmp_path, monkeypatch):
+    begin_and_die()
+    copy = tmp_path / "copy"
+    for name in ("dvc.yaml", "params.yaml", "fitgap/training/trainer.py", "data/prepared/labels.npy"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        os.link(repository / name, copy / name)  # as DVC links data from its cache
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(repository))
+    assert is_found()
+
+
+def test_half_written_arrays_are_none(tmp_path):
+    (tmp_path / ".seed-0.1234.npz").write_bytes(b"PK")
+    assert Checkpoint(tmp_path).load("seed-0") is None
+
+
+def test_what_nobody_took_up_again_goes_after_a_while(repository):
+    begin_and_die()
+    (old,) = (repository / "checkpoints").iterdir()
+    long_ago = time.time() - checkpoints.EXPIRY - 1
+    os.utime(old, (long_ago, long_ago))
+    assert not is_found()
+
+
+def test_training_survives_the_round_trip(tensorflow):
+    from fitgap.training.trainer import TrainedModel
+
+    history = pd.DataFrame({"epoch": [1, 2], "val_loss": [np.nan, 0.1]})
+    one = TrainedModel([np.ones((2, 3), np.float32), np.zeros(0, np.float32)], history, 7, 1.5, 2.5)
+    again = TrainedModel.of_arrays(one.arrays())
+    assert again.history.equals(history)
+    assert again.history.dtypes.equals(history.dtypes)
+    assert (again.updates, again.seconds, again.images_per_second) == (7, 1.5, 2.5)
+    assert [a.tobytes() for a in again.weights] == [a.tobytes() for a in one.weights]

@@ -1,0 +1,70 @@
+"""results/: what is written is what is read, bit for bit, and what is measured is what is said."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fitgap.pipeline import timings
+from fitgap.pipeline.record import Record, Result, read_result
+
+
+def result(loss: float = 0.1 + 0.2) -> Result:
+    rows = [{"seed": s, "test_accuracy": 0.9 + s / 100, "val_loss_best": loss, "epochs_to_best": 3} for s in (0, 1)]
+    record = {"stage": "scratch", "variant": "dropout", "params": {"l1": 1e-4}, "inputs": {}, "seeds": rows}
+    history = pd.DataFrame({"seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2], "val_loss": [1 / 3, loss, 2 / 3, np.nan]})
+    return Result(Record(**record), history, np.full((2, 3, 4), 0.25, np.float32))
+
+
+def test_round_trip_keeps_every_bit(tmp_path):
+    written = result()
+    written.write(tmp_path)
+    read = read_result(tmp_path)
+    assert read.record == written.record
+    pd.testing.assert_frame_equal(read.history, written.history, check_exact=True)
+    assert (read.test_probabilities == written.test_probabilities).all()
+    assert read.fingerprint == written.fingerprint
+
+
+def test_fingerprint_tells_measurements_apart():
+    assert result(0.3).fingerprint == result(0.3).fingerprint
+    assert result(0.3).fingerprint != result(np.nextafter(0.3, 1)).fingerprint
+
+
+def test_metrics_are_means_and_spread_over_seeds(tmp_path):
+    result().write(tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["test_accuracy"] == pytest.approx(0.905)
+    assert metrics["test_accuracy_sd"] == pytest.approx(0.01 / np.sqrt(2))
+
+
+def test_one_seed_has_no_spread():
+    one = result()
+    del one.record.seeds[1:]
+    assert one.metrics["test_accuracy_sd"] is None
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf])
+def test_diverged_training_is_written_and_read(tmp_path, loss):
+    result(loss).write(tmp_path)
+    assert "NaN" not in (tmp_path / "record.json").read_text()
+    assert read_result(tmp_path).record.seeds[0]["val_loss_best"] is None
+
+
+def test_times_are_found_again_by_what_was_measured(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    timings.save(result(), {"stage_seconds": 10.0}, {0: 4.0, 1: 5.0}, images_per_second=100.0)
+    assert timings.load(result())["seed_seconds"] == {"0": 4.0, "1": 5.0}
+    assert timings.load(result(0.5)) is None
+
+
+def test_a_process_is_as_old_as_its_parent_says():
+    """It may not be older than that: psutil knows when a process started to the second only, on Linux."""
+    begin = time.monotonic()
+    child = [sys.executable, "-c", "from fitgap.pipeline.timings import process_seconds; print(process_seconds())"]
+    age = float(subprocess.run(child, capture_output=True, text=True, check=True).stdout)
+    assert 0 < age <= time.monotonic() - begin + 0.05

@@ -1,0 +1,250 @@
+"""Every claim finds what is true by a wide margin, does not find what is false, and says so when it cannot."""
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic_results as synthetic
+
+from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_APPLICABLE, SUPPORTED, VERDICTS
+from fitgap.pipeline.record import Record, Result
+from fitgap.report import claims
+from fitgap.report.claims.claim import describe_claim, judge_claim
+from fitgap.report.claims.comparisons import epochs_until
+from fitgap.report.claims.regularisers import unsteadiness
+from fitgap.report.study import Study
+
+PROMISED = {"id", "statement", "models", "statistic", "estimate", "ci_low", "ci_high", "n", "verdict", "rule"}
+EXPERIMENTS, ALLOWED = 1000, 0.05
+DATA = synthetic.prepared(images=1200)
+WITHOUT_SEEDS = ("way1_names_source_classes_only", "upper_layers_are_specific")  # only test images vary
+
+
+@pytest.fixture(scope="module")
+def study():
+    return synthetic.study(data=DATA)
+
+
+def by_id(study):
+    return {claim["id"]: claim for claim in claims.judge_all(study)}
+
+
+def test_claims_hold_what_is_promised(study):
+    judged = claims.judge_all(study)
+    assert len(judged) >= 12
+    assert len({claim["id"] for claim in judged}) == len(judged)
+    for claim in judged:
+        assert claim.keys() >= PROMISED
+        assert claim["verdict"] in VERDICTS
+    assert json.dumps(judged, allow_nan=False) == json.dumps(claims.judge_all(study), allow_nan=False)
+
+
+def test_wide_margins_are_found(study):
+    verdicts = {name: claim["verdict"] for name, claim in by_id(study).items()}
+    expected = ["dropout_separates_least", "dropout_gap_below_baseline", "l2_smaller_weights", "way1_rarely_useful"]
+    expected += ["finetune_block5_beats_frozen", "finetune_block4_beats_frozen", "batchnorm_lowers_loss"]
+    expected += ["batchnorm_bears_higher_rate", "upper_layers_are_specific"]
+    assert {name: verdicts[name] for name in expected} == dict.fromkeys(expected, SUPPORTED)
+
+
+def test_the_opposite_is_contradicted():
+    swapped = {"dropout": synthetic.CHARACTERS["baseline"], "baseline": synthetic.CHARACTERS["dropout"]}
+    found = by_id(synthetic.study(data=DATA, **swapped))
+    assert found["dropout_separates_least"]["verdict"] == CONTRADICTED
+    assert found["dropout_gap_below_baseline"]["verdict"] == CONTRADICTED
+    assert found["batchnorm_lowers_loss"]["verdict"] == CONTRADICTED
+
+
+@pytest.mark.parametrize(
+    ("baseline", "batchnorm", "verdict"),
+    [
+        ((0.11, 2.3, 0.0), (0.3, 1.5, 0.3), CONTRADICTED),  # both fail
+        ((0.92, 0.01, 0.3), (0.945, 0.01, 0.3), INCONCLUSIVE),  # both bear it
+        ((0.92, 0.01, 0.3), (0.11, 2.3, 0.0), CONTRADICTED),  # the other way round
+    ],
+)
+def test_a_higher_rate_that_does_not_part_them(monkeypatch, baseline, batchnorm, verdict):
+    monkeypatch.setattr(synthetic, "AT_HIGH_RATE", {"baseline": baseline, "batchnorm": batchnorm})
+    assert by_id(synthetic.study(data=DATA))["batchnorm_bears_higher_rate"]["verdict"] == verdict
+
+
+def test_a_training_that_diverges_at_the_higher_rate_is_an_answer(study):
+    diverged = study.results["highrate@baseline"]
+    record = deepcopy(diverged.record)
+    record.seeds[0] |= dict.fromkeys(["val_loss_last", "gap_last", "train_loss_last"])
+    answers = diverged.test_probabilities.copy()
+    answers[0] = np.nan
+    replaced = replace(diverged, record=record, test_probabilities=answers)
+    found = Study.gather(study.params, [*study.results.values(), replaced, study.probe], DATA)
+    assert found.failed == ("highrate@baseline",)
+    assert by_id(found)["batchnorm_bears_higher_rate"]["verdict"] == SUPPORTED
+
+
+def test_nobody_at_the_higher_rate_leaves_the_claim_unasked():
+    settings = synthetic.params(**{"highrate.variants": ["baseline"]})
+    found = by_id(synthetic.study(settings, DATA))["batchnorm_bears_higher_rate"]
+    assert found["verdict"] == NOT_APPLICABLE
+    assert "highrate@batchnorm" in found["note"]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "verdict"),
+    [
+        ((0.3, 0.4, 0.5, 0.6, 0.8), CONTRADICTED),  # the last block is of most use
+        ((0.9, 0.9, 0.9, 0.9, 0.9), INCONCLUSIVE),
+    ],
+)
+def test_probes_that_do_not_fall_towards_the_output(monkeypatch, blocks, verdict):
+    monkeypatch.setattr(synthetic, "PROBES", blocks)
+    assert by_id(synthetic.study(data=DATA))["upper_layers_are_specific"]["verdict"] == verdict
+
+
+def test_a_remedy_that_wins_everywhere_is_seen():
+    champion = synthetic.study(data=DATA, seeds=range(5), dropout=(0.999, 0.01, 0.0), l1=(0.7, 0.01, 0.9))
+    assert by_id(champion)["no_remedy_wins_everywhere"]["verdict"] == CONTRADICTED
+    divided = synthetic.study(data=DATA, seeds=range(5), dropout=(0.7, 0.3, 0.0), batchnorm=(0.97, 0.001, 2.0))
+    # dropout: smallest gap, least accurate; batchnorm the other way round; all others in between
+    assert by_id(divided)["no_remedy_wins_everywhere"]["verdict"] == SUPPORTED
+
+
+def test_intervals_agree_with_verdicts(study):
+    for claim in claims.judge_all(study):
+        if claim["ci_low"] is None:
+            continue
+        side = -1 if claim["direction"] == "below" else 1
+        low, high = sorted(side * claim[end] for end in ("ci_low", "ci_high"))
+        assert {SUPPORTED: low > 0, CONTRADICTED: high < 0, INCONCLUSIVE: low <= 0 <= high}[claim["verdict"]]
+
+
+def test_more_seeds_narrow_the_intervals():
+    few, many = (by_id(synthetic.study(data=DATA, seeds=range(n))) for n in (3, 12))
+    width = [pd.Series({name: c["ci_high"] - c["ci_low"] for name, c in found.items()}) for found in (few, many)]
+    assert (width[1] / width[0]).median() < 0.9
+
+
+def test_too_few_seeds_never_guess():
+    for seeds in ([7], [7, 8]):
+        found = by_id(synthetic.study(data=DATA, seeds=seeds))
+        verdicts = {claim["verdict"] for name, claim in found.items() if name not in WITHOUT_SEEDS}
+        assert verdicts == {INCONCLUSIVE}
+
+
+def test_without_weights_nothing_is_said_of_transfer():
+    found = claims.judge_all(synthetic.study(synthetic.params(**{"backbone.weights": "none"})))
+    own = ("scratch", "highrate")
+    of_transfer = [claim for claim in found if any(model.split("@")[0] not in own for model in claim["models"])]
+    assert len(of_transfer) == 8
+    assert {claim["verdict"] for claim in of_transfer} == {NOT_APPLICABLE}
+    assert all("none" in claim["note"] for claim in of_transfer)
+
+
+def test_way_1_that_knows_no_target_class(study):
+    asis = study.results["asis"]
+    measured = {**asis.record.measured, "coverage": 0.0, "known_classes": 0, "accuracy_known_classes": None}
+    record = replace(asis.record, measured={**measured, "accuracy_all_classes": 0.0})
+    found = by_id(Study.gather(study.params, [*study.results.values(), replace(asis, record=record)], DATA))
+    assert found["way1_names_source_classes_only"]["verdict"] == SUPPORTED
+    assert found["way1_names_source_classes_only"]["estimate"] == 1
+
+
+def test_a_deleted_variant_leaves_not_applicable_and_no_trace_in_the_others():
+    settings = synthetic.params()
+    variants = {name: variant.model_dump() for name, variant in settings.variants.items() if name != "dropout"}
+    whole = synthetic.study(data=DATA)
+    study = Study.gather(synthetic.params(variants=variants), list(whole.results.values()), DATA)
+    assert study.orphans == ("scratch@dropout", "head@dropout")
+    found = by_id(study)
+    assert found["dropout_improves_accuracy"]["verdict"] == NOT_APPLICABLE
+    assert "dropout" in found["dropout_improves_accuracy"]["note"]
+    others = [json.dumps(claim) for name, claim in found.items() if not name.startswith("dropout")]
+    assert not any("dropout" in text for text in others)
+
+
+def test_an_extra_variant_takes_part_in_best_of_all():
+    variants = {n: v.model_dump() for n, v in synthetic.params().variants.items()} | {
+        "both": {"dropout": 0.3, "l2": 0.01}
+    }
+    study = synthetic.study(synthetic.params(variants=variants), DATA, both=(0.97, 0.05, 0.0))
+    found = by_id(study)["dropout_separates_least"]
+    assert "scratch@both" in found["models"]
+    assert any("scratch@both" in comparison["compared"] for comparison in found["comparisons"])
+
+
+def test_a_variant_with_other_remedies_cannot_stand_for_the_statement():
+    found = by_id(synthetic.study(synthetic.params(**{"variants.dropout": {"l2": 0.1}}), DATA))
+    assert found["dropout_improves_accuracy"]["verdict"] == NOT_APPLICABLE
+    assert "remedies" in found["dropout_improves_accuracy"]["note"]
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_diverged_model_counts_as_failed(study, value):
+    diverged = study.results["scratch@l1"]
+    record = deepcopy(diverged.record)
+    record.seeds[1] |= dict.fromkeys(["val_loss_last", "gap_last", "train_loss_last"], value)
+    history = diverged.history.copy()
+    history.loc[history["seed"] == 1, ["train_loss", "val_loss"]] = np.inf
+    results = [*study.results.values(), replace(diverged, record=record, history=history)]
+    found = Study.gather(study.params, results, DATA)
+    assert found.failed == ("scratch@l1",)
+    judged = by_id(found)
+    assert judged["l1_smaller_weights"]["verdict"] == INCONCLUSIVE
+    assert "diverged" in judged["l1_smaller_weights"]["note"]
+    assert "scratch@l1" in judged["dropout_separates_least"]["note"]
+    assert judged["dropout_separates_least"]["verdict"] == SUPPORTED
+
+
+def test_missing_results_are_named(study):
+    partial = Study.gather(study.params, [r for n, r in study.results.items() if n != "scratch@baseline"], DATA)
+    found = by_id(partial)
+    assert partial.missing == ["scratch@baseline"]
+    assert found["dropout_improves_accuracy"]["verdict"] == NOT_APPLICABLE
+    assert "scratch@baseline" in found["dropout_improves_accuracy"]["note"]
+
+
+def test_unsteadiness_sees_the_zigzag_and_not_the_slope():
+    epochs = np.arange(1, 401)
+    noise = np.random.default_rng(0).normal(scale=0.1, size=400)
+    curve = pd.DataFrame({"seed": 0, "epoch": epochs, "val_loss": 3 - 0.05 * epochs})
+    assert unsteadiness(curve)[0] == pytest.approx(0, abs=1e-9)
+    curve["val_loss"] += noise
+    assert unsteadiness(curve)[0] == pytest.approx(0.1, rel=0.1)
+
+
+def test_epochs_until_a_target():
+    history = pd.DataFrame({"seed": [0, 0, 0, 1, 1, 1], "epoch": [1, 2, 3] * 2, "val_accuracy": [0.1, 0.5, 0.4] * 2})
+    assert epochs_until(history, pd.Series({0: 0.4, 1: 0.6})).tolist() == [2, np.inf]
+
+
+def test_false_supported_of_whole_claims(capsys):
+    """All models drawn alike: what claims a difference is false by construction, and at the boundary."""
+    random = np.random.default_rng(6)
+    settings, data = synthetic.params(), synthetic.prepared(images=120)
+    asked = ["dropout_separates_least", "dropout_gap_below_baseline", "dropout_improves_accuracy"]
+    asked += ["batchnorm_highest_performance", "batchnorm_lowers_loss", "l2_smaller_weights"]
+    declared = [claim for claim in claims.declare(settings) if claim.id in asked]
+    supported = dict.fromkeys(asked, 0)
+    for _ in range(EXPERIMENTS):
+        study = Study.gather(
+            settings, [_alike(random, name, data) for name in ("baseline", "dropout", "batchnorm", "l2")], data
+        )
+        for claim in declared:
+            supported[claim.id] += describe_claim(claim, judge_claim(claim, study))["verdict"] == SUPPORTED
+    with capsys.disabled():
+        said = ", ".join(f"{name} {count / EXPERIMENTS:.1%}" for name, count in supported.items())
+        print(f"\n  false 'supported' in {EXPERIMENTS} studies of 3 seeds, all models alike: {said}")
+    assert max(supported.values()) <= ALLOWED * EXPERIMENTS
+
+
+def _alike(random, variant, data):
+    """Give a result that differs from any other by chance alone: seeds vary, and so do answers."""
+    labels = data.split("test")[1]
+    ability = 1.5 + random.normal(0, 0.2, (3, 1)) + random.normal(0, 1, len(labels))
+    right = random.random((3, len(labels))) < 1 / (1 + np.exp(-ability))
+    answers = np.where(right, labels, (labels + 1) % 10)
+    names = ("train_loss_last", "val_loss_best", "val_loss_last", "gap_last", "weight_norm_last")
+    seeds = [{"seed": seed, **dict(zip(names, random.normal(size=5), strict=True))} for seed in range(3)]
+    record = Record("scratch", variant, {}, {}, seeds=seeds, classes=data.class_names)
+    return Result(record, None, np.eye(10, dtype=np.float32)[answers])

@@ -1,0 +1,219 @@
+"""report.html and report.md: whole, self-contained, accessible in structure, and safe against odd names."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import synthetic_results as synthetic
+
+from fitgap.report import claims, page
+from fitgap.report.figures import curves
+from fitgap.report.figures.canvas import COLOURS
+from fitgap.report.study import Study
+from fitgap.report.tables import summary_table
+
+ABOUT = {"Python": "3.11", "git revision": "abc123"}
+SECTIONS = ["answer", "claims", "curves", "trade-off-section", "transfer", "mistakes", "ran"]
+
+
+def render(study, kind=page.render_html):
+    return kind(study, summary_table(study), claims.judge_all(study), ABOUT)
+
+
+@pytest.fixture(scope="module")
+def study():
+    return synthetic.study()
+
+
+@pytest.fixture(scope="module")
+def html(study):
+    return render(study)
+
+
+class Outline(HTMLParser):
+    """Collects tags, ids and headings."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.ids, self.headings, self.references = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        """Note one tag."""
+        attributes = dict(attrs)
+        self.tags.append(tag)
+        self.attributes.append((tag, attributes))
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        self.references += (attributes.get("aria-labelledby") or "").split()
+        self.references += re.findall(
+            r"(?:url\()?#([\w-]+)", attributes.get("href") or attributes.get("clip-path") or ""
+        )
+
+
+def test_sections_stand_in_order(html):
+    places = [html.index(f'<h2 id="{name}">') for name in SECTIONS]
+    assert places == sorted(places)
+
+
+def test_one_small_file_that_asks_for_nothing(html):
+    assert len(html.encode()) < 3_000_000
+    outline = Outline(html)
+    assert not {"script", "iframe", "object"} & set(outline.tags)
+    asked = [a.get("src") or a.get("href") for t, a in outline.attributes if t in {"img", "link", "a", "use", "image"}]
+    assert all(address.startswith(("#", "data:")) for address in asked)
+    assert not re.search(r"url\((?!#)", html)
+    assert "@import" not in html
+
+
+def test_ids_are_unique_and_references_find_them(html):
+    outline = Outline(html)
+    assert len(outline.ids) == len(set(outline.ids))
+    assert set(outline.references) <= set(outline.ids)
+
+
+def test_headings_tables_and_figures_can_be_followed(html):
+    outline = Outline(html)
+    assert outline.headings[0] == 1 and outline.headings.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(outline.headings))
+    assert html.count("<table") == html.count("<caption")
+    assert all(a.get("scope") for tag, a in outline.attributes if tag == "th")
+    assert all(a.get("role") == "img" or a.get("aria-hidden") for tag, a in outline.attributes if tag == "svg")
+    assert all(a.get("alt") for tag, a in outline.attributes if tag == "img")
+
+
+def test_page_shows_the_verdicts_of_the_claims(study, html):
+    for claim in claims.judge_all(study):
+        row = html[html.index(f'id="claim-{claim["id"]}"') :]
+        assert f"</span> {claim['verdict']}</span>" in row[: row.index("</tr>")]
+    markdown = render(study, page.render_markdown)
+    for verdict in ("supported", "contradicted", "inconclusive"):
+        assert markdown.count(f" {verdict} |") == sum(c["verdict"] == verdict for c in claims.judge_all(study))
+
+
+def test_markdown_tables_are_whole(study):
+    lines = render(study, page.render_markdown).splitlines()
+    for above, line in pairwise(lines):
+        if above.startswith("|") and line.startswith("|"):
+            assert above.count("|") == line.count("|")
+
+
+def test_same_results_same_bytes(study, html):
+    assert render(study) == html
+
+
+def test_odd_class_names_are_shown_and_not_run():
+    names = ["<script>alert(1)</script>", "a|b", "&amp;", "**bold**", "$x$", "ünï", "'\"", "long " * 30, "8", "9"]
+    study = synthetic.study(data=synthetic.prepared(names))
+    text = render(study)
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<script" not in render(study, page.render_markdown)
+
+
+def test_what_became_of_the_best_model_is_told(study, html):
+    assert "to take away" not in html
+    facts = {"why": "**a<b** holds it.", "address": "models:/fitgap-x@champion", "version": "3"}
+    for kind in (page.render_html, page.render_markdown):
+        text = kind(study, summary_table(study), claims.judge_all(study), ABOUT, facts)
+        assert "models:/fitgap-x@champion" in text and "version 3" in text and "a&lt;b" in text
+        alone = kind(study, summary_table(study), claims.judge_all(study), ABOUT, {"why": "Nobody was registered."})
+        assert "Nobody was registered." in alone and "models:/" not in alone
+
+
+def test_trainings_at_the_higher_rate_have_curves_but_no_place_among_the_offers(study, html):
+    assert "at a learning rate of 0.01 instead of 0.001" in html
+    assert 'id="highrate-loss-0-title"' in html
+    picture = html[html.index('id="trade-off-title"') :]
+    assert "highrate" not in picture[: picture.index("</svg>")]
+
+
+def test_many_classes_give_lists_instead_of_a_matrix():
+    study = synthetic.study(data=synthetic.prepared([f"class {i}" for i in range(40)], images=640))
+    text = render(study)
+    assert "confusion-caption" not in text
+    assert "the 15 worst of 40" in text
+
+
+def test_random_weights_silence_every_word_on_transfer():
+    study = synthetic.study(synthetic.params(**{"backbone.weights": "none"}))
+    text = render(study)
+    assert "Nothing is said of transfer here" in text
+    assert "depth-title" not in text and "pace-caption" not in text
+
+
+def test_a_diverged_model_is_named_and_harms_nothing(study):
+    broken = study.results["scratch@l1"]
+    history = broken.history.copy()
+    history.loc[history["epoch"] > 3, ["train_loss", "val_loss"]] = np.nan
+    record = replace(broken.record, seeds=[{**seed, "val_loss_last": None} for seed in broken.record.seeds])
+    results = [*study.results.values(), replace(broken, record=record, history=history)]
+    text = render(Study.gather(study.params, results, study.prepared))
+    assert "<strong>Failed:</strong> scratch@l1" in text
+    assert "NaN" not in text and ">nan" not in text
+
+
+def test_everything_failed_still_gives_a_page(study):
+    results = [
+        replace(r, record=replace(r.record, seeds=[{**seed, "val_loss_last": None} for seed in r.record.seeds]))
+        for r in study.results.values()
+    ]
+    failed = Study.gather(study.params, results, study.prepared)
+    assert "No network trained from scratch has results" in render(failed)
+    assert render(failed, page.render_markdown)
+
+
+def test_one_seed_no_times_few_models(study):
+    single = synthetic.study(seeds=[3])
+    few = [result for result in single.results.values() if result.name in ("scratch@baseline", "asis")]
+    text = render(Study.gather(study.params, few, study.prepared))
+    assert "<strong>No results:</strong> scratch@dropout" in text
+
+
+def test_a_missing_baseline_still_gives_a_page(study):
+    rest = [result for name, result in study.results.items() if name != "scratch@baseline"]
+    assert render(Study.gather(study.params, rest, study.prepared, study.times))
+
+
+def test_colours_have_the_contrast_that_wcag_asks_for():
+    for scheme in (0, 1):
+        paper = COLOURS["paper"][scheme]
+        for name in ("ink", "muted"):
+            assert contrast(COLOURS[name][scheme], paper) >= 4.5
+        for name in ("training", "validation", "scratch", "head", "finetune", "asis", "gap"):
+            assert contrast(COLOURS[name][scheme], paper) >= 3
+
+
+def contrast(one, other):
+    """WCAG 2.2, contrast ratio of relative luminances."""
+    lights = sorted(luminance(colour) for colour in (one, other))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def luminance(colour):
+    channels = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4) @ [
+        0.2126,
+        0.7152,
+        0.0722,
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_the_curves_as_a_picture_are_the_same_bytes_every_time(study, tmp_path, suffix):
+    for name in ("one", "two"):
+        curves.write_sheet(study, tmp_path / f"{name}{suffix}")
+    assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+
+
+def test_the_report_needs_no_heavy_import():
+    heavy = "{'tensorflow', 'keras', 'mlflow'}"
+    code = f"import sys, fitgap.report.page, fitgap.report.claims; sys.exit(bool({heavy} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,131 @@
+"""The training loop: honest histories, the best epoch's weights, pairs by seed, the same bits every time."""
+
+import numpy as np
+import pytest
+
+from fitgap.params.reading import load_params
+from fitgap.params.schema import Training, Variant
+
+SCHEDULE = Training(epochs=6, batch_size=8, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    features = rng.normal(labels[:, None], 1.5, (60, 5)).astype(np.float32)
+    return (features[:30], labels[:30]), (features[30:], labels[30:])
+
+
+@pytest.fixture(scope="module")
+def build(tensorflow, repository):
+    from fitgap.networks import architectures
+
+    head = load_params(repository / "params.yaml").head
+    return lambda seed=0, **remedies: architectures.build_classifier((5,), 3, head, Variant(**remedies), seed)
+
+
+@pytest.fixture(scope="module")
+def trainer(build):
+    from fitgap.training.trainer import Trainer
+
+    return lambda rate=0.01, **remedies: Trainer(
+        build(0, **remedies), SCHEDULE.model_copy(update={"learning_rate": rate})
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(build, trainer, examples):
+    return lambda seed=0, **remedies: trainer(**remedies).train(build(seed, **remedies), *examples, seed)
+
+
+def cross_entropy(network, inputs, labels) -> float:
+    logits = network(inputs, training=False).numpy().astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    return float((np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]).mean())
+
+
+def test_network_ends_with_the_weights_of_its_best_epoch(build, trainer, examples):
+    made = trainer(0.1)
+    history = made.train(build(), *examples, 0).history
+    best = history.loc[history["val_loss"].idxmin()]
+    assert best["epoch"] < SCHEDULE.epochs, "the last epoch is the best, so nothing is tested"
+    assert cross_entropy(made.network, *examples[0]) == pytest.approx(best["train_loss"], rel=1e-5)
+    assert cross_entropy(made.network, *examples[1]) == pytest.approx(best["val_loss"], rel=1e-5)
+
+
+def test_history_is_in_inference_mode_and_without_penalty(build, trainer, examples):
+    """At a learning rate of nothing the weights stay, so every epoch must show the same, dropout or not."""
+    network = build(dropout=0.5, l2=0.1)
+    expected = cross_entropy(network, *examples[0])
+    history = trainer(1e-30, dropout=0.5, l2=0.1).train(network, *examples, 0).history
+    np.testing.assert_allclose(history["train_loss"], expected, rtol=1e-5)
+    assert history["objective"].std() > 0
+    np.testing.assert_allclose(history["penalty"], sum(float(loss) for loss in network.losses), rtol=1e-5)
+    assert (history["objective"] > history["penalty"]).all()
+
+
+def test_penalty_and_weight_norm_are_those_of_the_epochs_end(trained):
+    history = trained(l2=0.1).history
+    np.testing.assert_allclose(history["penalty"], 0.1 * history["weight_norm"] ** 2, rtol=1e-5)
+
+
+def test_updates_are_counted(trained):
+    assert trained().updates == 6 * 4  # 30 examples in batches of 8: the last one has 6
+
+
+@pytest.mark.parametrize("remedies", [{}, {"dropout": 0.5, "batch_norm": True}])
+def test_same_seed_same_bits_whatever_was_trained_before(build, trainer, examples, remedies):
+    alone = trainer(**remedies).train(build(1, **remedies), *examples, 1)
+    made = trainer(**remedies)
+    other, after = (made.train(build(seed, **remedies), *examples, seed) for seed in (0, 1))
+    assert not alone.history.equals(other.history)
+    assert alone.history.equals(after.history)
+    for one, same in zip(alone.weights, after.weights, strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_order_of_the_data_depends_on_the_seed_alone_and_changes_every_epoch(tensorflow):
+    from fitgap.training.trainer import epoch_orders
+
+    first, again, other = ([order.tolist() for order in epoch_orders(50, 2, seed)] for seed in (0, 0, 1))
+    assert first == again != other
+    assert first[0] != first[1]
+    assert sorted(first[0]) == list(range(50))
+
+
+def test_epoch_does_what_keras_fit_would_do(build, examples):
+    """One epoch, the same batches in the same order, all that can be different about a network in it."""
+    import keras
+
+    from fitgap.training.trainer import Trainer, epoch_orders
+
+    remedies, (inputs, labels) = {"dropout": 0.5, "batch_norm": True, "l1": 0.01, "l2": 0.01}, examples[0]
+    ours, theirs, start = (build(3, **remedies) for _ in range(3))
+    once = Training(epochs=1, batch_size=8, learning_rate=0.01)
+    history = Trainer(ours, once).train(start, *examples, 0).history
+    theirs.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    (order,) = epoch_orders(30, 1, 0)
+    fitted = theirs.fit(inputs[order], labels[order], batch_size=8, shuffle=False, verbose=0)
+    assert history["objective"][0] == pytest.approx(fitted.history["loss"][0], rel=1e-5)
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        if one.path != "dense/bias":  # batch normalisation takes it out again: its gradient is rounding, and no more
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4, err_msg=one.path)
+
+
+def test_evaluation_does_not_depend_on_the_batch(build, examples, monkeypatch):
+    from fitgap.training import evaluation
+
+    network, (inputs, labels) = build(batch_norm=True), examples[0]
+    whole = evaluation.Evaluator(network).loss_and_accuracy(inputs, labels)
+    monkeypatch.setattr(evaluation, "BATCH", 7)
+    assert evaluation.Evaluator(network).loss_and_accuracy(inputs, labels) == pytest.approx(whole, rel=1e-5)
+
+
+def test_diverged_training_is_measured_not_hidden(build, trainer, examples):
+    from fitgap.training.experiment import measure_seed
+
+    one = trainer(1e30).train(build(), *examples, 0)
+    row = measure_seed(one, np.full((30, 3), np.nan, np.float32), examples[1][1])
+    assert not np.isfinite(row["val_loss_last"])
+    assert row["epochs_to_best"] >= 1

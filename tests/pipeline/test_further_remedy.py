@@ -1,0 +1,59 @@
+"""A remedy that this test alone defines goes through `dvc repro` to the report and MLflow.
+
+CONTRIBUTING.md shows the same file: a remedy is one module, and nothing else needs to name it.
+"""
+
+import json
+
+import pandas as pd
+
+MAX_NORM = '''
+"""Max-norm: the weights of each unit are scaled down to a largest norm after every update (JMLR 15:1929-1958)."""
+
+from typing import Any
+
+from fitgap.definitions.fields import Strength
+from fitgap.remedies.remedy import Remedy
+
+
+class MaxNorm(Remedy):
+    """A constraint on each kernel."""
+
+    max_norm: Strength = 0.0  # largest Euclidean norm of a unit's weights
+
+    def kernel_options(self) -> dict[str, Any]:
+        """Return Keras's constraint."""
+        import keras
+
+        return {"kernel_constraint": keras.constraints.MaxNorm(self.max_norm)}
+'''
+
+
+def test_one_file_and_one_entry_are_enough(clone):
+    (clone.path / "fitgap/remedies/max_norm.py").write_text(MAX_NORM)
+    variants = {"baseline": {}, "dropout": {"dropout": 0.5}}
+    clone.edit(variants={**variants, "maxnorm": {"max_norm": 0.5}, "augment": {"shift": 0.1}})
+    ran = clone.repro()
+    assert {"scratch@maxnorm", "head@maxnorm", "scratch@augment", "head@augment", "report"} <= set(ran)
+    assert not {"prepare", "backbone", "features"} & set(ran)
+    record = json.loads((clone.path / "results/scratch/maxnorm/record.json").read_text())
+    assert record["params"]["max_norm"] == 0.5
+    norms = {name: last_norm(clone, name) for name in ("baseline", "maxnorm")}
+    assert norms["maxnorm"] < norms["baseline"]
+    assert {"scratch@maxnorm", "head@maxnorm", "scratch@augment"} <= set(clone.summary.index)
+    runs = clone.store.search_runs(["1"], "params.max_norm = '0.5' and tags.variant = 'maxnorm'")
+    assert {run.data.tags["stage"] for run in runs} == {"scratch", "head"}
+
+
+def test_a_variant_without_sense_says_so_instead_of_training(clone):
+    assert "head@augment" not in clone.summary.index
+    record = json.loads((clone.path / "results/head/augment/record.json").read_text())
+    assert "cached features" in record["not_applicable"]
+    assert "seeds" not in record
+    for name in ("report.md", "report.html"):
+        assert "cached features" in (clone.path / "reports" / name).read_text()
+
+
+def last_norm(clone, variant: str) -> float:
+    history = pd.read_csv(clone.path / f"results/scratch/{variant}/history.csv")
+    return history["weight_norm"].iloc[-1]
