@@ -1,1 +1,1 @@
-"""`make bench`: how fast it is, side by side with others, written to docs/performance.md. No test times anything."""
+"""`make bench`: measure the speed beside other libraries and write docs/performance.md. Tests measure no times."""

@@ -2,7 +2,7 @@
 
     python -m bench [--rounds 5] [--only SECTION ...] [--page]
 
-The numbers stand in bench/measured.json too. --only measures some sections anew, and the page says which; --page
+The numbers are also written to bench/measured.json. --only repeats some sections, and the page lists which; --page
 writes the page without measuring anything.
 """
 
@@ -20,10 +20,10 @@ from fitgap.images import prepared
 from fitgap.params.reading import load_params
 
 MEASURED = Path("bench/measured.json")
-HEATS = 2  # of the races that some percent decide
-SHORT = 3  # times as many rounds where a pass takes seconds: a machine shared with others is faster and slower by turns
+HEATS = 2  # sets of processes for close races, which a few percent decide
+SHORT = 3  # factor on the rounds of short passes: the speed of a shared machine fluctuates
 SECTIONS: dict[str, Callable[[pipeline.Copy, int], Any]] = {
-    "pipeline": lambda copy, rounds: of_pipeline(copy, rounds),  # first: the others run on the weights that it leaves
+    "pipeline": lambda copy, rounds: of_pipeline(copy, rounds),  # first: the others need its weights
     "extraction": lambda copy, rounds: of_extraction(copy.weights, rounds),
     "training": lambda copy, rounds: of_training(rounds),
     "notebook": lambda copy, rounds: of_notebook(copy, rounds),
@@ -33,14 +33,14 @@ SECTIONS: dict[str, Callable[[pipeline.Copy, int], Any]] = {
 
 
 def main() -> None:
-    """Measure, keep the numbers, write the page."""
+    """Measure, write the numbers and write the page."""
     asked = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     asked.add_argument("--rounds", type=int, default=5)
     asked.add_argument("--only", nargs="+", choices=SECTIONS, default=[], metavar="SECTION", help=", ".join(SECTIONS))
     asked.add_argument("--page", action="store_true", help=f"write the page from {MEASURED}")
     options = asked.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # As the stages do (`fitgap.determinism`), and the notebook and `model.predict` too, to be fair to them.
+    # Stages set this too (`fitgap.system.determinism`); set it for all contestants, for a fair comparison.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if not options.page:
         measure(options.rounds, options.only)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def measure(rounds: int, only: list[str]) -> None:
-    """Run all sections, or some, and keep what each has measured as soon as it has ended."""
+    """Run all sections, or those in `only`; write the numbers after each section."""
     if only and not MEASURED.exists():
         sys.exit(f"bench: --only measures parts of an earlier run anew, and {MEASURED} holds none: run it without")
     before = json.loads(MEASURED.read_text(encoding="utf-8")) if only else {}
@@ -63,7 +63,7 @@ def measure(rounds: int, only: list[str]) -> None:
 
 
 def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
-    """Run the pipeline, one stage after the other and as `make repro` does; then look at what is left to do."""
+    """Measure the pipeline: stages in sequence, as `make repro` runs them, and with nothing to do."""
     whole = copy.measure(sys.executable, "-m", "dvc", "repro")
     total, imports = whole["seconds"], pipeline.import_seconds(rounds)
     kept, images = copy.timings(), prepared.read_prepared(copy.path / "data/prepared")
@@ -86,13 +86,13 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
         "nothing": nothing,
         "nothing_many": nothing_many,
         "of_nothing": of_nothing,
-        # Last: right after it DVC took a third longer to do nothing.
+        # Last, because DVC with nothing to do takes a third longer right after it.
         "side_by_side": pipeline.side_by_side(),
     }
 
 
 def of_extraction(weights: Path, rounds: int) -> list[dict[str, Any]]:
-    """Extract at both sizes in both precisions; in bfloat16 where the processor has arithmetic for it."""
+    """Measure feature extraction at both image sizes, in float32 and, if the processor supports it, in bfloat16."""
     found, has_bfloat16 = [], side_by_side.apart(precision.slowdown) < precision.CLEAR
     for size in extraction.BATCHES:
         times = rounds * SHORT if size < SMALL else rounds
@@ -106,13 +106,13 @@ def of_extraction(weights: Path, rounds: int) -> list[dict[str, Any]]:
 
 
 def of_training(rounds: int) -> dict[str, Any]:
-    """Train the notes' network here and elsewhere; say of an update here and in PyTorch where it goes."""
+    """Measure training of the notes' network in all libraries, and the kernels of an update here and in PyTorch."""
     measured = side_by_side.race(training.contestants(), rounds * SHORT, "scratch")
     return {"measured": measured.to_dict("records"), "kernels": kernels.updates()}
 
 
 def of_notebook(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
-    """Train both ways: heads and block 5 on as many images as by default, and block 5 on many more."""
+    """Measure cached features against the notebook way: heads and block 5 on the default images, block 5 on more."""
     default = notebook.Setting(copy.weights, training=100, validation=400, all_images=1797)
     many = notebook.Setting(copy.weights, training=2000, validation=400, all_images=2400, epochs=1)
     races = {

@@ -1,24 +1,24 @@
-"""How many multiply-adds there are: what no program can do without, and so what the seconds are to be held against.
+"""Count multiply-adds, the lower bound to compare measured times with.
 
-Forward counts once, backward twice where weights are trained (for the lowest trained layer, too, whose input needs no
-gradient: by default half a percent of all). A convolution multiplies zeros beyond the images' borders, unless it takes
-care not to: they are counted `with_zeros`, and else left out.
+The forward pass counts once, the backward pass of trained layers twice. That includes the lowest trained layer, whose
+input needs no gradient: half a percent of the total by default. Multiplications with the zero padding of convolutions
+count only `with_zeros`.
 """
 
 from fitgap.definitions.vgg16_layers import INPUT, activation_shape, freeze_point, layers_between
 from fitgap.params.schema import Params
 
 TOP = "block5_pool"
-HELD_OUT = 1800  # printed characters that VGG16 answers on after it has learned them
+HELD_OUT = 1800  # printed characters that VGG16 is evaluated on after pre-training
 
 
 def taps(side: int, with_zeros: bool = True) -> int:
-    """Count how often a kernel of 3x3 meets a position of a square map, or one beyond its border."""
+    """Count the multiplications of a 3x3 kernel on a square feature map, with or without zero padding."""
     return (3 * side) ** 2 if with_zeros else (3 * side - 2) ** 2
 
 
 def vgg16(size: int, below: str = INPUT, top: str = TOP, with_zeros: bool = True) -> int:
-    """Count those of one image through VGG16's convolutions above `below` up to `top`."""
+    """Count the multiply-adds of one image through VGG16's convolutions above `below` up to `top`."""
     total, channels = 0, activation_shape(below, size)[-1]
     for layer in layers_between(below, top):
         side, _, filters = activation_shape(layer, size)
@@ -29,7 +29,7 @@ def vgg16(size: int, below: str = INPUT, top: str = TOP, with_zeros: bool = True
 
 
 def notes_network(size: int, filters: list[int], dense_units: int, classes: int, with_zeros: bool = True) -> int:
-    """Count those of one image through the notes' network."""
+    """Count the multiply-adds of one image through the notes' network."""
     total, channels = 0, 3
     for width in filters:
         total += taps(size, with_zeros) * (channels + width) * width
@@ -38,18 +38,21 @@ def notes_network(size: int, filters: list[int], dense_units: int, classes: int,
 
 
 def update(depth: str, size: int = 32) -> dict[str, float]:
-    """Count those of an update from `depth` on with one image, in millions: the whole network, the upper part alone."""
+    """Count an update's multiply-adds per image, in millions, for fine-tuning from `depth`.
+
+    `whole` runs the whole network, `upper` only the layers from `depth` upwards; `ratio` is their quotient.
+    """
     below, above = vgg16(size, INPUT, freeze_point(depth)), vgg16(size, freeze_point(depth))
     return {"whole": (below + 3 * above) / 1e6, "upper": 3 * above / 1e6, "ratio": (below + 3 * above) / (3 * above)}
 
 
 def pipeline(params: Params, images: dict[str, int], classes: int, with_zeros: bool = True) -> dict[str, int]:
-    """Count those of the pipeline by stage; heads and linear probes are left out, for they have next to none.
+    """Count the pipeline's multiply-adds by stage; heads and linear probes are negligible and left out.
 
-    `images` has the numbers of training, validation and test images, under the names of the splits.
+    `images` maps split names to numbers of images.
     """
     size, seeds = params.data.image_size, len(params.seeds)
-    seen = 4 * images["train"] + images["validation"]  # an epoch's images: three times in updates, once evaluated
+    seen = 4 * images["train"] + images["validation"]  # per epoch: updates count three times, evaluation once
     notes = notes_network(size, params.scratch.filters, params.scratch.dense_units, classes, with_zeros)
     base, everything, glyphs = vgg16(size, with_zeros=with_zeros), sum(images.values()), params.backbone.glyphs.images
     models = {"scratch": len(params.variants), "highrate": len(params.highrate.variants)}

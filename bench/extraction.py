@@ -1,4 +1,4 @@
-"""Images per second through VGG16's convolutional base: ours against others, on the same weights and images."""
+"""Images per second through VGG16's convolutional base: fitgap against others, on the same weights and images."""
 
 import resource
 import time
@@ -13,18 +13,18 @@ from bench.arithmetic import TOP
 from bench.side_by_side import Contestant
 from fitgap.definitions.vgg16_layers import batches_at_once
 
-BATCHES = {32: (32, 128, 256, 512), 224: (1, 8, 16, 32)}  # each peer takes the one that suits it best
-IMAGES = {32: 1024, 224: 80}  # per pass: several batches, so that the last one counts for little
+BATCHES = {32: (32, 128, 256, 512), 224: (1, 8, 16, 32)}  # each peer uses its fastest
+IMAGES = {32: 1024, 224: 80}  # per pass: several batches, so that the last one matters little
 CONSTANTS = "fitgap, weights as constants"
 
 
 def images(size: int) -> np.ndarray:
-    """Give the images of one pass, uint8 RGB."""
+    """Return random images for one pass: uint8 RGB, (n, size, size, 3)."""
     return np.random.default_rng(0).integers(0, 256, (IMAGES[size], size, size, 3), np.uint8)
 
 
 def contestants(weights: Path, size: int, precision: str) -> list[Contestant]:
-    """Give all who extract features in a precision, and the machine's own rate."""
+    """Return the contestants for feature extraction in a precision, and plain matrix products as the upper bound."""
     peers = {
         "fitgap": partial(ours, weights, size, precision),
         CONSTANTS: partial(with_constants, weights, size, precision),
@@ -41,7 +41,7 @@ def contestants(weights: Path, size: int, precision: str) -> list[Contestant]:
 
 
 def ours(weights: Path, size: int, precision: str) -> Callable:
-    """Extract as the stage `features` does."""
+    """Extract features like the stage `features`."""
     from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(0, batches_at_once(size))
@@ -52,7 +52,7 @@ def ours(weights: Path, size: int, precision: str) -> Callable:
 
 
 def with_constants(weights: Path, size: int, precision: str) -> Callable:
-    """Extract as we might: the weights as constants of the graph, which oneDNN reorders once, not at every batch."""
+    """Extract with the weights as constants of the graph: oneDNN reorders them once instead of in every batch."""
     from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(0, batches_at_once(size))
@@ -73,7 +73,7 @@ def with_constants(weights: Path, size: int, precision: str) -> Callable:
 
 
 def _in_batches(step: Callable, size: int) -> Callable:
-    """Send the images through a base in the batches of the stage `features`, as many at once as there."""
+    """Run a base on the images with the batch size and the parallel batches of the stage `features`."""
     from fitgap.backbone import features
 
     batch, at_once = features.batch_size(size), batches_at_once(size)
@@ -86,7 +86,7 @@ def _in_batches(step: Callable, size: int) -> Callable:
 
 
 def keras_predict(weights: Path, size: int, precision: str) -> Callable:
-    """Extract as tutorials do: `preprocess_input`, `VGG16(include_top=False)`, `predict` with its own batches of 32."""
+    """Extract as tutorials do: `preprocess_input`, `VGG16(include_top=False)`, `predict` with its default batches."""
     import keras
 
     keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
@@ -102,7 +102,7 @@ def keras_predict(weights: Path, size: int, precision: str) -> Callable:
 
 
 def arrays(weights: Path) -> dict[str, list[np.ndarray]]:
-    """Read kernels, (3, 3, in, out), and biases, by layer."""
+    """Read the weights: layer -> [kernel (3, 3, in, out), bias (out,)]."""
     from fitgap.backbone import user_weights
 
     return user_weights.read_weights(weights)
@@ -150,7 +150,7 @@ def openvino(weights: Path, size: int, precision: str) -> Callable:
 
 
 def openvino_request(weights: Path, size: int, precision: str, batch: int, **options):
-    """Compile OpenVINO's network for batches of one size."""
+    """Compile the OpenVINO network for one batch size; `options` are further settings of `compile_model`."""
     import openvino
 
     from bench.onnx_network import vgg16_base
@@ -164,7 +164,7 @@ def openvino_request(weights: Path, size: int, precision: str, batch: int, **opt
 
 
 def _best(forward: Callable, size: int) -> Callable:
-    """Choose the batch size that suits this contestant best, by one pass each."""
+    """Choose a contestant's fastest batch size, by one pass each."""
     passes = {batch: _passes(forward, images(size), batch) for batch in BATCHES[size]}
     rates = {batch: one()["images_per_second"] for batch, one in passes.items()}
     return passes[max(rates, key=rates.get)]
@@ -182,7 +182,7 @@ def _passes(forward: Callable, all_images: np.ndarray, batch: int) -> Callable:
 
 
 def _from_the_start(once: Callable, begin: float) -> Callable:
-    """Let a pass tell, too, what was spent until a first batch was out, and the process's peak memory."""
+    """Add to a pass's measurements the seconds until the first batch and the process's peak memory in MB."""
     seconds = time.perf_counter() - begin
     return lambda: {
         **once(),

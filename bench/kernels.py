@@ -1,4 +1,4 @@
-"""Where the time goes, by the account that the libraries themselves keep: oneDNN's and OpenVINO's."""
+"""Time by kind of kernel, from the profiles of oneDNN and OpenVINO."""
 
 import os
 import tempfile
@@ -24,7 +24,7 @@ OF_UPDATES = {  # kind and direction, as oneDNN names them
 
 
 def shares(weights: Path, size: int, precision: str) -> dict[str, dict[str, float | str]]:
-    """Give, for us and for OpenVINO, the shares of a pass by kind of kernel, and which kernels convolve."""
+    """Return for fitgap and OpenVINO the share of a pass by kind of kernel, and the main convolution kernel."""
     return {
         "fitgap": apart(of_ours, weights, size, precision),
         "OpenVINO": apart(of_openvino, weights, size, precision),
@@ -32,22 +32,22 @@ def shares(weights: Path, size: int, precision: str) -> dict[str, dict[str, floa
 
 
 def of_ours(weights: Path, size: int, precision: str) -> dict[str, float | str]:
-    """Run a pass with oneDNN telling of each kernel what it took."""
+    """Profile a pass of fitgap with oneDNN's verbose log."""
     kernels, measured = told(partial(extraction.ours, weights, size, precision))
-    # Of kernels that run at the same time each takes the whole of it.
+    # Kernels of parallel batches overlap: each is logged with its full duration.
     return account(kernels, batches_at_once(size) * extraction.IMAGES[size] / measured["images_per_second"])
 
 
 def updates() -> dict[str, dict[str, float]]:
-    """Give, for us and for PyTorch, the seconds that an update of training from scratch spends on what."""
+    """Return for fitgap and PyTorch the seconds by kind of kernel of an update in training from scratch."""
     makers = {"fitgap": partial(training.ours, evaluated=False), "PyTorch": training.pytorch}
     return {name: apart(of_updates, make) for name, make in makers.items()}
 
 
 def of_updates(make: Callable[[], Pass]) -> dict[str, float]:
-    """Train with oneDNN telling of each kernel what it took; give an update's seconds, by OF_UPDATES and in all.
+    """Profile training with oneDNN's verbose log; return an update's seconds, by OF_UPDATES and in total (`all`).
 
-    TensorFlow does one thing at a time meanwhile, since of kernels that run at once each takes the other's time too.
+    TensorFlow runs one operation at a time, because the logged durations of parallel kernels overlap.
     """
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     kernels, measured = told(make)
@@ -55,14 +55,14 @@ def of_updates(make: Callable[[], Pass]) -> dict[str, float]:
 
 
 def of_an_update(kernels: pd.DataFrame) -> dict[str, float]:
-    """Share what all updates took by kind and direction, OF_UPDATES, among them."""
+    """Return the mean seconds per update by kind and direction of kernel, as in OF_UPDATES."""
     count = training.EPOCHS * training.TRAINING / training.BATCH
     spent = kernels.groupby(kernels["kind"] + " " + kernels["direction"])["seconds"].sum() / count
     return {name: float(spent[spent.index.str.contains(part)].sum()) for name, part in OF_UPDATES.items()}
 
 
 def told(make: Callable[[], Pass]) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Run a pass with oneDNN telling of each kernel what it took; give that, and what the pass measured."""
+    """Run a pass with oneDNN's verbose log; return the kernels (see `executed`) and the pass's measurements."""
     os.environ["ONEDNN_VERBOSE"] = "1"  # read when oneDNN is first used
     with tempfile.NamedTemporaryFile() as file:
         os.dup2(file.fileno(), 1)  # oneDNN writes to the process's standard output
@@ -74,7 +74,7 @@ def told(make: Callable[[], Pass]) -> tuple[pd.DataFrame, dict[str, float]]:
 
 
 def executed(log: str) -> pd.DataFrame:
-    """Read oneDNN's lines between the marks: columns kind (such as convolution), kernel, direction, seconds."""
+    """Parse oneDNN's log between the marks: columns kind (such as convolution), kernel, direction, seconds."""
     lines = log.partition(BEGIN)[2].partition(END)[0].splitlines()
     fields = [line.split(",") for line in lines if line.startswith("onednn_verbose") and ",exec," in line]
     rows = [(*line[line.index("exec") + 2 :][:3], float(line[-1]) / 1000) for line in fields]
@@ -82,7 +82,7 @@ def executed(log: str) -> pd.DataFrame:
 
 
 def of_openvino(weights: Path, size: int, precision: str) -> dict[str, float | str]:
-    """Run some batches, OpenVINO's own profile switched on; shares are of what that profile adds up to."""
+    """Profile some batches with OpenVINO's own profiler; shares are relative to the profile's total."""
     batch = extraction.images(size)[: extraction.BATCHES[size][-1]]
     request = extraction.openvino_request(weights, size, precision, len(batch), PERF_COUNT=True)
     for _ in range(5):  # the profile is their mean
@@ -93,9 +93,9 @@ def of_openvino(weights: Path, size: int, precision: str) -> dict[str, float | s
 
 
 def account(kernels: pd.DataFrame, seconds: float) -> dict[str, float | str]:
-    """Sum up by kind what a pass of some seconds consists of; name the convolutions' kernel that takes most.
+    """Return the share of a pass of `seconds` by kind of kernel, and the slowest convolution kernel's name.
 
-    Inner products are convolutions, too: those on maps of 2x2 pixels.
+    Inner products count as convolutions: they are those on feature maps of 2x2 pixels.
     """
     kernels = kernels.assign(kind=kernels["kind"].str.lower())
     by_kind = kernels.groupby("kind")["seconds"].sum()

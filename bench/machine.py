@@ -1,4 +1,4 @@
-"""The machine: what it is, and how fast it multiplies matrices, the bound of everything else here."""
+"""The machine: its description, and the speed of matrix multiplication, the upper bound for all benchmarks."""
 
 import os
 import platform
@@ -15,13 +15,13 @@ PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "torch", "onnxruntime", "ope
 
 
 def description() -> str:
-    """Name the processor, the cores this process may use, the system and the versions that count."""
+    """Return the processor, the usable cores, the operating system and the versions of relevant packages."""
     versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     return f"{_processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}; {versions}"
 
 
 def cores() -> int:
-    """Say how many cores this process may use."""
+    """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -44,14 +44,14 @@ def _processor() -> str:
 
 
 def numpy_products() -> Callable[[], dict[str, float]]:
-    """Multiply float32 matrices with NumPy, that is with its BLAS."""
+    """Multiply float32 matrices with NumPy (its BLAS)."""
     left, right = (np.random.default_rng(seed).random((SIDE, SIDE), np.float32) for seed in (0, 1))
     out = np.empty_like(left)
     return lambda: _rate(lambda: np.matmul(left, right, out=out))
 
 
 def tensorflow_products(dtype: str) -> Callable[[], dict[str, float]]:
-    """Multiply matrices of `dtype` with TensorFlow, that is with oneDNN."""
+    """Multiply matrices of `dtype` with TensorFlow (oneDNN)."""
     import tensorflow as tf
 
     left, right = (tf.cast(tf.random.stateless_uniform((SIDE, SIDE), (0, seed)), dtype) for seed in (0, 1))

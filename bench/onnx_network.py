@@ -1,4 +1,4 @@
-"""VGG16's convolutional base as an ONNX graph, from uint8 RGB images to block5_pool, channels last at both ends."""
+"""VGG16's convolutional base as an ONNX graph: uint8 RGB images to block5_pool, input and output channels last."""
 
 import numpy as np
 import onnx
@@ -8,7 +8,7 @@ MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32).reshape(1, 3, 1, 1)
 
 
 def vgg16_base(weights: dict[str, list[np.ndarray]], size: int) -> onnx.ModelProto:
-    """Build it from kernels, (3, 3, in, out), and biases, by layer."""
+    """Build the graph from `weights`: layer -> [kernel (3, 3, in, out), bias (out,)]."""
     nodes, constants = _preprocessing()
     x, previous = "preprocessed", "block1"
     for name, (kernel, bias) in weights.items():

@@ -1,4 +1,4 @@
-"""From what was measured to docs/performance.md."""
+"""Write docs/performance.md from the measurements."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ OURS = "fitgap"
 
 
 def write(found: dict[str, Any]) -> None:
-    """Write the page."""
+    """Write the page from the content of bench/measured.json."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -44,12 +44,12 @@ def write(found: dict[str, Any]) -> None:
 
 
 def _rounds(*races: list[dict[str, Any]]) -> str:
-    """Say how many rounds races had; those that were measured apart may have had more, or fewer."""
+    """Return the races' numbers of rounds as text; they differ if sections were measured separately."""
     return " or ".join(map(str, sorted({len({row["round"] for row in race}) for race in races})))
 
 
 def extraction(part: dict[str, Any]) -> dict[str, Any]:
-    """Give one table: images per second, each contestant's in relation to ours, and to the machine's own rate."""
+    """Return one table: images per second, and fitgap's rate relative to each contestant and to matrix products."""
     measured = pd.DataFrame(part["measured"])
     of_products = measured["multiply_adds_per_second"] / part["multiply_adds"]
     measured["images_per_second"] = measured["images_per_second"].fillna(of_products)
@@ -80,7 +80,7 @@ def extraction(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def training(found: dict[str, Any]) -> dict[str, Any]:
-    """Give the rates of training from scratch, and where an epoch's time goes, and an update's."""
+    """Return the rates of training from scratch, and the time of an epoch and an update by kind."""
     measured = pd.DataFrame(found["measured"])
     rates = medians(measured, "images_per_second")
     rows = [
@@ -98,13 +98,13 @@ def _with_rest(taken: dict[str, float]) -> dict[str, float]:
 
 
 def _most(updates: dict[str, dict[str, float]]) -> float:
-    """Say how many times as fast as PyTorch's our updates would be if all but our convolutions were for nothing."""
+    """Return the largest possible speed-up over PyTorch: its update against our convolutions alone."""
     ours = sum(updates[OURS][kind] for kind in ("forward", "of_inputs", "of_kernels"))
     return sum(updates["PyTorch"].values()) / ours
 
 
 def notebook(found: dict[str, Any]) -> dict[str, Any]:
-    """Give both ways' seconds and their ratios."""
+    """Return the seconds of both ways and their ratios."""
     heads, few, many = (pd.DataFrame(found[name]) for name in ("heads", "finetune", "finetune_many"))
     return {
         "heads": medians(heads, "seconds"),
@@ -124,13 +124,16 @@ def _finetune(measured: pd.DataFrame) -> dict[str, Any]:
 
 
 def fastest_products(parts: list[dict[str, Any]]) -> float:
-    """Give the multiply-adds a second of the fastest float32 products."""
+    """Return the multiply-adds per second of the fastest float32 matrix products."""
     measured = pd.concat(pd.DataFrame(part["measured"]) for part in parts if part["precision"] == "float32")
     return float(medians(measured, "multiply_adds_per_second").max())
 
 
 def pipeline(found: dict[str, Any], products: float) -> dict[str, Any]:
-    """Give the wall time's shares, and the stages with what they spend before and in their work."""
+    """Return the shares of the wall time, and each family's seconds of start-up and work.
+
+    `products` are multiply-adds per second, for the lower bound of the work.
+    """
     stages = pd.DataFrame(found["stages"])
     stages["family"] = stages["stage"].str.split("@").str[0]
     together = stages.groupby("family", sort=False)[["start_seconds", "work_seconds"]].sum()

@@ -1,4 +1,4 @@
-"""The pipeline as a user runs it: where its wall time goes, how it grows, what doing nothing costs."""
+"""The pipeline as a user runs it: shares of the wall time, growth with data, cost of `dvc repro` without work."""
 
 import json
 import os
@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parent.parent
 MANY = 50  # variants
 COUNTS = (2_500, 10_000, 40_000)  # images
 FAMILIES = ("scratch", "head")  # stages with one model per variant
-OF_NOTHING = {  # the files and functions of DVC that do most of nothing, none of them within another
+OF_NOTHING = {  # DVC's functions that take most of the time with nothing to do; none calls another
     "read": ("dvc/repo/index.py", "from_repo"),
     "params": ("dvc/dependency/param.py", "status"),
     "files": ("dvc/output.py", "status"),
@@ -35,23 +35,23 @@ OF_NOTHING = {  # the files and functions of DVC that do most of nothing, none o
 
 @dataclass(frozen=True)
 class Copy:
-    """A clone of the repository, with a DVC cache and an MLflow store of its own."""
+    """A clone of the repository, with its own DVC cache and MLflow store."""
 
     path: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that put this very Python first on the PATH, and name no store but the clone's."""
+        """Environment variables: this Python first on the PATH, and no DVC, MLflow or Git settings from outside."""
         given = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
         return {**given, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{given['PATH']}"}
 
     @property
     def weights(self) -> Path:
-        """VGG16's, once the pipeline has run."""
+        """Path of VGG16's weights; exists after the pipeline has run."""
         return self.path / "data/backbone/vgg16_notop.weights.h5"
 
     def run(self, *command: str) -> float:
-        """Run a command; give its seconds."""
+        """Run a command; return its wall time in seconds."""
         begin = time.perf_counter()
         ended = subprocess.run(
             command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False
@@ -61,7 +61,7 @@ class Copy:
         return time.perf_counter() - begin
 
     def measure(self, *command: str) -> dict[str, float]:
-        """Run a command; give its seconds, those of all its processes on a core, and its peak memory in MB."""
+        """Run a command; return its wall time and CPU time in seconds, and its peak memory in MB."""
         begin = time.perf_counter()
         process = subprocess.Popen(
             command, cwd=self.path, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -78,7 +78,7 @@ class Copy:
 
     @property
     def params(self) -> dict[str, Any]:
-        """What params.yaml says."""
+        """The content of params.yaml."""
         return yaml.safe_load((self.path / "params.yaml").read_text(encoding="utf-8"))
 
     def edit(self, **sections: dict[str, Any]) -> None:
@@ -89,12 +89,12 @@ class Copy:
         (self.path / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
 
     def timing(self, stage: str) -> dict[str, Any]:
-        """Give what a stage kept of its wall time; `stage` is DVC's name, "features" or "head@l2"."""
+        """Return a stage's wall times; `stage` is DVC's name, such as "features" or "head@l2"."""
         result = read_result(self.path / "results" / stage.replace("@", "/"))
         return json.loads((self.path / "timings" / f"{result.fingerprint}.json").read_text(encoding="utf-8"))
 
     def timings(self) -> pd.DataFrame:
-        """Give what every stage has kept so far, by stage."""
+        """Return the wall times of all stages run so far, one row per stage."""
         kept = [json.loads(file.read_text(encoding="utf-8")) for file in (self.path / "timings").glob("*.json")]
         return pd.DataFrame(kept).set_index("stage")
 
@@ -109,15 +109,15 @@ def copied() -> Iterator[Copy]:
 
 
 def side_by_side() -> dict[str, float]:
-    """Measure the default pipeline as `make repro` runs it, in a clone of its own."""
+    """Measure the default pipeline as `make repro` runs it, in a separate clone."""
     with copied() as copy:
         return copy.measure(sys.executable, "-m", "fitgap.programs.scheduler")
 
 
 def import_seconds(rounds: int) -> dict[str, float]:
-    """Give the median seconds that importing TensorFlow takes in a new Python process: as stages do, and plainly."""
+    """Return the median seconds to import TensorFlow in a new process: like the stages, and with a plain import."""
     statements = {
-        "stages": "from fitgap.determinism import start_tensorflow; start_tensorflow(0)",
+        "stages": "from fitgap.system.determinism import start_tensorflow; start_tensorflow(0)",
         "plainly": "import tensorflow",
     }
     taken = [{name: _seconds_of(statement) for name, statement in statements.items()} for _ in range(rounds)]
@@ -125,7 +125,7 @@ def import_seconds(rounds: int) -> dict[str, float]:
 
 
 def _seconds_of(statement: str) -> float:
-    # Timed inside and left at once, as stages do: taking TensorFlow apart again would count as importing it.
+    # Time inside the process and exit at once, like the stages: TensorFlow's shutdown must not count.
     code = f"import os, time; begin = time.perf_counter(); {statement}; print(time.perf_counter() - begin, flush=True)"
     command = [sys.executable, "-c", f"{code}; os._exit(0)"]
     return float(subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout)
@@ -134,7 +134,7 @@ def _seconds_of(statement: str) -> float:
 def shares(total: float, kept: pd.DataFrame, imports: float) -> dict[str, float]:
     """Split the pipeline's wall time: work, imports of TensorFlow, and everything else.
 
-    `prepare` and `report` are no work here but overhead: nothing is trained or extracted in them.
+    `prepare` and `report` count as overhead, because they neither train nor extract features.
     """
     with_tensorflow = kept.drop(index=["prepare", "report"], errors="ignore")
     work, imported = float(with_tensorflow["work_seconds"].sum()), imports * len(with_tensorflow)
@@ -142,14 +142,14 @@ def shares(total: float, kept: pd.DataFrame, imports: float) -> dict[str, float]
 
 
 def nothing_to_do(copy: Copy, rounds: int) -> float:
-    """Give the median seconds of `dvc repro` where nothing has changed."""
+    """Return the median seconds of `dvc repro` if nothing has changed."""
     return statistics.median(copy.run("dvc", "repro") for _ in range(rounds))
 
 
 def with_many_variants(copy: Copy, rounds: int) -> tuple[float, dict[str, float]]:
-    """Give the same with MANY variants, and where that goes.
+    """Return the seconds of `dvc repro` with nothing to do and MANY variants, and their shares (see `of_nothing`).
 
-    The new ones get copies of the baseline's outputs instead of a training.
+    New variants get copies of the baseline's outputs instead of being trained.
     """
     before = {name: (copy.path / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
     new = [f"v{number}" for number in range(MANY - len(copy.params["variants"]))]
@@ -167,7 +167,7 @@ def with_many_variants(copy: Copy, rounds: int) -> tuple[float, dict[str, float]
 
 
 def of_nothing(copy: Copy) -> dict[str, float]:
-    """Give the shares of `dvc repro` with nothing to do, by Python's profiler: OF_NOTHING's, and of DVC's start."""
+    """Profile `dvc repro` with nothing to do; return the shares of DVC's start and of OF_NOTHING."""
     with TemporaryDirectory() as folder:
         copy.run(sys.executable, "-m", "cProfile", "-o", f"{folder}/profile", "-m", "dvc", "repro")
         profile = pstats.Stats(f"{folder}/profile")
@@ -176,7 +176,7 @@ def of_nothing(copy: Copy) -> dict[str, float]:
 
 
 def _share(profile: pstats.Stats, file: str, function: str) -> float:
-    """Give the share of a function, and of all that it calls."""
+    """Return a function's share of the total time, including the functions it calls."""
     taken = [
         numbers[3] for (path, _, name), numbers in profile.stats.items() if path.endswith(file) and name == function
     ]
@@ -184,7 +184,7 @@ def _share(profile: pstats.Stats, file: str, function: str) -> float:
 
 
 def growth(copy: Copy) -> pd.DataFrame:
-    """Measure `prepare`, `features` and a head on pictures of printed characters, more and more of them.
+    """Measure `prepare`, `features` and a head on growing numbers of printed characters.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What `compute.precision: bfloat16` changes: the features, the test accuracies, the seconds."""
+"""Effect of `compute.precision: bfloat16` on features, test accuracies and times."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ from bench import side_by_side
 from bench.pipeline import Copy
 
 TIMED = ("backbone", "features")
-CLEAR = 2.0  # times as long; less may be chance
-LAYERS = ("block3_pool", "block4_pool", "block5_pool")  # those that the default pipeline caches
+CLEAR = 2.0  # slowdown factor that counts as clear; smaller ones may be noise
+LAYERS = ("block3_pool", "block4_pool", "block5_pool")  # cached by the default pipeline
 
 
 def effect(copy: Copy, weights: Path) -> dict[str, Any]:
-    """Compare features of the same weights, then run the pipeline in bfloat16 beside the one in float32.
+    """Compare features in both precisions, then compare the pipeline in bfloat16 with the one in float32.
 
-    Not where the processor has no arithmetic for it: VGG16 would take far too long to learn its characters.
+    Skip the pipeline on processors without bfloat16 arithmetic, because pre-training VGG16 would take too long there.
     """
     images = np.load(copy.path / "data/prepared/images.npy")
     differences = side_by_side.apart(relative_differences, weights, images)
@@ -33,7 +33,7 @@ def effect(copy: Copy, weights: Path) -> dict[str, Any]:
 
 
 def slowdown() -> float:
-    """Say how many times as long as in float32 a convolution's gradient takes in bfloat16."""
+    """Return the time of a convolution's gradient in bfloat16 relative to float32."""
     from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
@@ -51,7 +51,7 @@ def _summary(copy: Copy) -> dict[str, Any]:
 
 
 def relative_differences(weights: Path, images: np.ndarray) -> dict[str, float]:
-    """Give the Euclidean distance of the two precisions' features, relative to their length, by layer."""
+    """Return the Euclidean distance between both precisions' features, relative to the float32 norm, by layer."""
     from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)

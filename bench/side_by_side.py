@@ -1,4 +1,4 @@
-"""Contestants measured in turn, round after round, so that a noisy machine slows all of them alike."""
+"""Measure contestants in turn, round after round, so that noise of the machine affects all of them alike."""
 
 import multiprocessing
 import os
@@ -19,13 +19,14 @@ _measure: Pass
 
 @dataclass(frozen=True)
 class Contestant:
-    """One who is measured, in a process of its own.
+    """An implementation to measure, in its own process.
 
     Attributes
     ----------
-    name : what the tables call it
-    make : gives what runs one pass and says what it measured, such as {"images_per_second": 700.0}; it warms up
-    environment : variables of the process
+    name : shown in tables
+    make : warms up and returns a function that runs one pass and returns its measurements, such as
+        {"images_per_second": 700.0}
+    environment : environment variables of the process
     """
 
     name: str
@@ -34,17 +35,17 @@ class Contestant:
 
 
 def race(contestants: Iterable[Contestant], rounds: int, title: str, heats: int = 1) -> pd.DataFrame:
-    """Measure all contestants once per round, each time another one first.
+    """Measure all contestants once per round, starting with a different one each time.
 
     Parameters
     ----------
-    heats : over how many sets of processes the rounds are spread. One process may be some percent faster than
-        another of its kind for all of its life; what shall tell less than that apart needs more than one.
+    heats : number of sets of processes to spread the rounds over. Identical processes may differ in speed by some
+        percent throughout; smaller differences need more than one set.
 
     Returns
     -------
     DataFrame
-        One row per round and contestant: columns `round`, `contestant`, and what the passes measured.
+        One row per round and contestant: columns `round`, `contestant`, and the passes' measurements.
     """
     contestants = list(contestants)
     shares = [range(rounds)[heat::heats] for heat in range(heats)]
@@ -55,7 +56,7 @@ def _heat(contestants: list[Contestant], numbers: Iterable[int], title: str) -> 
     rows = []
     with ExitStack() as stack:
         workers = {one.name: stack.enter_context(_process(one)) for one in contestants}
-        for name, worker in workers.items():  # one at a time: making one is heavy work too
+        for name, worker in workers.items():  # one at a time: start-up is heavy work too
             worker.submit(os.getpid).result()
             tqdm.write(f"{title}: {name} is ready")
         for number in tqdm(numbers, desc=title, unit="round", disable=None):
@@ -73,7 +74,7 @@ def _process(one: Contestant) -> ProcessPoolExecutor:
 
 
 def apart(function: Callable, *arguments):
-    """Call a function in a process of its own."""
+    """Call a function in a separate process and return its result."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(function, *arguments).result()
 
@@ -89,18 +90,18 @@ def _run() -> dict[str, float]:
 
 
 def medians(measured: pd.DataFrame, column: str) -> pd.Series:
-    """Give each contestant's median over the rounds, in the order in which they were named."""
+    """Return each contestant's median over the rounds, in order of first appearance."""
     return measured.groupby("contestant", sort=False)[column].median()
 
 
 def ratio(measured: pd.DataFrame, column: str, above: str, below: str) -> float:
-    """Give the median over rounds of one contestant's number divided by another's in the same round."""
+    """Return the median over rounds of `above` / `below`, two contestants' numbers in the same round."""
     by_round = measured.pivot(index="round", columns="contestant", values=column)
     return float((by_round[above] / by_round[below]).median())
 
 
 def extremes(measured: pd.DataFrame, column: str, above: str, below: str) -> tuple[float, float]:
-    """Give the least and the largest of the ratios whose median `ratio` gives."""
+    """Return the smallest and the largest of the ratios whose median `ratio` returns."""
     by_round = measured.pivot(index="round", columns="contestant", values=column)
     ratios = by_round[above] / by_round[below]
     return float(ratios.min()), float(ratios.max())

@@ -1,4 +1,4 @@
-"""The same networks in PyTorch."""
+"""VGG16's base and the notes' network in PyTorch."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def vgg16_base(weights: dict[str, list[np.ndarray]]) -> nn.Sequential:
-    """Build VGG16 without its classifier from kernels, (3, 3, in, out), and biases, by layer."""
+    """Build VGG16's convolutional base from `weights`: layer -> [kernel (3, 3, in, out), bias (out,)]."""
     layers: list[nn.Module] = []
     previous = "block1"
     for name, (kernel, bias) in weights.items():

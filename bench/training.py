@@ -1,4 +1,4 @@
-"""Training from scratch: the notes' network, here and in PyTorch, on the same data."""
+"""Training from scratch: the notes' network in fitgap, Keras and PyTorch, on the same data."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ TRAINING, VALIDATION, EPOCHS = 1024, 512, 2  # images, images, epochs of a pass
 
 
 def contestants() -> list[Contestant]:
-    """Give all who train the notes' network, without remedies, with Adam, in float32."""
+    """Return the contestants for training the notes' network: no remedies, Adam, float32."""
     return [
         Contestant("fitgap", ours),
         Contestant(WITHOUT_ONEDNN, ours, (("TF_ENABLE_ONEDNN_OPTS", "0"),)),
@@ -24,7 +24,7 @@ def contestants() -> list[Contestant]:
 
 
 def examples(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give images, uint8 RGB, and labels."""
+    """Return random images, uint8 RGB (count, SIZE, SIZE, 3), and random labels."""
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8), rng.integers(0, CLASSES, count)
 
@@ -38,7 +38,7 @@ def _network():
 
 
 def ours(evaluated: bool = True) -> Callable:
-    """Train as the stage `scratch` does; say apart what the evaluation in inference mode takes, or leave it out."""
+    """Train like the stage `scratch`; measure the evaluation separately, or skip it if not `evaluated`."""
     from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
@@ -81,7 +81,7 @@ def keras_fit() -> Callable:
 
 
 def pytorch() -> Callable:
-    """Train with PyTorch, channels last, the data in memory, without looking at the loss in between."""
+    """Train with PyTorch, channels last, with the data in memory and without reading the loss in between."""
     import torch
 
     from bench.torch_networks import notes_network

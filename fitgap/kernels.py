@@ -1,19 +1,17 @@
 """Hand-written kernels: the same arithmetic as Keras's, equal to rounding, in fewer passes through memory.
 
 Small convolutions. On a feature map with few positions and a kernel with many weights, as in VGG16's upper blocks on
-small images, a convolution made for large feature maps spends much of its time on reordering the weights and their
-gradient. The same sums are one matrix multiplication of the patches, a row per position, with the weights as they are
-stored (im2col: Chellapilla, Puri & Simard, High Performance Convolutional Neural Networks for Document Processing,
-2006, hal:inria-00112631).
+small images, a convolution designed for large feature maps spends much of its time reordering the weights and their
+gradient. The same result is one matrix multiplication of the patches, one row per position, with the weights in their
+stored layout (im2col: Chellapilla, Puri & Simard, High Performance Convolutional Neural Networks for Document
+Processing, 2006, hal:inria-00112631).
 
-Batch normalisation. Keras writes it as some ten operations, each of which goes through the whole feature map, and as
-many for the gradient. TensorFlow's fused kernel needs two passes (Ioffe & Szegedy, Batch Normalization, 2015,
-arXiv:1502.03167).
+Batch normalisation. Keras runs it as about ten operations, each a pass over the whole feature map, and as many for the
+gradient. TensorFlow's fused kernel needs two passes (Ioffe & Szegedy, Batch Normalization, 2015, arXiv:1502.03167).
 
-No library does it: Keras offers neither, and oneDNN picks a direct convolution for these shapes. On two cores of an
-Intel Xeon with AVX-512 each of the two saves 8% of the default pipeline (34 s of 438 s), and VGG16's pre-training takes
-1.33 times as long without either; fine-tuning from block4 takes 1.55 times as long without the first. `make bench`
-measures both. `compute.hand_written_kernels: false` turns them off.
+No library does it: Keras offers neither, and oneDNN chooses a direct convolution for these shapes. On two cores of an
+Intel Xeon with AVX-512 each of the two saves 8% of the default pipeline (34 s of 438 s). `python -m bench.switch`
+prints how much longer trainings take without both. `compute.hand_written_kernels: false` turns both off.
 """
 
 import math
@@ -27,7 +25,7 @@ import tensorflow as tf
 
 @contextmanager
 def override_method(name: str, functions: Mapping[keras.Layer, Callable]) -> Iterator[None]:
-    """Let each of these layers, and no other, have a function of its own for its method of that name."""
+    """Temporarily override method `name` on the given layers."""
     for layer, function in functions.items():
         setattr(layer, name, function)
     try:
@@ -43,8 +41,8 @@ def fast_kernels(network: keras.Model, *, is_on: bool, training: bool) -> Iterat
 
     Parameters
     ----------
-    is_on : False leaves Keras's own operations in place
-    training : whether gradients are taken; small convolutions pay only there
+    is_on : False keeps Keras's own operations
+    training : whether gradients are computed; im2col pays off only then
     """
     with ExitStack() as stack:
         if is_on and training:
@@ -54,14 +52,17 @@ def fast_kernels(network: keras.Model, *, is_on: bool, training: bool) -> Iterat
         yield
 
 
-LARGEST_SIDE = 4  # side in pixels; larger maps have so many patches that to gather them costs more than it saves
-FEW_POSITIONS = 4  # positions; of larger maps TensorFlow's own convolution gives the gradient sooner
+LARGEST_SIDE = 4  # side in pixels; on larger feature maps, gathering the patches costs more than it saves
+FEW_POSITIONS = 4  # positions; on larger feature maps, TensorFlow's transposed convolution computes the gradient faster
 
 
 def small_convolutions_as_matmul(network: keras.Model) -> AbstractContextManager[None]:
-    """Let what is traced meanwhile compute a network's convolutions on small maps as products, equal to rounding."""
+    """Inside this context, traced functions run small convolutions as im2col matrix multiplications.
+
+    Results are equal up to rounding.
+    """
     functions = {layer: matmul_convolution for layer in network.layers if _is_small_convolution(layer)}
-    return override_method("convolution_op", functions)  # which is what Keras's Conv2D calls
+    return override_method("convolution_op", functions)  # Conv2D.call calls it
 
 
 def _is_small_convolution(layer: keras.Layer) -> bool:
@@ -73,9 +74,16 @@ def _is_small_convolution(layer: keras.Layer) -> bool:
 
 
 def matmul_convolution(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolve (n, height, width, channels) with (rows, columns, channels, filters), zeros beyond the borders.
+    """Convolve with stride 1 and zero padding ("same"), as one im2col matrix multiplication.
 
-    Rows and columns are odd numbers. Gives (n, height, width, filters), the type of the inputs.
+    Parameters
+    ----------
+    inputs : (n, height, width, channels)
+    kernel : (rows, columns, channels, filters); rows and columns are odd
+
+    Returns
+    -------
+    (n, height, width, filters), with the dtype of `inputs`.
     """
     kernel = tf.convert_to_tensor(kernel)
     return _matmul_convolution(inputs, kernel)
@@ -99,19 +107,19 @@ def _matmul_convolution(inputs, kernel):
 
 
 def _patches(maps: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
-    """Give what a kernel sees at each position, one row each: (n * height * width, rows * columns * channels)."""
+    """Return the im2col patches, one row per position: (n * height * width, rows * columns * channels)."""
     _, height, width, channels = maps.shape
-    # One product with zeros and ones copies them to the bit, quicker than a slice and a copy for each tap.
+    # Multiplying by a 0/1 matrix copies the values exactly, and is faster than a slice and a copy per tap.
     taps = tf.constant(_tap_matrix(height, width, rows, columns), maps.dtype)
     seen = tf.matmul(taps, tf.reshape(maps, (-1, height * width, channels)))
     return tf.reshape(seen, (-1, rows * columns * channels))
 
 
 def _scatter_patches(seen: tf.Tensor, maps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Sum up at each position of `maps` what all patches hold of it: the reverse of `_patches`.
+    """Add the patches back to the positions of the feature maps they came from (col2im, the adjoint of `_patches`).
 
-    `seen` is (rows * columns * channels, n * height * width), which is how a product with the weights as they lie
-    gives it.
+    `seen` has the shape (rows * columns * channels, n * height * width): the result of multiplying the weights, in
+    their stored layout, by the upstream gradient.
     """
     (rows, columns), (_, height, width, channels) = kernel.shape[:2], maps.shape
     by_map = tf.transpose(tf.reshape(seen, (rows * columns, channels, -1, height * width)), (2, 3, 0, 1))
@@ -121,14 +129,14 @@ def _scatter_patches(seen: tf.Tensor, maps: tf.Tensor, kernel: tf.Tensor) -> tf.
 
 
 def _tap_matrix(height: int, width: int, rows: int, columns: int) -> np.ndarray:
-    """Say with a one which position each tap of a kernel sees: (positions * rows * columns, positions)."""
+    """Return a 0/1 matrix that maps positions to kernel taps: (positions * rows * columns, positions)."""
     padded = np.pad(np.eye(height * width).reshape(height, width, -1), [[rows // 2] * 2, [columns // 2] * 2, [0, 0]])
     seen = np.lib.stride_tricks.sliding_window_view(padded, (rows, columns), axis=(0, 1))
     return seen.transpose(0, 1, 3, 4, 2).reshape(-1, height * width)
 
 
 def fused_batch_norm(network: keras.Model) -> AbstractContextManager[None]:
-    """Let what is traced meanwhile normalise a network's maps by the fused kernel, equal to rounding."""
+    """Inside this context, traced functions run batch normalisation with the fused kernel, equal up to rounding."""
     functions = {layer: _fused_call(layer) for layer in network.layers if _is_fusible_batch_norm(layer)}
     return override_method("call", functions)
 
@@ -140,7 +148,10 @@ def _is_fusible_batch_norm(layer: keras.Layer) -> bool:
 
 
 def _fused_call(layer: keras.layers.BatchNormalization) -> Callable:
-    """Give the whole layer, with the update of its moving statistics, for maps (n, height, width, channels)."""
+    """Return a replacement for the layer's `call` on feature maps (n, height, width, channels).
+
+    It also updates the moving statistics.
+    """
 
     def call(inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
         learning = bool(training) and layer.trainable
@@ -154,7 +165,7 @@ def _fused_call(layer: keras.layers.BatchNormalization) -> Callable:
             is_training=learning,
         )
         if learning:
-            # The kernel gives the unbiased estimate, n / (n - 1) times the variance that Keras averages.
+            # The kernel returns the unbiased estimate, n / (n - 1) times the variance that Keras averages.
             count = tf.cast(tf.size(inputs) / inputs.shape[-1], variance.dtype)
             _update_average(layer.moving_mean, mean, layer.momentum)
             _update_average(layer.moving_variance, variance * (count - 1) / count, layer.momentum)

@@ -1,4 +1,4 @@
-"""What every stage does the same: start, tell a mistake in one line, and stop with the right status."""
+"""The steps common to all stages: start, report user errors in one line, write the result, set the exit status."""
 
 import errno
 import os
@@ -18,23 +18,23 @@ from fitgap.tracking import runs
 if TYPE_CHECKING:
     import pandas as pd
 
-LITTLE = 1_000_000  # bytes; a disk with less is full
+LITTLE = 1_000_000  # free bytes below which a disk counts as full
 HINTS = {
     errno.ENOSPC: "the disk is full: make room and run it again",
-    errno.EFBIG: "a file would grow larger than it may (ulimit -f): raise that limit",
-    errno.EDQUOT: "your share of the disk is used up: make room and run it again",
-    errno.EROFS: "this folder cannot be written: run it on a copy of the repository that can",
-    errno.EACCES: "not permitted: give yourself the right to read and write here",
-    errno.EPERM: "not permitted: give yourself the right to read and write here",
-    errno.ENOENT: "not found: `dvc repro` runs the stages that leave it first",
+    errno.EFBIG: "a file exceeds the size limit (ulimit -f): raise that limit",
+    errno.EDQUOT: "your disk quota is used up: make room and run it again",
+    errno.EROFS: "this folder cannot be written: run it in a writable copy of the repository",
+    errno.EACCES: "not permitted: you need read and write permission here",
+    errno.EPERM: "not permitted: you need read and write permission here",
+    errno.ENOENT: "not found: `dvc repro` first runs the stages that write it",
 }
 
 
 def run(main: Callable[..., None]) -> None:
-    """Run a stage's `main` with the command line's arguments, and end the process.
+    """Run a stage's `main` with the command-line arguments, then exit.
 
-    A mistake the user can mend is one line on standard error and exit status 1, without a traceback; so are a
-    full disk, a folder that cannot be written, too little memory, and inputs that changed meanwhile.
+    Errors that the user can fix print one line on standard error, without a traceback, and exit with status 1. These
+    include a full disk, a read-only folder, too little memory, and inputs that changed during the run.
     """
     name = "@".join([Path(sys.argv[0]).stem, *sys.argv[1:]])
     try:
@@ -52,19 +52,19 @@ def run(main: Callable[..., None]) -> None:
         sys.exit(f"fitgap: {name}: {told}")
     sys.stdout.flush()
     sys.stderr.flush()
-    # Everything is written. Taking TensorFlow apart object by object would need two seconds more per stage.
+    # All files are written. Exit without clean-up: destroying TensorFlow's objects takes two seconds per stage.
     os._exit(0)
 
 
 def exhausted(error: Exception) -> str | None:
-    """Tell in one line what the machine lacks, or None where an error has another reason."""
+    """Return a one-line message for lack of memory, disk space, permissions or files; None for other errors."""
     reason = " ".join(str(error).split())[:200]
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
-        return f"not enough memory ({reason or 'no more is known'}); lower a batch_size or data.image_size"
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # of TensorFlow
+        return f"not enough memory ({reason or 'no details'}); lower a batch_size or data.image_size"
     code = error.errno if isinstance(error, OSError) else None
     hint = HINTS.get(code)
     if hint is None and isinstance(error, OSError) and shutil.disk_usage(".").free < LITTLE:
-        hint = HINTS[errno.ENOSPC]  # NumPy and HDF5 say that less was written than asked, and no more
+        hint = HINTS[errno.ENOSPC]  # NumPy and HDF5 report a short write without an errno
     return hint and f"{reason}; {hint}"
 
 
@@ -79,20 +79,20 @@ def finish(
     tables: Mapping[str, "pd.DataFrame"] | None = None,
     is_tracked: bool = True,
 ) -> str | None:
-    """Write a stage's result, keep its wall times, and write its MLflow run.
+    """Write a stage's result, its wall times and its MLflow run.
 
     Parameters
     ----------
-    folder : of the result, in results/; replaced as a whole
-    seed_seconds : seed -> seconds that its training took
+    folder : folder of the result, in results/; replaced as a whole; None to write no files
+    seed_seconds : seed -> seconds of its training
     rates : speeds such as images_per_second
-    artifacts : small files for the run
-    tables : name, ending in .json -> what MLflow shows as a table
-    is_tracked : False where the tracking store is known to be away
+    artifacts : small files to log to the run
+    tables : name ending in .json -> table to log to the run
+    is_tracked : False if the tracking store is known to be unavailable
 
     Returns
     -------
-    Id of the run; None without one. Where the tracking store failed, one line on standard error says so.
+    Id of the run; None without a run. If the tracking store fails, a line is printed on standard error.
     """
     if folder is not None:
         with fresh_folder(folder) as made:

@@ -1,8 +1,8 @@
-"""asis: way 1 of the notes, the unchanged network with its own classifier, on the target's test images.
+"""asis: way 1 of the notes, evaluate the pre-trained network and its original classifier on the target's test images.
 
-reads   params.yaml (backbone, asis), data/prepared/, data/backbone/, data/source_classes.yaml; with ImageNet's
-        weights Keras's cache too, where the whole network is kept
-leaves  results/asis/, a run in MLflow
+reads   params.yaml (backbone, asis), data/prepared/, data/backbone/, data/source_classes.yaml; for ImageNet's
+        weights also Keras's cache, which holds the whole network
+writes  results/asis/, a run in MLflow
 """
 
 from dataclasses import asdict, replace
@@ -23,7 +23,7 @@ CLASS_MAP = Path("data/source_classes.yaml")
 
 
 def main() -> None:
-    """Measure the source classifier's answers, where there is one and it is asked."""
+    """Evaluate the source classifier, if the weights have one and `asis.images` is not 0."""
     clock, params = lifecycle.Clock(), load_params()
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
     record = Record(
@@ -46,7 +46,10 @@ def main() -> None:
 def judge(
     record: Record, images: PreparedImages, backbone: StoredBackbone, positions: np.ndarray, clock: lifecycle.Clock
 ) -> tuple[Result, dict[str, float]]:
-    """Measure the answers on these test images; nothing is trained, so there is one row and no spread."""
+    """Evaluate the source classifier on the test images at `positions`.
+
+    Nothing is trained: the result has a single row and no spread over seeds.
+    """
     start_tensorflow(seed=0)
     from fitgap.networks import source_classifier
     from fitgap.training.evaluation import Evaluator
@@ -64,7 +67,7 @@ def judge(
         record,
         measured={**measured, "source_classes": len(backbone.class_names), "test_images": len(labels)},
         classes=answers,
-        # All of them is the usual case, which needs no list.
+        # None means the whole test set, the usual case.
         test_positions=positions.tolist() if len(labels) < len(images.split("test")[1]) else None,
         known_classes=judgement.known_classes,
         parameters={"total": total, "trainable": 0, "frozen": total},

@@ -1,8 +1,8 @@
-"""backbone: VGG16's convolutional weights, learned from printed characters, downloaded, read from a file, or random.
+"""backbone: provide VGG16's convolutional weights: pre-trained here, downloaded, read from a file or random.
 
-reads   params.yaml (backbone, compute, data.image_size), backbone.path where your own weights are the source; Keras's
-        cache where ImageNet's are
-leaves  data/backbone/, results/backbone/, a run in MLflow
+reads   params.yaml (backbone, compute, data.image_size); backbone.path for your own weights; Keras's cache for
+        ImageNet's
+writes  data/backbone/, results/backbone/, a run in MLflow
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ BACKBONE, RESULT = Path("data/backbone"), Path("results/backbone")
 
 
 def main() -> None:
-    """Make the weights that params.yaml names."""
+    """Produce the weights selected in params.yaml."""
     clock, params = lifecycle.Clock(), load_params()
     start_tensorflow(params.backbone.seed)
     from fitgap.backbone.weight_sources import load_source

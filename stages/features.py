@@ -1,7 +1,7 @@
-"""features: one pass of the frozen base over all images, every layer that a later stage needs.
+"""features: run the frozen base once over all images and cache the layers that later stages need.
 
 reads   params.yaml (head.layer, finetune.depths, compute), data/prepared/, data/backbone/
-leaves  data/features/, results/features/, a run in MLflow
+writes  data/features/, results/features/, a run in MLflow
 """
 
 import shutil

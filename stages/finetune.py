@@ -1,8 +1,8 @@
-"""finetune@DEPTH: way 3 of the notes, upper layers unfrozen from DEPTH on, starting from a trained head.
+"""finetune@DEPTH: way 3 of the notes, fine-tune VGG16's layers from DEPTH upwards, starting from a trained head.
 
 reads   params.yaml (seeds, finetune, head, variants.HEAD), data/prepared/, data/backbone/,
         data/features/below_DEPTH.npy, models/head/HEAD/
-leaves  models/finetune/DEPTH/ (the best seed's unfrozen layers and head), results/finetune/DEPTH/, runs in MLflow
+writes  models/finetune/DEPTH/ (the best seed's unfrozen layers and head), results/finetune/DEPTH/, runs in MLflow
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ HEADS, MODELS, RESULTS = Path("models/head"), Path("models/finetune"), Path("res
 
 
 def main(depth: str) -> None:
-    """Train the layers from `depth` on, and the head, on activations cached at the freeze point."""
+    """Train the head and the layers from `depth` upwards, on activations cached at the freeze point."""
     clock, params = lifecycle.Clock(), load_params()
     model = params.model("finetune", depth)
     start_tensorflow(seed=0)

@@ -1,8 +1,8 @@
-"""head@VARIANT: way 2 of the notes, a new classifier on the frozen base's cached features.
+"""head@VARIANT: way 2 of the notes, train a new classifier on the frozen base's cached features.
 
 reads   params.yaml (seeds, head, variants.VARIANT), data/prepared/, data/features/LAYER.npy,
-        data/backbone/backbone.json (which base that was)
-leaves  models/head/VARIANT/ (every seed's weights; fine-tuning starts from them), results/head/VARIANT/,
+        data/backbone/backbone.json (the base's identity)
+writes  models/head/VARIANT/ (every seed's weights; fine-tuning starts from them), results/head/VARIANT/,
         runs in MLflow
 """
 
@@ -27,7 +27,7 @@ MODELS, RESULTS = Path("models/head"), Path("results/head")
 
 
 def main(name: str) -> None:
-    """Train one classifier per seed with the remedies of a variant; VGG16 itself is not run."""
+    """Train one classifier per seed with the remedies of variant `name`; VGG16 itself is not run."""
     clock, params = lifecycle.Clock(), load_params()
     model = params.model("head", name)
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
@@ -57,7 +57,7 @@ def main(name: str) -> None:
 
 
 def leave_without_model(model: ModelSpec, inputs: dict[str, Identity], clock: lifecycle.Clock) -> None:
-    """Leave an empty folder of models and a result that says why."""
+    """Write an empty models folder and a result that states why there is no model."""
     with fresh_folder(MODELS / model.name):
         pass
     record = Record("head", model.name, model.recorded, inputs, measured={})

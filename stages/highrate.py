@@ -1,7 +1,7 @@
-"""highrate@VARIANT: scratch@VARIANT once more, at a learning rate that is too high for comfort.
+"""highrate@VARIANT: train scratch@VARIANT at a higher learning rate.
 
 reads   params.yaml (seeds, scratch, highrate, variants.VARIANT), data/prepared/
-leaves  results/highrate/VARIANT/, runs in MLflow; no weights: it asks a question and offers no model
+writes  results/highrate/VARIANT/, runs in MLflow; no weights, because these models only test a claim
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ PREPARED, RESULTS = Path("data/prepared"), Path("results/highrate")
 
 
 def main(name: str) -> None:
-    """Train one network per seed with the remedies of a variant, at the higher rate."""
+    """Train one network per seed with the remedies of variant `name`, at the higher learning rate."""
     clock, params = lifecycle.Clock(), load_params()
     model = params.model("highrate", name)
     start_tensorflow(seed=0)

@@ -1,8 +1,7 @@
-"""prepare: images from a source, split once and for all.
+"""prepare: load images from a source and split them into training, validation and test sets.
 
-reads   params.yaml (data), data.path where your own pictures are the source, Keras's cache
-        where CIFAR-10 is
-leaves  data/prepared/, results/prepare/, a run in MLflow
+reads   params.yaml (data); data.path for your own pictures; Keras's cache for CIFAR-10
+writes  data/prepared/, results/prepare/, a run in MLflow
 """
 
 import sys
@@ -20,7 +19,7 @@ COUNTED = ("exact_duplicates", "near_duplicates", "unusable_files", "left_out")
 
 
 def main() -> None:
-    """Prepare the images that params.yaml names."""
+    """Prepare the images selected in params.yaml."""
     clock, params = lifecycle.Clock(), load_params()
     with clock.working(), fresh_folder(PREPARED) as folder:
         about, warnings = prepare(load_collection(params.data), params.data, folder)

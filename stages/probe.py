@@ -1,7 +1,7 @@
-"""probe: what a linear classifier can read off the output of each of VGG16's blocks, on the target data.
+"""probe: fit a linear classifier to the output of each of VGG16's blocks, on the target data.
 
 reads   data/prepared/, data/backbone/
-leaves  results/probe/, a run in MLflow
+writes  results/probe/, a run in MLflow
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ MEASURED = ("test_accuracy", "val_accuracy")
 
 
 def main() -> None:
-    """Fit one probe per block, from the input to the output."""
+    """Fit one probe per block, from the first block to the last."""
     clock = lifecycle.Clock()
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
     found = fit_probes(images, backbone, clock)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def fit_probes(images: PreparedImages, backbone: StoredBackbone, clock: lifecycle.Clock) -> dict:
-    """Run VGG16 once over all images; return each layer's number of columns and its probe."""
+    """Run VGG16 once over all images; return layer -> (number of feature columns, probe)."""
     start_tensorflow(seed=0)
     from fitgap.backbone import probes
     from fitgap.training.evaluation import Evaluator

@@ -1,9 +1,9 @@
-"""report: the comparison of all models, and the notes' statements judged.
+"""report: compare all models and judge the notes' statements.
 
 reads   params.yaml (all of it), results/, data/prepared/, timings/; models/ and data/backbone/ for MLflow
-leaves  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, curves.csv and .png; runs in MLflow, of
-        other stages too where DVC restored their results from its cache; the best model in MLflow's registry;
-        where DVC runs an experiment in a copy of the repository, experiments/NAME/ in the real one
+writes  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, curves.csv, curves-FAMILY.png; runs in
+        MLflow, including missing runs of stages whose results DVC restored from its cache; the best model in MLflow's
+        registry; experiments/NAME/ of the original repository, if DVC runs an experiment in a copy of it
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ ARTIFACTS = ("report.html", "report.md", "summary.csv", "claims.json")
 
 
 def main() -> None:
-    """Compare what params.yaml declares; results of deleted variants stay out."""
+    """Compare the models declared in params.yaml; ignore results of deleted variants."""
     clock, params = lifecycle.Clock(), load_params()
     others = {name: read_result(RESULTS / name) for name in SOURCES}
     found = [read_result(RESULTS / name.replace("@", "/")) for name in expected_models(params)]
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def describe_report(study: Study, claims: list[dict]) -> Result:
-    """Give what the report measures, as its run in MLflow carries it: a metric for each claim's numbers."""
+    """Return the report's result for MLflow: metrics for each claim's estimate and interval, counts of verdicts."""
     verdicts = [claim["verdict"] for claim in claims]
     counts = {f"claims_{kind.replace(' ', '_')}": verdicts.count(kind) for kind in VERDICTS}
     ends = {"": "estimate", "_ci_low": "ci_low", "_ci_high": "ci_high"}
@@ -65,16 +65,19 @@ def describe_report(study: Study, claims: list[dict]) -> Result:
 
 
 def track(stages: list[Result], study: Study) -> dict[str, str]:
-    """Write the runs that are missing, and the models a user would load; give the runs' ids, none if one failed."""
+    """Write missing runs and attach the models; return run ids by result name, empty if writing failed."""
     ids = runs.log_results(stages)
     if len(ids) < len(stages):
-        return {}  # the store is away; `log_all` has said so, and waiting for it once is enough
+        return {}  # the store is unavailable; `log_results` has warned, so do not wait for it again
     models.attach_models(study.results.values(), ids, study.params, MODELS, BACKBONE, study.prepared.images[:1])
     return ids
 
 
 def register_best(study: Study, ids: dict[str, str]) -> dict[str, str] | None:
-    """Register the best model by validation where it beats the one before; say what became of it."""
+    """Register the best model by validation loss if it beats the current champion.
+
+    Return the outcome as `Registration.facts`; None if there is no best model.
+    """
     if study.best is None:
         return None
     return registry.register(study.results[study.best], ids.get(study.best)).facts

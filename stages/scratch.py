@@ -1,7 +1,7 @@
-"""scratch@VARIANT: the notes' convolutional network, trained from random weights.
+"""scratch@VARIANT: train the notes' convolutional network from random weights.
 
 reads   params.yaml (seeds, scratch, variants.VARIANT), data/prepared/
-leaves  models/scratch/VARIANT/ (the best seed's weights), results/scratch/VARIANT/, runs in MLflow
+writes  models/scratch/VARIANT/ (the best seed's weights), results/scratch/VARIANT/, runs in MLflow
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ PREPARED, MODELS, RESULTS = Path("data/prepared"), Path("models/scratch"), Path(
 
 
 def main(name: str) -> None:
-    """Train one network per seed with the remedies of a variant."""
+    """Train one network per seed with the remedies of variant `name`."""
     clock, params = lifecycle.Clock(), load_params()
     model = params.model("scratch", name)
     start_tensorflow(seed=0)

@@ -1,4 +1,4 @@
-"""What all three drawers share: the repository's place, and TensorFlow started once, repeatably."""
+"""Shared fixtures of all tests: the repository's path, and TensorFlow started once, reproducibly."""
 
 import os
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""VGG16: its layers, the printed characters it learns from, and its features."""
+"""The VGG16 backbone: its layers, its weights and their sources, its pre-training, and its features."""

@@ -1,10 +1,10 @@
-"""VGG16 with batch normalisation, which learns from random weights, and how it becomes a plain VGG16 again.
+"""VGG16 with batch normalisation for training from random weights, and its conversion to a plain VGG16.
 
 A plain 13-layer VGG16 barely learns from scratch in a few minutes: its authors trained a shallower network first
-and began the deeper one with its weights (Simonyan and Zisserman 2014, arXiv:1409.1556, section 3.1). Batch
+and initialised the deeper one with its weights (Simonyan and Zisserman 2014, arXiv:1409.1556, section 3.1). Batch
 normalisation after each convolution (Ioffe and Szegedy 2015, arXiv:1502.03167) makes that unnecessary. At inference
-it is a fixed scale and shift of each channel, so it folds into the convolution before it, and what remains has
-exactly the layers of `keras.applications.VGG16`.
+it is a fixed scale and shift of each channel, so it can be folded into the preceding convolution. The folded network
+has exactly the layers of `keras.applications.VGG16`.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ CLASSIFIER = "classifier"
 
 
 def _convolutions() -> Iterator[tuple[str, str]]:
-    """Yield block and layer name of each convolution, from the input up."""
+    """Yield the block and layer name of each convolution, from input to output."""
     for block, count in CONVOLUTIONS_PER_BLOCK.items():
         yield from ((block, f"{block}_conv{number}") for number in range(1, count + 1))
 
@@ -33,20 +33,20 @@ def build_batch_normalised(
     Parameters
     ----------
     image_size : int
-        Side of the square images in pixels, at least 32: five poolings halve it.
+        Side of the square images in pixels, at least 32, because five pooling layers halve it.
     class_count : int
         Number of source classes.
     seed : int
         Seed of the initial weights (He et al. 2015, arXiv:1502.01852, for the convolutions).
     momentum : float
-        Of the moving statistics of batch normalisation.
+        Momentum of batch normalisation's moving statistics.
     policy : str
-        Keras's dtype policy of the convolutional base.
+        Keras dtype policy of the convolutional base.
 
     Returns
     -------
     keras.Model
-        From RGB images 0-255, (n, image_size, image_size, 3), to float32 logits, (n, class_count).
+        Maps RGB images 0-255, (n, image_size, image_size, 3), to float32 logits, (n, class_count).
     """
     inputs = keras.Input((image_size, image_size, 3), name="image")
     outputs = vgg16.apply_layers(vgg16.preprocessing_layers(), inputs)
@@ -61,7 +61,7 @@ def build_batch_normalised(
 
 
 def _convolution(name: str, filters: int, seed: int, momentum: float, policy: str) -> list[keras.layers.Layer]:
-    """Give convolution, batch normalisation, activation: the normalisation's shift makes a bias needless."""
+    """Return convolution, batch normalisation and ReLU. No bias: the normalisation's shift replaces it."""
     initial = keras.initializers.HeNormal(seed=derive_seed(seed, name))
     return [
         keras.layers.Conv2D(
@@ -73,7 +73,7 @@ def _convolution(name: str, filters: int, seed: int, momentum: float, policy: st
 
 
 def fold_batch_norm(network: keras.Model) -> tuple[keras.Model, np.ndarray, np.ndarray]:
-    """Fold each batch normalisation into the convolution before it, which leaves a plain VGG16.
+    """Fold each batch normalisation into the preceding convolution and return a plain VGG16.
 
     At inference, gamma * (k*x - mean) / sqrt(variance + epsilon) + beta is a convolution too, with kernel
     k * gamma / sqrt(variance + epsilon) and bias beta - mean * gamma / sqrt(variance + epsilon)
@@ -82,17 +82,17 @@ def fold_batch_norm(network: keras.Model) -> tuple[keras.Model, np.ndarray, np.n
     Parameters
     ----------
     network : keras.Model
-        As `build` gives it; it is not changed.
+        As returned by `build_batch_normalised`; not modified.
 
     Returns
     -------
     base : keras.Model
-        VGG16 without its classifier, from preprocessed images to `block5_pool`: in inference mode the same
-        function as the network's, to rounding. Its weights can be saved in Keras's notop format.
+        VGG16 without its classifier, from preprocessed images to `block5_pool`. In inference mode it equals
+        `network` up to rounding. Its weights can be saved in Keras's notop format.
     kernel : ndarray of float32, shape (features of flattened block5_pool, class_count)
-        Of the source classifier.
+        Kernel of the source classifier.
     bias : ndarray of float32, shape (class_count,)
-        Of the source classifier.
+        Bias of the source classifier.
     """
     base = vgg16.convolutional_base(None, network.input_shape[1])
     for _, name in _convolutions():

@@ -1,10 +1,10 @@
-"""Printed characters, rendered from the fonts that ship with matplotlib: the offline source task.
+"""Render printed characters from the fonts that ship with matplotlib: the offline source task.
 
-The images are light strokes on black and as soft as scikit-learn's handwritten digits, which were made
+The images are light strokes on black, as soft as scikit-learn's handwritten digits. Those digits were made
 by counting the pixels of a 32x32 bitmap in 4x4 blocks (E. Alpaydin and C. Kaynak, "Optical Recognition of
-Handwritten Digits", UCI Machine Learning Repository, 1998, doi:10.24432/C50P49). A glyph goes the same way:
-drawn on a 32x32 canvas, averaged down to a coarse grid, enlarged to the size asked for. On its way it is slanted,
-stretched and bent a little, as print is by paper and scanner; bending with a smooth random field is the elastic
+Handwritten Digits", UCI Machine Learning Repository, 1998, doi:10.24432/C50P49). Glyphs are rendered the same way:
+drawn on a 32x32 canvas, averaged down to a coarse grid, then enlarged to the requested size. They are also slanted,
+stretched and bent a little, as paper and scanners do to print. Bending with a smooth random field is the elastic
 distortion of Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks", ICDAR 2003.
 """
 
@@ -21,18 +21,18 @@ from fitgap.system.errors import UserError
 
 CLASS_NAMES: tuple[str, ...] = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
-# Text fonts only: the rest of matplotlib's fonts hold symbols, extensions, or placeholder boxes.
+# Text fonts only: matplotlib's other fonts contain symbols, extensions, or placeholder boxes.
 _TEXT_FONTS = ("DejaVuSans*", "DejaVuSerif*", "STIXGeneral*", "cmb10", "cmr10", "cmss10", "cmti10", "cmtt10")
 _FONT_SIZE = 48  # pixels; large enough that thickening and slanting leave smooth edges
 _CANVAS = 32  # pixels on a side: the bitmap size the handwritten digits were scanned to
 
-# Random appearance, drawn uniformly from these ranges. Modest on purpose: print, not an imitation of handwriting.
+# Random appearance, drawn uniformly from these ranges. They are small on purpose: print, not imitated handwriting.
 _HEIGHT = (0.8, 1.1)  # of the canvas
 _STRETCH = (0.75, 1.15)  # width, relative to the font's own proportions
 _SLANT = (-0.25, 0.25)  # horizontal shift per unit of height
 _SHEAR = (-0.12, 0.12)  # vertical shift per unit of width
 _SHIFT = 1.5  # pixels of the canvas at most, in each direction
-_STROKE_WIDTH = 2  # pixels at most, added on either side of a stroke at _FONT_SIZE
+_STROKE_WIDTH = 2  # pixels at most, added on each side of a stroke at _FONT_SIZE
 _GRID = (8, 10)  # pixels on a side of the coarse grid; the handwritten digits have 8
 _BEND = 0.6  # pixels of the canvas: standard deviation of the elastic distortion at its 4x4 knots
 
@@ -43,7 +43,7 @@ def font_paths() -> list[Path]:
     Returns
     -------
     list of Path
-        TrueType files that hold every one of `CLASS_NAMES`.
+        TrueType files that contain every character of `CLASS_NAMES`.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def font_paths() -> list[Path]:
 
 @cache
 def _drawn(path: Path, character: str, stroke_width: int) -> np.ndarray:
-    """Draw one character, light on black, uint8 (height, width), cropped to its strokes plus a dark pixel around."""
+    """Draw one character, light on black, uint8 (height, width), cropped to its strokes plus a 1-pixel dark border."""
     font = ImageFont.truetype(path, _FONT_SIZE, layout_engine=ImageFont.Layout.BASIC)
     image = Image.new("L", (3 * _FONT_SIZE, 3 * _FONT_SIZE))
     centre = (1.5 * _FONT_SIZE, 1.5 * _FONT_SIZE)
@@ -101,14 +101,14 @@ class _Looks:
 
 
 def _placed(drawn: np.ndarray, shape: np.ndarray, shift: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """Put a drawn character on the canvas, slanted, stretched, shifted and bent.
+    """Place a drawn character on the canvas, slanted, stretched, shifted and bent.
 
-    Each pixel of the canvas looks up the point of `drawn` that lands on it, so no holes can appear.
+    The mapping is inverse: each canvas pixel samples its point of `drawn`, so no holes can appear.
     """
     height, stretch, slant, shear = shape
     size = np.array(drawn.shape[::-1])  # width, height
     scale_y = height * _CANVAS / size[1]
-    scale_x = min(scale_y * stretch, _CANVAS / size[0])  # wide letters such as W keep inside the canvas
+    scale_x = min(scale_y * stretch, _CANVAS / size[0])  # keeps wide letters such as W inside the canvas
     backward = np.linalg.inv([[scale_x, slant * scale_y], [shear * scale_x, scale_y]])
     bend = _spread() @ knots @ _spread().T
     canvas = np.stack(np.meshgrid(np.arange(_CANVAS), np.arange(_CANVAS)))
@@ -124,23 +124,23 @@ def _softened(canvas: np.ndarray, grid: int, image_size: int) -> np.ndarray:
 
 
 def render(count: int, image_size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Render printed characters, each with a font and an appearance of its own.
+    """Render printed characters, each in a random font with a random appearance.
 
     Parameters
     ----------
     count : int
         Number of images, at least 1.
     image_size : int
-        Pixels on a side, at least 8. The same seed gives the same characters at every size.
+        Side in pixels, at least 8. The same seed yields the same characters at every size.
     seed : int
-        Seed of numpy's generator, not negative: the same seed gives the same images.
+        Seed of numpy's generator, not negative. The same seed yields the same images.
 
     Returns
     -------
     images : ndarray of uint8, shape (count, image_size, image_size, 3)
         Grey levels 0-255 in three equal channels, light strokes on black.
     labels : ndarray of int64, shape (count,)
-        Indices into `CLASS_NAMES`, shuffled; no class has two images more than another.
+        Indices into `CLASS_NAMES`, shuffled; class counts differ by at most one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""VGG16 learns the source task: one pass over its images, in minutes on a laptop's processor."""
+"""Pre-train VGG16 on the source task: one pass over its images, minutes on a laptop CPU."""
 
 import time
 from collections.abc import Callable
@@ -16,29 +16,29 @@ from fitgap.kernels import fast_kernels
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.determinism import derive_seed
 
-# Keras's dtype policy for each value of `compute.precision`: weights that are updated stay float32.
+# Keras dtype policy for each value of `compute.precision`. Trained weights stay float32.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-SAVE_EVERY = 30.0  # seconds between two states kept; writing one (177 MB) takes less than one
+SAVE_EVERY = 30.0  # seconds between checkpoints; writing one (177 MB) takes less than a second
 
 
 @dataclass(frozen=True)
 class PretrainingSettings:
-    """How the source task is learned, in one pass over its images.
+    """Hyperparameters of pre-training, which makes one pass over the source images.
 
     Attributes
     ----------
     batch_size : int
-        Images per update, at least 2: batch normalisation needs a spread.
+        Images per update, at least 2: batch normalisation needs a variance.
     learning_rate : float
-        Of Adam, at its peak, where the warm-up ends and the cosine decay to zero begins.
+        Peak learning rate of Adam (linear warm-up, then cosine decay to zero).
     warmup : float
-        Share of the updates in which the rate rises from zero, 0 to <1 (Goyal et al. 2017, arXiv:1706.02677).
+        Fraction of the updates spent on warm-up, 0 to <1 (Goyal et al. 2017, arXiv:1706.02677).
     batch_norm_momentum : float
-        Of the moving statistics, 0 to <1. Keras's 0.99 lags behind where there are a few hundred updates.
+        Momentum of the moving statistics, 0 to <1. Keras's default of 0.99 lags behind over a few hundred updates.
     precision : str
-        Keras's dtype policy: "float32", or "mixed_bfloat16", faster where the processor has AVX512-BF16 or AMX.
+        Keras dtype policy: "float32", or "mixed_bfloat16", which is faster on processors with AVX512-BF16 or AMX.
     kernels : bool
-        Whether hand-written kernels are used (`fitgap.kernels`); results are equal to rounding.
+        Whether to use hand-written kernels (`fitgap.kernels`); results are equal up to rounding.
     """
 
     batch_size: int = 32
@@ -50,7 +50,7 @@ class PretrainingSettings:
 
 
 def _optimizer(settings: PretrainingSettings, updates: int) -> keras.optimizers.Optimizer:
-    """Give Adam (Kingma and Ba 2014, arXiv:1412.6980) with linear warm-up, then cosine decay to zero."""
+    """Return Adam (Kingma and Ba 2014, arXiv:1412.6980) with linear warm-up and cosine decay to zero."""
     warmup = round(settings.warmup * updates)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else settings.learning_rate,
@@ -62,10 +62,10 @@ def _optimizer(settings: PretrainingSettings, updates: int) -> keras.optimizers.
 
 
 def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer, kernels: bool) -> Callable:
-    """Compile one update: a batch in, its cross-entropy and accuracy out, both from before the weights move."""
+    """Compile one update: takes a batch, returns its cross-entropy and accuracy, both before the update."""
     optimizer.build(network.trainable_variables)
 
-    # XLA's convolutions are some ten times slower on a CPU than oneDNN's.
+    # On a CPU, XLA's convolutions are about ten times slower than oneDNN's.
     @tf.function(jit_compile=False, autograph=False)
     def update(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -83,37 +83,37 @@ def pretrain(
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train VGG16 with batch normalisation on the source task, in one pass over its images.
 
-    The same seed gives bit-identical weights on the same machine, if TensorFlow's operations were made
-    deterministic before (`tf.config.experimental.enable_op_determinism`). Progress goes to standard error
-    when that is a terminal.
+    The same seed yields bit-identical weights on the same machine if TensorFlow's deterministic operations are
+    enabled (`tf.config.experimental.enable_op_determinism`). A progress bar is written to standard error if that
+    is a terminal.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (n, size, size, 3)
-        RGB, 0-255; size at least 32. Fewer images than make a batch at the end of the pass are left out.
+        RGB, 0-255; size at least 32. An incomplete last batch is dropped.
     labels : ndarray of int64, shape (n,)
-        From 0 to class_count - 1.
+        Class indices, 0 to class_count - 1.
     class_count : int
         Number of source classes.
     settings : PretrainingSettings
         Batch size, learning rate, and so on.
     seed : int
         Seed of the initial weights and of the order of the images.
-    kept : Kept
-        Where the state is kept about every 30 s, and taken up again after a kill: the bytes come out the same.
+    kept : Checkpoint
+        Stores the state about every 30 s. A killed run resumes from it and ends with the same bytes.
 
     Returns
     -------
     network : keras.Model
-        As `batch_normalised.build` gives it, trained; `fold` makes a plain VGG16 of it.
+        The trained network of `build_batch_normalised`; `fold_batch_norm` converts it to a plain VGG16.
     history : DataFrame
         One row per update: `images_seen`, and `loss` (mean cross-entropy, nats) and `accuracy` of the update's
-        own batch, in training mode and before the update: images not seen until then.
+        batch, in training mode and before the update. The network has not seen these images before.
 
     Raises
     ------
     ValueError
-        If there are fewer images than one batch.
+        If there are fewer images than `batch_size`.
     """
     updates = len(images) // settings.batch_size
     if updates < 1:
@@ -146,7 +146,7 @@ def _keep(kept: Checkpoint, state: list[keras.Variable], measured: list[list[flo
 
 
 def _resume(kept: Checkpoint, state: list[keras.Variable]) -> list[list[float]]:
-    """Take up the state that was kept, if there is one; give what was measured up to there."""
+    """Restore the checkpoint, if there is one; return the losses and accuracies measured so far."""
     arrays = kept.load("pretraining")
     if arrays is None:
         return []
@@ -156,12 +156,12 @@ def _resume(kept: Checkpoint, state: list[keras.Variable]) -> list[list[float]]:
 
 
 def folded_answers(base: keras.Model, kernel: np.ndarray, bias: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Let the folded network name the class of each image.
+    """Predict the class of each image with the folded network.
 
     Parameters
     ----------
     base, kernel, bias
-        As `fold` gives them.
+        As returned by `fold_batch_norm`.
     images : ndarray of uint8, shape (n, size, size, 3)
         RGB, 0-255.
 

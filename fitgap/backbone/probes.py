@@ -1,4 +1,4 @@
-"""Linear probes: how much of the target classes a linear classifier can read off each block's output.
+"""Linear probes: how well a linear classifier on each block's output separates the target classes.
 
 G. Alain, Y. Bengio, Understanding intermediate layers using linear classifier probes, 2016, arXiv:1610.01644.
 """
@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 from fitgap.backbone import vgg16
 from fitgap.definitions.vgg16_layers import POOLS
 
-CELLS = 4  # a block's output is averaged down to at most 4x4 cells: else the first would have 16 times the columns
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of scikit-learn's C; the validation loss chooses
+CELLS = 4  # outputs are average-pooled to at most 4x4 cells; otherwise the first block would have 16 times the columns
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of scikit-learn's C; selected by validation loss
 ITERATIONS = 300
 
 
@@ -45,12 +45,12 @@ class Probe:
 
 
 def build_pooled_blocks(weights: Path, image_size: int) -> keras.Model:
-    """Build the frozen base from raw images, uint8 (n, size, size, 3), to all blocks' outputs in one row.
+    """Build the frozen base with the outputs of all blocks concatenated into one row per image.
 
     Returns
     -------
-    Model to float32 (n, columns): blocks one after the other, each averaged down to at most 4x4 cells and
-    flattened; `columns_of` says where each stands.
+    Model from uint8 RGB images (n, size, size, 3) to float32 (n, columns). Each block's output is average-pooled to
+    at most 4x4 cells and flattened. `layer_columns` returns the columns of each block.
     """
     base = vgg16.frozen_base(weights, image_size, POOLS)
     rows = [_flat(name, base.output[name]) for name in POOLS]
@@ -64,22 +64,22 @@ def _flat(name: str, output):
 
 
 def layer_columns(network: keras.Model) -> dict[str, slice]:
-    """Say which columns of `pooled_blocks` hold which layer."""
+    """Return the columns of each layer in the output of `build_pooled_blocks`."""
     widths = [network.get_layer(f"{name}_flat").output.shape[1] for name in POOLS]
     ends = np.cumsum(widths).tolist()
     return {name: slice(end - width, end) for name, end, width in zip(POOLS, ends, widths, strict=True)}
 
 
 def fit_probe(features: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Probe:
-    """Fit a probe on the training images; the validation loss chooses the penalty; test it once.
+    """Fit a probe on the training images, select its penalty by validation loss, and test it once.
 
-    The problem is convex, so that nothing in it is left to chance: there are no seeds.
+    The problem is convex and the solver deterministic, so there are no seeds.
 
     Parameters
     ----------
     features, labels : by split ("train", "validation", "test"): float32 (n, columns), int64 (n,)
     """
-    with threadpool_limits(1):  # L-BFGS's products are small: more threads wait for each other more than they help
+    with threadpool_limits(1):  # L-BFGS's matrix multiplications are too small to gain from more threads
         fitted = {strength: _regression(strength, features["train"], labels["train"]) for strength in STRENGTHS}
     losses = {s: _loss_and_accuracy(one, features["validation"], labels["validation"])[0] for s, one in fitted.items()}
     strength = min(losses, key=losses.get)
@@ -99,7 +99,7 @@ def fit_probe(features: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarra
 def _regression(strength: float, features: np.ndarray, labels: np.ndarray) -> Pipeline:
     regression = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=ITERATIONS))
     with warnings.catch_warnings():
-        # An early end is one more, weak, penalty; the validation loss judges it like the others.
+        # Early stopping acts as an additional weak penalty; the validation loss selects among all of them.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return regression.fit(features, labels)
 

@@ -1,10 +1,10 @@
-"""The folder data/backbone/: the convolutional base's weights, its own classifier, where they came from.
+"""Read and write data/backbone/: the convolutional base's weights, its classifier, and their origin.
 
-    vgg16_notop.weights.h5   Keras's notop format: keras.applications.VGG16(include_top=False, weights=<it>)
+    vgg16_notop.weights.h5   Keras's notop format: keras.applications.VGG16(include_top=False, weights=<file>)
     classifier.npz           kernel (features, classes) and bias (classes,) on flattened block5_pool
-    backbone.json            weights (glyphs, path or none), class names and ids, image size, digest
+    backbone.json            weights (glyphs, imagenet, path or none), class names and ids, image size, digest
 
-Random weights, and weights of your own without a classifier beside them, have no classifier and no class names.
+Random weights, and user weights without a classifier file, have no classifier and no class names.
 """
 
 import hashlib
@@ -32,34 +32,34 @@ class StoredBackbone:
 
     @property
     def class_names(self) -> list[str]:
-        """What the source classifier can answer; empty where there is none."""
+        """Classes of the source classifier; empty if there is no classifier."""
         return self.about["class_names"]
 
     @property
     def class_ids(self) -> list[str]:
-        """The ids of these classes (ImageNet's are WordNet's); empty where they have none."""
+        """Ids of these classes (WordNet ids for ImageNet); empty if they have none."""
         return self.about["class_ids"]
 
     @property
     def identity(self) -> dict[str, str]:
-        """Name and digest, as records carry them."""
+        """Name and digest, as stored in records."""
         return {"name": f"vgg16-{self.about['weights']}", "digest": self.about["digest"]}
 
     def classifier(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give the source classifier's kernel, (features, classes), and bias, (classes,)."""
+        """Return the source classifier's kernel, (features, classes), and bias, (classes,)."""
         with np.load(self.folder / CLASSIFIER) as arrays:
             return arrays["kernel"], arrays["bias"]
 
 
 def read_backbone(folder: Path) -> StoredBackbone:
-    """Open data/backbone/."""
+    """Read data/backbone/ (backbone.json now; weights and classifier on request)."""
     return StoredBackbone(folder, json.loads((folder / ABOUT).read_text(encoding="utf-8")))
 
 
 def write_backbone(
     folder: Path, base, about: dict[str, Any], classifier: tuple[np.ndarray, np.ndarray] | None
 ) -> dict[str, Any]:
-    """Leave a base (a Keras model) and, where it has one, its classifier; give what backbone.json says."""
+    """Write a base (a Keras model) and its classifier, if it has one; return the content of backbone.json."""
     base.save_weights(folder / WEIGHTS)
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes())
     if classifier is not None:

@@ -1,10 +1,10 @@
-"""The user's own weights: VGG16's convolutions in an .h5 file, and its classifier in an .npz file beside it.
+"""Read user-provided weights: VGG16's convolutions from an .h5 file, its classifier from an .npz file beside it.
 
-Keras 3 writes `layers/conv2d_4/vars/0`; older versions, and the published ImageNet file, write one group per layer
-and list the groups in attributes. Both hold the 13 convolutions in order, a kernel and a bias each.
+Keras 3 writes `layers/conv2d_4/vars/0`. Older versions, and the published ImageNet file, write one group per layer
+and list the groups in attributes. Both contain the 13 convolutions in order, each with a kernel and a bias.
 
 The classifier is optional: `kernel` (features, classes) and `bias` (classes,) on flattened block5_pool, `names`
-(classes,), and, where the classes have ids such as WordNet's, `wnids` (classes,).
+(classes,), and, if the classes have ids such as WordNet's, `wnids` (classes,).
 """
 
 import re
@@ -23,7 +23,7 @@ Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def expected_shapes() -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Give the shapes of each convolution's kernel, (3, 3, channels, filters), and bias, (filters,)."""
+    """Return the shapes of each convolution's kernel, (3, 3, channels, filters), and bias, (filters,)."""
     channels, shapes = 3, {}
     for name in CONVOLUTIONS:
         filters = FILTERS_PER_BLOCK[name.split("_")[0]]
@@ -38,8 +38,8 @@ def read_weights(path: Path) -> Weights:
     Raises
     ------
     UserError
-        If the file is no HDF5 file, holds another network, or numbers that are not finite: it names the first
-        layer that differs, what it holds and what VGG16 has there.
+        If the file is not HDF5, contains another network, or contains NaN or infinity. The message names the first
+        layer that differs, with its shapes in the file and in VGG16.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -52,12 +52,12 @@ def read_weights(path: Path) -> Weights:
 def _keras3(file: h5py.File) -> list[tuple[str, list[h5py.Dataset]]]:
     layers = file.get("layers", {})
     groups = [(name, layers[name]["vars"]) for name in layers if "vars" in layers[name]]
-    filled = sorted(((name, held) for name, held in groups if len(held)), key=_sort_key)  # an input layer's is empty
+    filled = sorted(((name, held) for name, held in groups if len(held)), key=_sort_key)  # an input layer has none
     return [(name, [held[key] for key in sorted(held, key=int)]) for name, held in filled]
 
 
 def _sort_key(item: tuple[str, h5py.Group]) -> tuple[str, int]:
-    """Sort conv2d_10 after conv2d_9, and conv2d before both; layers of other kinds after convolutions."""
+    """Return a key that sorts conv2d_10 after conv2d_9, conv2d before both, and other kinds after convolutions."""
     stem, number = re.fullmatch(r"(.*?)(?:_(\d+))?", item[0]).groups()
     return stem, int(number or 0)
 
@@ -112,7 +112,13 @@ class Classifier:
 
 
 def find_files(path: Path) -> tuple[Path, Path | None]:
-    """Find the weights file and, where there is one, the classifier file: `path` is the .h5 or their folder."""
+    """Return the weights file and the classifier file (None if absent); `path` is the .h5 file or the folder of both.
+
+    Raises
+    ------
+    UserError
+        If `path` does not exist, or its folder does not contain exactly one .h5 file and at most one .npz file.
+    """
     if not path.exists():
         raise UserError(f"{KEY}: {str(path)!r}: not found; name an .h5 file of VGG16's weights or the folder of one")
     folder = path if path.is_dir() else path.parent
@@ -128,7 +134,13 @@ def find_files(path: Path) -> tuple[Path, Path | None]:
 
 
 def read_classifier(path: Path, image_size: int) -> Classifier:
-    """Read a classifier and check that it fits VGG16's output at this image size."""
+    """Read a classifier and check that it fits VGG16's output at this image size.
+
+    Raises
+    ------
+    UserError
+        If the file is unreadable, lacks an array, or an array has another shape than VGG16 needs.
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             held = {name: arrays[name] for name in arrays.files}

@@ -1,7 +1,7 @@
-"""VGG16's convolutional base, whole or cut at the freeze point, from raw images or from cached features.
+"""Build VGG16's convolutional base, whole or cut at the freeze point, from raw images or from cached features.
 
-The three arguments of the notes stand in `convolutional_base`, the one place where Keras's VGG16 is built:
-`weights`, `input_shape`, `include_top`.
+`convolutional_base` is the one place that builds Keras's VGG16 without its classifier. It sets the three arguments
+that the notes explain: `weights`, `input_shape`, `include_top`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,17 +13,18 @@ import numpy as np
 
 from fitgap.definitions.vgg16_layers import INPUT, layers_between
 
-# Mean of ImageNet's training images per channel, RGB, on the scale 0-255; what VGG16 has subtracted since it
-# was published (arXiv:1409.1556, section 2.1), and Keras's `preprocess_input` with it.
+# Mean of ImageNet's training images per channel, RGB, on the scale 0-255. VGG16 was published with this mean
+# subtracted (arXiv:1409.1556, section 2.1), and Keras's `preprocess_input` subtracts the same values.
 MEAN_RGB = (123.68, 116.779, 103.939)
-SWAP = "rgb_to_bgr"  # the layer that turns RGB into the BGR that VGG16 was trained on, and subtracts the mean
+SWAP = "rgb_to_bgr"  # the layer that converts RGB to BGR, which VGG16 was trained on, and subtracts the mean
 
 
 @contextmanager
 def _dtype_policy(precision: str) -> Iterator[None]:
-    """Build layers that keep their weights and compute in a precision: frozen weights need none for updates.
+    """Inside this context, new layers store their weights and compute in `precision`.
 
-    `keras.applications` knows no other way to say so.
+    Frozen weights need no float32 copy for updates. `keras.applications` takes no dtype argument, so the global
+    policy is changed and restored.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -38,7 +39,7 @@ def convolutional_base(weights: Path | str | None, image_size: int) -> keras.Mod
 
     Parameters
     ----------
-    weights : a file in Keras's notop format, "imagenet" for what Keras downloads, or None for random weights
+    weights : a file in Keras's notop format, "imagenet" for Keras's download, or None for random weights
     image_size : side of the square input in pixels, at least 32
 
     Returns
@@ -54,10 +55,10 @@ def convolutional_base(weights: Path | str | None, image_size: int) -> keras.Mod
 
 
 def preprocessing_layers() -> list[keras.Layer]:
-    """Give the layers that turn RGB 0-255 into what VGG16 expects: BGR, mean subtracted, not scaled.
+    """Return the layers that convert RGB 0-255 to VGG16's input: BGR, mean subtracted, not scaled.
 
-    They do what `keras.applications.vgg16.preprocess_input` does, but as plain layers: they belong to the
-    network, so that a saved model takes raw images; they change no array in place; and any Keras loads them.
+    They compute the same as `keras.applications.vgg16.preprocess_input`. As layers of the network, they let a saved
+    model take raw images, modify no array in place, and need no custom objects to load.
     """
     swap = keras.layers.Conv2D(3, 1, trainable=False, name=SWAP)
     swap.build((None, None, None, 3))
@@ -66,7 +67,7 @@ def preprocessing_layers() -> list[keras.Layer]:
 
 
 def frozen_layers(weights: Path, image_size: int, top: str, precision: str = "float32") -> list[keras.Layer]:
-    """Give the layers from raw images, uint8 RGB, up to and including `top`; none of them is trained."""
+    """Return the frozen layers from raw images, uint8 RGB, up to and including `top`."""
     with _dtype_policy(precision):
         base = convolutional_base(weights, image_size)
     base.trainable = False
@@ -74,12 +75,12 @@ def frozen_layers(weights: Path, image_size: int, top: str, precision: str = "fl
 
 
 def frozen_base(weights: Path, image_size: int, tops: Iterable[str], precision: str = "float32") -> keras.Model:
-    """Build the frozen base from raw images to each of the layers `tops`, one pass for all.
+    """Build the frozen base from raw images to the outputs of the layers `tops`, in one pass.
 
     Returns
     -------
-    Model from uint8 (n, size, size, 3), RGB, to a dict of float32 arrays by layer name. `image` as a top
-    gives the preprocessed images: what is cached where nothing stays frozen.
+    Model from uint8 (n, size, size, 3), RGB, to a dict of float32 arrays by layer name. The name `image` in
+    `tops` selects the preprocessed images, which are cached if no layer stays frozen.
     """
     x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
     outputs = {}
@@ -90,12 +91,12 @@ def frozen_base(weights: Path, image_size: int, tops: Iterable[str], precision: 
 
 
 def upper_layers(base: keras.Model, below: str, top: str) -> list[keras.Layer]:
-    """Give the layers of `base` above the freeze point `below`, up to and including `top`."""
+    """Return the layers of `base` above the freeze point `below`, up to and including `top`."""
     return [base.get_layer(name) for name in layers_between(below, top)]
 
 
 def apply_layers(layers: Iterable[keras.Layer], x):
-    """Send a tensor through layers one after the other."""
+    """Apply layers to a tensor in sequence."""
     for layer in layers:
         x = layer(x)
     return x

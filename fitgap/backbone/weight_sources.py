@@ -1,4 +1,4 @@
-"""Sources of the convolutional base's weights: one function for each value of `backbone.weights`."""
+"""Load the convolutional base's weights: one function for each value of `backbone.weights`."""
 
 import sys
 import time
@@ -16,18 +16,18 @@ from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system import downloads
 from fitgap.system.determinism import derive_seed
 
-HELD_OUT = 1800  # characters that training has not seen, 50 of each class; fewer where it has seen fewer itself
+HELD_OUT = 1800  # held-out characters, 50 per class; at most as many as there are training characters
 
 
 @dataclass(frozen=True)
 class SourceNetwork:
-    """A convolutional base, and what goes with it.
+    """A convolutional base with its classifier and the history of its training.
 
     Attributes
     ----------
-    class_names, class_ids : what its classifier can answer; ids are empty where the classes have none
+    class_names, class_ids : classes of its classifier; ids are empty if the classes have none
     classifier : kernel (features, classes) and bias (classes,) on flattened block5_pool, or None
-    history : the source training, columns `images_seen`, `loss`, `accuracy`; no rows where none took place here
+    history : pre-training history, columns `images_seen`, `loss`, `accuracy`; empty unless trained here
     """
 
     base: keras.Model
@@ -35,14 +35,22 @@ class SourceNetwork:
     class_ids: list[str] = field(default_factory=list)
     classifier: tuple[np.ndarray, np.ndarray] | None = None
     measured: dict[str, float] = field(default_factory=dict)
-    # Always a table, so that history.csv is always among the stage's outputs, and restored with the rest.
+    # Always a table, so that history.csv is always one of the stage's outputs and DVC restores it with the rest.
     history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["images_seen", "loss", "accuracy"]))
 
 
 def load_source(backbone: Backbone, image_size: int, kept: Checkpoint, compute: Compute) -> SourceNetwork:
-    """Make the base that `backbone.weights` names.
+    """Load or train the base that `backbone.weights` selects.
 
-    `kept` holds what an earlier, killed run of it had learned; `compute` says how printed characters are learned.
+    Parameters
+    ----------
+    kept : checkpoint of pre-training; a killed run resumes from it
+    compute : precision and kernels of pre-training
+
+    Raises
+    ------
+    UserError
+        If a file is missing or does not fit, or a download fails.
     """
     if backbone.weights == "glyphs":
         return _glyphs(backbone, image_size, kept, compute)
@@ -50,12 +58,12 @@ def load_source(backbone: Backbone, image_size: int, kept: Checkpoint, compute: 
 
 
 def _none(backbone: Backbone, image_size: int) -> SourceNetwork:
-    """Random weights: Keras's `weights=None`. Nothing can be transferred from them."""
+    """Build the base with random weights (Keras's `weights=None`), as a control without transfer."""
     return SourceNetwork(vgg16.convolutional_base(None, image_size))
 
 
 def _glyphs(backbone: Backbone, image_size: int, kept: Checkpoint, compute: Compute) -> SourceNetwork:
-    """Printed characters: VGG16 learns them here, offline, from matplotlib's own fonts."""
+    """Pre-train VGG16 offline on printed characters rendered from matplotlib's fonts."""
     warn_if_slower(compute.precision)
     chosen, names = backbone.glyphs, list(glyphs.CLASS_NAMES)
     images, labels = glyphs.render(chosen.images, image_size, derive_seed(backbone.seed, "glyphs"))
@@ -73,16 +81,16 @@ def _glyphs(backbone: Backbone, image_size: int, kept: Checkpoint, compute: Comp
 
 
 def _imagenet(backbone: Backbone, image_size: int) -> SourceNetwork:
-    """Keras's ImageNet weights. Their classifier needs 224x224 pixels: way 1 loads it where it is asked."""
+    """Load Keras's ImageNet weights without the classifier, which needs 224x224 pixels; way 1 loads that itself."""
     base = downloads.load_through_keras(downloads.VGG16_NOTOP, lambda: vgg16.convolutional_base("imagenet", image_size))
-    in_order = -np.arange(1000.0)[None]  # answers are listed from the most likely on: these, by class number
+    in_order = -np.arange(1000.0)[None]  # decode_predictions sorts by score; falling scores list classes by index
     decode = keras.applications.vgg16.decode_predictions
     classes = downloads.load_through_keras(downloads.IMAGENET_CLASSES, lambda: decode(in_order, top=1000))[0]
     return SourceNetwork(base, [name for _, name, _ in classes], [wordnet for wordnet, _, _ in classes])
 
 
 def _path(backbone: Backbone, image_size: int) -> SourceNetwork:
-    """Weights of your own, and their classifier where it lies beside them."""
+    """Read user-provided weights, and their classifier if there is a file of it beside them."""
     file, beside = user_weights.find_files(Path(backbone.path))
     base = _base_with_weights(user_weights.read_weights(file), image_size)
     if beside is None:
@@ -99,34 +107,34 @@ def _base_with_weights(weights: user_weights.Weights, image_size: int) -> keras.
 
 
 def _thin_history(steps: pd.DataFrame, rows: int = 100) -> pd.DataFrame:
-    """Average a step-by-step history down to about `rows` rows, for a curve that can be read."""
+    """Average a per-update history down to about `rows` rows, for a readable curve."""
     group = np.arange(len(steps)) * min(rows, len(steps)) // len(steps)
     means = steps.groupby(group)[["loss", "accuracy"]].mean()
     means.insert(0, "images_seen", steps.groupby(group)["images_seen"].last())
     return means.reset_index(drop=True)
 
 
-NOTABLE_SLOWDOWN = 2.0  # times as long; less may be chance
+NOTABLE_SLOWDOWN = 2.0  # ratio of times; smaller ratios may be noise
 
 
 def warn_if_slower(precision: str) -> None:
-    """Say in one line, before the work, that to learn in a precision takes longer than in float32 here."""
+    """Warn on standard error if training in `precision` is slower than in float32 on this machine."""
     if precision != "float32" and (times := measure_slowdown(precision)) > NOTABLE_SLOWDOWN:
         print(
             f"fitgap: compute.precision: {precision}: gradients of convolutions take {times:.0f} times as long as in "
-            "float32 on this machine, as where a processor has no arithmetic for it (AVX512-BF16, AMX); float32 is "
-            "quicker here, and more exact",
+            "float32 on this machine; its processor seems to lack instructions for it (AVX512-BF16, AMX); float32 is "
+            "faster here and more accurate",
             file=sys.stderr,
         )
 
 
 def measure_slowdown(precision: str) -> float:
-    """Measure how many times as long as in float32 a convolution's gradient takes: below 1 where it is quicker."""
+    """Return the time of a convolution's gradient in `precision` divided by that in float32."""
     return _gradient_seconds(precision) / _gradient_seconds("float32")
 
 
 def _gradient_seconds(precision: str) -> float:
-    """Time the gradient of a convolution as VGG16's second one, on eight images of 32x32: best of two after a first."""
+    """Time the gradient of VGG16's second convolution, on eight 32x32 images: best of two after a warm-up."""
     maps, kernel = (tf.ones(shape, precision) for shape in ((8, 32, 32, 64), (3, 3, 64, 64)))
     taken = []
     for _ in range(3):

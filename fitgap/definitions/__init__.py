@@ -1,1 +1,1 @@
-"""What every other package names: VGG16's layers, model families, measurements, types of params."""
+"""Definitions shared by all packages: VGG16's layers, model families, measurements, parameter types."""

@@ -1,26 +1,26 @@
-"""The families of models, in one table: what each is trained on, and which params it follows."""
+"""The model families in one table: how each is trained, and which section of params.yaml configures it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Family:
-    """Models of one kind, such as the classifiers on frozen features.
+    """A group of models of one kind, such as classifiers on frozen features.
 
     Attributes
     ----------
     name : str
-        Of the DVC stage, its results folder and its section of params.yaml.
+        Name of the DVC stage, its results folder and its section of params.yaml.
     heading : str
-        Its title in the report; `{highrate}` and `{scratch}` stand for learning rates.
+        Title in the report; `{highrate}` and `{scratch}` are placeholders for learning rates.
     network : str
-        The section of params.yaml that sets its layers, epochs and batch size.
+        Section of params.yaml that sets layers, epochs and batch size; "" if nothing is trained.
     takes_variant_rate : bool
-        Whether a variant's own learning rate replaces that of the section.
+        Whether a variant's learning rate overrides that of the section.
     is_offered : bool
-        Whether its models can be chosen as the best; `highrate` asks a question and offers no model.
+        Whether its models can be selected as the best; those of `highrate` only test a hypothesis.
     attached : str
-        Which of its models are attached to MLflow runs: "all", "best" (each holds VGG16, 59 MB) or "none".
+        Which models are logged to MLflow runs: "all", "best" (each contains VGG16, 59 MB) or "none".
     """
 
     name: str
@@ -50,5 +50,5 @@ TRAINED = tuple(name for name, family in FAMILIES.items() if family.network)
 
 
 def family_of(model: str) -> str:
-    """Return the family of a model named as in DVC: "scratch" of "scratch@dropout"."""
+    """Return the family of a DVC stage name: "scratch" for "scratch@dropout"."""
     return model.partition("@")[0]

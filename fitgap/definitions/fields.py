@@ -1,4 +1,4 @@
-"""Types of the values in params.yaml, with their limits."""
+"""Pydantic types of the values in params.yaml, with their limits."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ Strength = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
-MAX_COUNT = 10**9  # of anything that is counted; NumPy and TensorFlow refuse much larger numbers in words of their own
+MAX_COUNT = 10**9  # limit for all counts; far larger ones fail inside NumPy or TensorFlow with unclear errors
 
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 
@@ -22,22 +22,22 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 
 
 def unique(items: list) -> list:
-    """Refuse a list in which an entry stands twice."""
+    """Return the list, or raise a ValueError if it has duplicate entries."""
     repeated = [item for item in items if items.count(item) > 1]
     if repeated:
-        raise ValueError(f"{repeated[0]!r} stands in it more than once; name each once")
+        raise ValueError(f"{repeated[0]!r} is listed more than once; list each entry once")
     return items
 
 
 def _amount(value: Any) -> int | str:
-    """Take a number of images, or all that are left."""
+    """Validate a number of images from 1 on, or "all" for the remaining images."""
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
     raise ValueError("should be an integer from 1 on, or all")
 
 
 def _amount_or_none(value: Any) -> int | str:
-    """Take a number of images, all that are left, or 0 for none."""
+    """Validate a number of images from 0 on, or "all" for the remaining images."""
     if value == 0 and isinstance(value, int) and not isinstance(value, bool):
         return value
     try:
@@ -47,7 +47,7 @@ def _amount_or_none(value: Any) -> int | str:
 
 
 def _path(value: str) -> str:
-    """Refuse what cannot be a path; whether something stands there, `preflight` asks."""
+    """Raise a ValueError if the text cannot be a path. `preflight` checks whether the path exists."""
     if not value.strip() or "\0" in value:
         raise ValueError("should be the path of a file or folder")
     return value
@@ -61,6 +61,6 @@ PathText = Annotated[str, AfterValidator(_path)]
 
 
 class Section(BaseModel):
-    """A part of params.yaml: every key known, every type exact, nothing changed afterwards."""
+    """A section of params.yaml: unknown keys are rejected, types are strict, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

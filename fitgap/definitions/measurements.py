@@ -1,25 +1,25 @@
-"""The measurements of a model, in one table: what each is called, its unit, and which direction is better."""
+"""The measurements of a model in one table: name, title, unit, and which direction is better."""
 
 from dataclasses import dataclass
 
-# unit -> factor for display, and what stands behind the number
+# unit -> display factor and suffix
 UNITS = {"share": (100, " points"), "nats": (1, " nats"), "epochs": (1, " epochs"), "": (1, "")}
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number that is measured once per model and seed.
+    """A number measured once per model and seed.
 
     Attributes
     ----------
     name : str
-        Its key in record.json, in summary.csv (with `_mean` and `_sd`) and in MLflow.
+        Key in record.json, in summary.csv (with `_mean` and `_sd`) and in MLflow.
     title : str
-        What it is called in the report.
+        Name in the report.
     unit : str
-        A key of `UNITS`: "share" (of images), "nats", "epochs", or "" for a number without one.
+        A key of `UNITS`: "share" (of images), "nats", "epochs", or "" for a number without a unit.
     better : int
-        1 where higher is better, -1 where lower is better, 0 where neither is.
+        1 if higher is better, -1 if lower is better, 0 if neither.
     is_headline : bool
         Whether it has a column in the report and in `dvc metrics show`.
     """

@@ -1,6 +1,6 @@
 """The names of VGG16's convolutional layers, in order from the input to the output.
 
-Only names live here, so that params.yaml can be checked without importing TensorFlow.
+This module does not import TensorFlow, so that params.yaml can be validated quickly.
 
 Source: K. Simonyan, A. Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition,
 2014, arXiv:1409.1556 (configuration D); the names are those of `keras.applications.VGG16`.
@@ -16,33 +16,32 @@ LAYERS = tuple(
     for name in [*(f"{block}_conv{i}" for i in range(1, count + 1)), f"{block}_pool"]
 )
 SMALL = 64  # side of an image in pixels; `make bench` measures 32 and 224
-INPUT = "image"  # what stands below the first layer
+INPUT = "image"  # the name of the network's input
 DEPTHS = BLOCKS + tuple(name for name in LAYERS if not name.endswith("_pool"))
 
 
 def first_layer(depth: str) -> str:
-    """Name the first layer that is trained when the network is unfrozen from `depth` on.
+    """Return the first trainable layer when the network is unfrozen from `depth` on.
 
-    `depth` is a block ("block5") or a convolution ("block5_conv3"); a block begins at its first
-    convolution.
+    `depth` is a block ("block5") or a convolution ("block5_conv3"). A block begins at its first convolution.
     """
     return f"{depth}_conv1" if depth in BLOCKS else depth
 
 
 def freeze_point(depth: str) -> str:
-    """Name the last frozen layer when unfreezing from `depth` on; `image` if nothing stays frozen."""
+    """Return the last frozen layer when the network is unfrozen from `depth` on; "image" if no layer is frozen."""
     position = LAYERS.index(first_layer(depth))
     return LAYERS[position - 1] if position else INPUT
 
 
 def layers_between(below: str, top: str) -> tuple[str, ...]:
-    """List the layers above `below` (a layer, or `image`) up to and including `top` (likewise)."""
+    """Return the layers after `below` up to and including `top`; both are layer names or "image"."""
     whole = (INPUT, *LAYERS)
     return whole[whole.index(below) + 1 : whole.index(top) + 1]
 
 
 def activation_shape(layer: str, image_size: int) -> tuple[int, int, int]:
-    """Give the shape (height, width, channels) of one image's activations at `layer`, or of `image` itself."""
+    """Return the shape (height, width, channels) of one feature map at `layer`, or of the input for "image"."""
     if layer == INPUT:
         return image_size, image_size, 3
     block = layer.split("_")[0]
@@ -52,7 +51,7 @@ def activation_shape(layer: str, image_size: int) -> tuple[int, int, int]:
 
 
 def count_parameters(top: str) -> int:
-    """Count the weights of the layers up to and including `top`; of all, `block5_pool`: 14,714,688."""
+    """Return the number of parameters up to and including layer `top`; 14,714,688 for "block5_pool", the whole base."""
     channels, total = 3, 0
     for layer in layers_between(INPUT, top):
         if layer.endswith("_pool"):
@@ -64,8 +63,9 @@ def count_parameters(top: str) -> int:
 
 
 def batches_at_once(image_size: int) -> int:
-    """Say how many batches go through the frozen base at once, each on its share of the cores.
+    """Return how many batches pass through the frozen base in parallel; the cores are divided among them.
 
-    Of large images a batch holds few, and where all cores work on one layer, all wait for the last at each of them.
+    A batch of large images holds few of them. If all cores share one such batch, they wait for the slowest core at
+    every layer, so two parallel batches are faster.
     """
     return 2 if image_size > SMALL else 1

@@ -1,1 +1,1 @@
-"""Images: where they come from, how they are split, how they stand on disk."""
+"""Images: sources, decoding, splitting and storage."""

@@ -1,6 +1,7 @@
-"""A tree of files that is read the same way in a folder, a .zip and a .tar: names first, then contents.
+"""Read a folder, a .zip or a .tar through one interface: names first, then contents.
 
-Archives are never unpacked: a file's bytes go straight to the decoder, so that no path in them can lead anywhere.
+Archives are never unpacked to disk. A file's bytes go directly to the decoder, so that paths in an archive cannot
+overwrite anything.
 """
 
 import lzma
@@ -16,7 +17,7 @@ from typing import Any
 
 from fitgap.system.errors import UserError
 
-MAX_BYTES = 2**28  # of one file, 256 MiB: more than any picture that decodes; a bomb stops here
+MAX_BYTES = 2**28  # per file, 256 MiB; larger than any usable picture, and a limit for archive bombs
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
 SPECIAL = "a link or device inside an archive"
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError)
@@ -24,14 +25,14 @@ BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFE
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file in a tree; `read` gives its bytes, or raises one of `Unreadable` with the reason."""
+    """A file in a tree; `read` returns its bytes, or raises an `UnreadableError` with the reason."""
 
     name: str
     read: Callable[[], bytes]
 
 
 class UnreadableError(Exception):
-    """Why one file of a tree cannot be read; the others can."""
+    """One file of a tree cannot be read; the message is the reason. Other files are unaffected."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class FileTree:
 
     Attributes
     ----------
-    files : names of all files, relative, with slashes, sorted
-    folders : names of all folders, likewise
-    entries : gives the files one by one; in an archive in its own order, which is the quick one
+    files : relative paths of all files, with slashes, sorted
+    folders : relative paths of all folders, with slashes, sorted
+    entries : yields the files one by one; an archive is read in its own order, which is fastest
     """
 
     files: list[str]
@@ -51,7 +52,7 @@ class FileTree:
 
 
 def read_tree(path: Path) -> FileTree:
-    """Open a folder or an archive; a UserError says what is wrong with it."""
+    """Open a folder, a .zip or a .tar archive; raise a UserError if it is missing, damaged or unsafe."""
     if path.is_dir():
         return _folder(path)
     if not path.exists():
@@ -66,7 +67,7 @@ def read_tree(path: Path) -> FileTree:
 
 @contextmanager
 def _one_line_errors(path: Path) -> Iterator[None]:
-    """Tell what is wrong with an archive as a whole in one line."""
+    """Convert errors about the archive as a whole to a one-line UserError."""
     try:
         yield
     except BROKEN as error:
@@ -89,7 +90,7 @@ def _folder(top: Path) -> FileTree:
 
 
 def _walk(top: Path) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
-    """Walk a folder and whatever links in it lead to, no folder twice."""
+    """Walk a folder and follow its links, but visit no folder twice."""
     seen = set()
     for folder, inner, files in os.walk(top, followlinks=True):
         inner[:] = [name for name in inner if _first_visit(Path(folder, name), seen)]
@@ -148,7 +149,7 @@ def _tar(path: Path) -> FileTree:
     def entries() -> Iterator[FileEntry]:
         with _one_line_errors(path), tarfile.open(path) as opened:
             for member in opened:
-                opened.members = []  # else it remembers every member, and memory grows with them
+                opened.members = []  # tarfile remembers every member; clear the list to keep memory constant
                 if not member.isdir():
                     yield FileEntry(_safe(path, member.name), lambda member=member: _untarred(opened, member))
 
@@ -165,7 +166,7 @@ def _untarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _safe(path: Path, name: str) -> str:
-    """Give a member's name with slashes; refuse one that leads out of the archive."""
+    """Return a member's name with slashes; raise a UserError if the path leads out of the archive."""
     plain = PurePosixPath(name.replace("\\", "/"))
     if plain.is_absolute() or ".." in plain.parts or (plain.parts[:1] and plain.parts[0].endswith(":")):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Which images are the same, and which only look it."""
+"""Detect exact and near duplicates among images."""
 
 import hashlib
 
@@ -10,15 +10,15 @@ from fitgap.images.prepared import SPLITS
 
 
 def pixel_hash(image: np.ndarray) -> str:
-    """Give the sha256 of an image's pixels, as hexadecimal text."""
+    """Return the SHA-256 of an image's pixels, in hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(image)).hexdigest()
 
 
 def difference_hash(image: np.ndarray) -> bytes:
-    """Give an image's 64-bit difference hash; `image` is uint8, (height, width, 3).
+    """Return an image's 64-bit difference hash as 8 bytes; `image` is uint8, (height, width, 3), RGB.
 
-    Its bits say whether brightness rises or falls from each of 9x8 coarse cells to the next (N. Krawetz, Kind of
-    Like That, 2013).
+    The image is reduced to 9x8 grey cells. Each bit says whether a cell is brighter than its left neighbour
+    (N. Krawetz, Kind of Like That, 2013).
     """
     small = Image.fromarray(image).convert("L").resize((9, 8), Image.Resampling.BOX)
     cells = np.asarray(small, dtype=np.int16)
@@ -26,9 +26,9 @@ def difference_hash(image: np.ndarray) -> bytes:
 
 
 def near_duplicates(manifest: pd.DataFrame) -> pd.DataFrame:
-    """List the images that look like one of an earlier split without being equal to it.
+    """Return the images that are near duplicates, but not copies, of an image in an earlier split.
 
-    Two images look alike when their difference hashes are equal. Each is listed once, with the first such image.
+    Near duplicates have equal difference hashes. Each image is listed once, with the first image of the same hash.
 
     Parameters
     ----------

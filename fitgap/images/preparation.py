@@ -1,7 +1,7 @@
-"""From a collection of pictures to the folder data/prepared/, in memory that does not grow with their number.
+"""Turn a collection of pictures into the folder data/prepared/, with little memory.
 
-Every picture is decoded once, and its pixels go to a file as they come; when all are known, they are split, and
-the pixels are copied into their order. What is kept in memory of a picture is a line of the manifest.
+Each picture is decoded once and its pixels are appended to a temporary file. After that the pictures are split, and the
+pixels are copied in the order of the splits. Memory holds only one manifest row per picture.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ from fitgap.system.errors import UserError
 from fitgap.system.files import require_space
 
 COLUMNS = ("name", "sha256", "label", "official", "looks")
-SHOWN = 20  # lines about single files on the terminal; all stand in data/prepared/
+SHOWN = 20  # files listed on the terminal; the full lists are in data/prepared/
 
 
 def prepare(collection: Collection, data: Data, folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -28,14 +28,14 @@ def prepare(collection: Collection, data: Data, folder: Path) -> tuple[dict[str,
 
     Returns
     -------
-    about : what prepared.json says
-    warnings : lines for the user
+    about : the contents of prepared.json
+    warnings : one line each, for the user
 
     Raises
     ------
     UserError
-        If there is no room on the disk, if more files than `data.max_bad_fraction` are unusable, if the split
-        cannot be, or if there are near duplicates and `data.near_duplicates` is fail.
+        If the disk is too full, if a larger share of files than `data.max_bad_fraction` is unusable, if the split is
+        impossible, or if there are near duplicates and `data.near_duplicates` is "fail".
     """
     pixels = 3 * data.image_size**2
     require_space(folder, 2 * pixels * collection.count, f"{collection.count:,} images")
@@ -61,7 +61,11 @@ def prepare(collection: Collection, data: Data, folder: Path) -> tuple[dict[str,
 
 
 def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write the pixels of usable pictures; list these, with the `place` of their pixels, and the unusable."""
+    """Write the pixels of usable pictures to `file`.
+
+    Return a table of the usable pictures, where `place` is the position of the pixels in `file`, and a table of the
+    unusable ones.
+    """
     good: dict[str, list] = {name: [] for name in COLUMNS}
     bad = []
     for picture in tqdm(collection.pictures(), total=collection.count, desc="pictures", unit="", disable=None):
@@ -73,7 +77,7 @@ def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, 
             good[name].append(value)
     file.flush()
     manifest = pd.DataFrame(good).rename_axis("place").reset_index()
-    manifest = manifest.sort_values("name", kind="stable", ignore_index=True)  # folder and archive give the same
+    manifest = manifest.sort_values("name", kind="stable", ignore_index=True)  # the same order for folders and archives
     return manifest, pd.DataFrame(bad, columns=["name", "reason"]).sort_values("name", ignore_index=True)
 
 
@@ -105,7 +109,7 @@ def _warnings(manifest: pd.DataFrame, unusable: pd.DataFrame, alike: pd.DataFram
     lines = {
         f"{len(unusable)} files cannot be used; data/prepared/unusable.csv names them": len(unusable),
         f"{len(alike)} images look like one of another split; data/prepared/near_duplicates.csv names them": len(alike),
-        f"{int(torn.sum())} images stand in two classes at once": int(torn.sum()),
+        f"{int(torn.sum())} images are in two classes at once": int(torn.sum()),
     }
     return [line for line, count in lines.items() if count]
 
@@ -115,7 +119,7 @@ def _check_unusable(unusable: pd.DataFrame, count: int, most: float) -> None:
         return
     raise UserError(
         f"{len(unusable)} of {count} files cannot be used, and data.max_bad_fraction in params.yaml allows "
-        f"{most:g}: {_listed(unusable['name'] + ' (' + unusable['reason'] + ')')}; mend or delete them, or raise it"
+        f"{most:g}: {_listed(unusable['name'] + ' (' + unusable['reason'] + ')')}; fix or delete them, or raise it"
     )
 
 

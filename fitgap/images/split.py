@@ -1,4 +1,4 @@
-"""A fixed, stratified split in which no image stands on two sides."""
+"""Draw fixed, stratified splits; all copies of an image are in the same split."""
 
 from collections.abc import Mapping
 
@@ -10,27 +10,33 @@ from fitgap.images.prepared import SPLITS
 from fitgap.system.errors import UserError
 
 ALL = "all"
-LEFT_OUT = ""  # the split of images that nobody asked for
+LEFT_OUT = ""  # split name of images in no split
 Amount = int | str  # a number of images, or "all" that are left
 
 
 def stratified_split(manifest: pd.DataFrame, amounts: Mapping[str, Amount], seed: int) -> pd.Series:
-    """Assign each row to train, validation, test, or none of them, with the classes' shares kept.
+    """Assign each row to train, validation, test or no split, stratified by class.
 
-    Rows with the same `sha256` go to the same split: the split is drawn over distinct images, and copies
-    follow their first. Amounts are of distinct images. Where the source itself names a split for some images
-    (`official`), that split is drawn from them alone, and the others from what it calls train; a copy of a test
-    image is left out of all others, and a copy of a validation image out of train.
+    The split is drawn over distinct images. Copies (rows with the same `sha256`) join the split of their first image.
+
+    If the source names a split for some images (`official`), that split is drawn from these images only. Splits that
+    the source does not name are drawn from its train images. Images copied between official splits count for test
+    first, then for validation; their other copies are left out.
 
     Parameters
     ----------
     manifest : DataFrame with the columns `sha256`, `label` and `official`
-    amounts : number of images, or "all" that are left, for train, validation and test
-    seed : of the draw
+    amounts : number of distinct images, or "all" for the rest, of train, validation and test
+    seed : seed of the random draw
+
+    Raises
+    ------
+    UserError
+        If there are too few images for the amounts, or if a class would be missing from a split.
 
     Returns
     -------
-    Series of split names, indexed as `manifest`; `LEFT_OUT` for images of no split
+    Series of split names with the index of `manifest`; `LEFT_OUT` for images in no split
     """
     distinct = _drop_copies(manifest)
     given = [name for name in SPLITS if (distinct["official"] == name).any()]
@@ -48,13 +54,13 @@ def stratified_split(manifest: pd.DataFrame, amounts: Mapping[str, Amount], seed
 
 
 def _drop_copies(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Keep one of each image: that of the test where there is one, else of validation, else the first."""
+    """Keep one row per distinct image: preferably its test copy, then its validation copy, then the first."""
     by_weight = manifest["official"].map({"test": 0, "validation": 1}).fillna(2).sort_values(kind="stable").index
     return manifest.loc[by_weight].drop_duplicates("sha256").sort_index()
 
 
 def _counts(pool: pd.DataFrame, amounts: Mapping[str, Amount]) -> dict[str, int]:
-    """Turn "all" into what the others leave; check that the pool can give so much."""
+    """Replace "all" by the number of remaining images; raise a UserError if the pool is too small."""
     classes, available = pool["label"].nunique(), len(pool)
     named = {name: amount for name, amount in amounts.items() if amount != ALL}
     rest = [name for name in amounts if name not in named]
@@ -75,7 +81,7 @@ def _counts(pool: pd.DataFrame, amounts: Mapping[str, Amount]) -> dict[str, int]
 
 
 def _share_out(pool: pd.DataFrame, counts: Mapping[str, int], seed: int) -> dict[str, pd.DataFrame]:
-    """Draw the last split from what the ones before it leave, and so on."""
+    """Draw the splits: separate the last one from the others, then recurse on these."""
     *before, last = counts
     if not before:
         return {last: _draw(pool, counts[last], seed)[0]}
@@ -89,13 +95,13 @@ def _draw(rows: pd.DataFrame, count: int, seed: int) -> tuple[pd.DataFrame, pd.D
         return rows, rows.iloc[:0]
     try:
         first, rest = train_test_split(rows, train_size=count, stratify=rows["label"], random_state=seed)
-    except ValueError:  # a class with a single image, or fewer images left over than classes
+    except ValueError:  # stratifying fails: a class has one image, or the rest has fewer images than classes
         first, rest = train_test_split(rows, train_size=count, random_state=seed)
     return first, rest
 
 
 def _check_classes(manifest: pd.DataFrame, drawn: Mapping[str, pd.DataFrame], amounts: Mapping[str, Amount]) -> None:
-    """Refuse a split in which a class is missing."""
+    """Raise a UserError if a class is missing from a split."""
     for name, rows in drawn.items():
         for label in sorted(set(manifest["label"]) - set(rows["label"])):
             images = manifest[manifest["label"] == label]
@@ -110,13 +116,16 @@ def _name_of(images: pd.DataFrame) -> str:
 
 
 def stratified_subset(labels: np.ndarray, amount: Amount) -> np.ndarray:
-    """Give the positions, rising, of at most `amount` images (or "all"), the classes' shares kept; always the same."""
+    """Return the sorted positions of a stratified subset of at most `amount` images (or "all"), with a fixed seed."""
     whole = pd.DataFrame({"label": labels})
     count = len(whole) if amount == ALL else min(amount, len(whole))
     return np.sort(_draw(whole, count, seed=0)[0].index.to_numpy())
 
 
 def order_by_split(manifest: pd.DataFrame) -> np.ndarray:
-    """Give the rows' order in data/prepared/: train, validation, test, as they came within each; none left out."""
+    """Return the row positions in the order of data/prepared/: train, validation, test; without rows in no split.
+
+    Within a split the order of the manifest is kept.
+    """
     ranks = manifest["split"].map({name: rank for rank, name in enumerate(SPLITS)})
     return np.argsort(ranks.to_numpy(), kind="stable")[: int(ranks.notna().sum())]

@@ -1,1 +1,1 @@
-"""Statistical inference: estimates with intervals, and verdicts that follow from them."""
+"""Statistical inference: estimates with intervals, and verdicts based on them."""

@@ -1,12 +1,12 @@
-"""From comparisons to a verdict, by one rule fixed before looking.
+"""Derive a verdict from comparisons, by one rule that was fixed before seeing the results.
 
-A claim is a conjunction: all of its comparisons must come out as stated ("better than each other variant").
+A claim is a conjunction: all of its comparisons must hold as stated ("better than each other variant").
 
-supported      every comparison's 95% interval lies beyond 0 on the stated side. As an intersection-union test
-               it needs no correction for the number of comparisons: Berger, Multiparameter hypothesis testing
+supported      every comparison's 95% interval is entirely on the stated side of 0. As an intersection-union test,
+               this needs no correction for the number of comparisons: Berger, Multiparameter hypothesis testing
                and acceptance sampling, Technometrics 24 (1982), doi:10.1080/00401706.1982.10487790.
-contradicted   some comparison's interval lies beyond 0 on the other side. Any one would do, so the intervals
-               are widened for their number (Bonferroni; Dunn 1961, doi:10.1080/01621459.1961.10482090).
+contradicted   some comparison's interval is entirely on the other side of 0. One is sufficient, so the intervals
+               are corrected for their number (Bonferroni; Dunn 1961, doi:10.1080/01621459.1961.10482090).
 inconclusive   neither, or fewer than 3 seeds.
 """
 
@@ -21,17 +21,17 @@ VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_APPLICABLE)
 
 @dataclass(frozen=True)
 class Comparison:
-    """One number that must lie on one side of 0 for its claim to hold.
+    """One number that must be on one side of 0 for its claim to hold.
 
     Attributes
     ----------
     label : str
-        What is compared with what.
+        Description of the two sides compared.
     estimate : Estimate, Proportion or ImageMean
     direction : int
-        1 if values above 0 speak for the claim, -1 if values below 0 do.
+        1 if values above 0 support the claim, -1 if values below 0 do.
     unit : str
-        "share" (of images), "nats", "epochs", or "" for a number without one.
+        "share" (of images), "nats", "epochs", or "" for a number without a unit.
     """
 
     label: str
@@ -40,14 +40,14 @@ class Comparison:
     unit: str
 
     def ends(self, level: float = LEVEL) -> tuple[float, float]:
-        """Give the interval turned so that above 0 speaks for the claim; the end against it comes first."""
+        """Return the interval, (low, high), sign-flipped if needed so that values above 0 support the claim."""
         ends = [self.direction * end for end in self.estimate.interval(level)]
         return min(ends), max(ends)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A verdict and the comparison that decided it, or that comes closest to deciding it."""
+    """A verdict, and the comparison that decided it or came closest to deciding it."""
 
     verdict: str
     deciding: Comparison | None = None
@@ -58,7 +58,7 @@ class Finding:
 
 
 def judge(comparisons: list[Comparison]) -> Finding:
-    """Judge the claim that all comparisons come out as stated; the rule stands at the top of this file."""
+    """Judge the claim that all comparisons hold as stated, by the rule in this module's docstring."""
     everything = tuple(comparisons)
     thin = [c for c in comparisons if not c.estimate.is_enough]
     if thin:
@@ -71,13 +71,13 @@ def judge(comparisons: list[Comparison]) -> Finding:
     worst = min(comparisons, key=lambda c: c.ends(level)[1])
     if worst.ends(level)[1] < 0:
         return Finding(CONTRADICTED, worst, level, everything)
-    # Shown is what stands in the way: a difference on the wrong side before one that is merely uncertain.
+    # Show what prevents support: a difference on the wrong side takes precedence over an uncertain one.
     shown = worst if worst.direction * worst.estimate.value < 0 else weakest
     return Finding(INCONCLUSIVE, shown, level, everything, _seeds_needed(comparisons))
 
 
 def _seeds_needed(comparisons: list[Comparison]) -> int | None:
-    """Give about how many seeds would settle all comparisons, or the clearest one that speaks against."""
+    """Return the approximate number of seeds to decide all comparisons, or the clearest one against the claim."""
     bad = [c for c in comparisons if c.direction * c.estimate.value < 0]
     if bad:
         level = 1 - (1 - LEVEL) / len(comparisons)

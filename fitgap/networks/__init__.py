@@ -1,1 +1,1 @@
-"""What is trained and what leaves: the notes' CNN, the classifier on features, and whole networks."""
+"""Build networks: the notes' CNN, the classifier on features, and whole networks for inference."""

@@ -1,7 +1,7 @@
-"""The two networks that are trained from random weights: the notes' CNN, and the classifier on features.
+"""Build the two networks trained from random weights: the notes' CNN, and the classifier on features.
 
-Both end in logits; `whole` makes of them what leaves the pipeline: raw images in, probabilities out. Remedies are
-given to the layers' constructors: regularisers set on a built layer would be ignored without a word.
+Both return logits. `build_whole` turns them into models from raw images to probabilities. Remedies are passed to the
+layers' constructors, because Keras silently ignores a regulariser set on a built layer.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from fitgap.system.determinism import derive_seed
 
 @dataclass(frozen=True)
 class RemediedLayers:
-    """Makes named layers on which a variant's remedies act."""
+    """Build named layers with a variant's remedies applied."""
 
     variant: Variant
     momentum: float
@@ -25,29 +25,29 @@ class RemediedLayers:
 
     @cached_property
     def remedies(self) -> list[Remedy]:
-        """The remedies that are switched on."""
+        """The variant's active remedies."""
         return self.variant.active
 
     def images(self, x):
-        """Let remedies act on images from 0 to 1."""
+        """Apply the remedies to images scaled to [0, 1]."""
         return self._act("on_images", x, "image")
 
     def dense(self, x, units: int, name: str):
-        """Dense -> ReLU, with what remedies put before the activation and after the block."""
+        """Add Dense -> ReLU, with the remedies before the activation and after the block."""
         layer = keras.layers.Dense(units, name=name, **self._kernel(name))
         return self.end_block(self._activated(layer(x), name), name)
 
     def convolution(self, x, filters: int, name: str):
-        """Conv2D 3x3 -> ReLU, with what remedies put before the activation."""
+        """Add Conv2D 3x3 -> ReLU, with the remedies before the activation."""
         layer = keras.layers.Conv2D(filters, 3, padding="same", name=name, **self._kernel(name))
         return self._activated(layer(x), name)
 
     def logits(self, x, classes: int):
-        """Close the network: a dense layer without an activation, float32."""
+        """Add the output layer: dense, without activation, float32."""
         return keras.layers.Dense(classes, name="logits", **self._kernel("logits"))(x)
 
     def end_block(self, x, name: str):
-        """Let remedies act after a pooling or the dense layer."""
+        """Apply the remedies after a pooling layer or the dense layer."""
         return self._act("after_block", x, name)
 
     def _activated(self, x, name: str):
@@ -66,9 +66,9 @@ class RemediedLayers:
 
 
 def build_cnn(image_size: int, classes: int, scratch: Scratch, variant: Variant, seed: int) -> keras.Model:
-    """Build the notes' CNN: blocks of two convolutions and a pooling, a dense layer, logits.
+    """Build the notes' CNN: blocks of two convolutions and a pooling layer, then a dense layer and logits.
 
-    From uint8 (n, image_size, image_size, 3), RGB, to float32 logits (n, classes).
+    The model maps uint8 RGB images (n, image_size, image_size, 3) to float32 logits (n, classes).
     """
     make = RemediedLayers(variant, scratch.batch_norm_momentum, seed)
     images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
@@ -84,9 +84,9 @@ def build_cnn(image_size: int, classes: int, scratch: Scratch, variant: Variant,
 
 
 def build_classifier(features: tuple[int, ...], classes: int, head: Head, variant: Variant, seed: int) -> keras.Model:
-    """Build the classifier that stands on frozen features: a dense layer, logits.
+    """Build the classifier on frozen features: a dense layer, then logits.
 
-    From float32 (n, *features) to float32 logits (n, classes).
+    The model maps float32 (n, *features) to float32 logits (n, classes).
     """
     make = RemediedLayers(variant, head.batch_norm_momentum, seed)
     inputs = keras.Input(features, name="features")
@@ -96,13 +96,13 @@ def build_classifier(features: tuple[int, ...], classes: int, head: Head, varian
 
 
 def build_whole(network: keras.Model, image_size: int, frozen: Iterable[keras.Layer] = ()) -> keras.Model:
-    """Close a trained network for use: raw images in, class probabilities out.
+    """Build a model for inference, from raw images to class probabilities, around a trained network.
 
     Parameters
     ----------
-    network : a chain of layers from an input to logits
+    network : sequential layers from an input to logits
     image_size : side of the images in pixels
-    frozen : the layers from raw images to the input of `network`, where it was trained on features
+    frozen : layers from raw images to the input of `network`, if it was trained on features
 
     Returns
     -------

@@ -1,10 +1,10 @@
-"""From params.yaml and files to networks: what each family trains, and the whole network that leaves.
+"""Build networks from params.yaml and weight files: the trained part of each family, and whole networks.
 
 Way 3 of the notes unfreezes upper layers of the base and trains them together with an already trained head.
-Everything below the freeze point is constant, so it is not run again: the network that is trained begins at
-the freeze point, and its inputs are cached features. Its weights move as they would if the whole network were
-trained with its lower layers frozen. The head is trained first and the rate is low, because a random head
-would send large, meaningless gradients into the pre-trained layers.
+Everything below the freeze point is constant, so it is computed once: the trained network starts at the freeze
+point, and its inputs are cached features. The updates are the same as if the whole network were trained with its
+lower layers frozen. The head is trained first and the learning rate is low, because a random head would send large,
+meaningless gradients into the pre-trained layers.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from fitgap.params.schema import ModelSpec, Params, Variant
 
 @dataclass(frozen=True)
 class Assembly:
-    """Builds the networks of one set of params.
+    """Build the networks for one set of params.
 
     Attributes
     ----------
     classes : number of target classes
-    backbone : the base's weights in Keras's notop format; None where only `scratch` is built
+    backbone : the base's weights in Keras's notop format; None if only `scratch` is used
     """
 
     params: Params
@@ -42,10 +42,10 @@ class Assembly:
         return architectures.build_classifier(features, self.classes, self.params.head, variant, seed)
 
     def finetune(self, depth: str, variant: Variant, seed: int, trained_head: Path | None = None) -> keras.Model:
-        """Build VGG16 from `depth` up and the head on it, from features at the freeze point to logits.
+        """Build VGG16 from `depth` up with the head on top, from features at the freeze point to logits.
 
-        The head's weights are read from `trained_head`. It keeps its remedies (`variant`); the base's layers have
-        none, as they were not built with any.
+        The head's weights are read from `trained_head`. The head keeps its remedies (`variant`). The base's layers
+        have none, because they were built without any.
         """
         head = self.head(variant, seed)
         if trained_head is not None:
@@ -57,7 +57,7 @@ class Assembly:
         return keras.Model(features, vgg16.apply_layers([*upper, *head.layers[1:]], features), name="finetune")
 
     def build(self, model: ModelSpec, seed: int) -> keras.Model:
-        """Build what a model's stage trains, ending in logits."""
+        """Build the network that a model's stage trains; it returns logits."""
         if model.family.name == "finetune":
             return self.finetune(model.name, model.variant, seed)
         return (
@@ -65,9 +65,9 @@ class Assembly:
         )
 
     def whole(self, model: ModelSpec, weights: Path) -> keras.Model:
-        """Build a trained model as it leaves the pipeline: raw images in, class probabilities out.
+        """Build a trained model for inference, from raw images to class probabilities.
 
-        `weights` is the file that its stage left in models/.
+        `weights` is the file that its stage wrote to models/.
         """
         network = self.build(model, seed=0)
         network.load_weights(weights)
@@ -76,5 +76,5 @@ class Assembly:
         return architectures.build_whole(network, size, below)
 
     def _top(self, model: ModelSpec) -> str:
-        """Name the last frozen layer, whose activations a model was trained on."""
+        """Return the name of the last frozen layer; the model was trained on its activations."""
         return freeze_point(model.name) if model.family.name == "finetune" else self.params.head.layer

@@ -1,8 +1,8 @@
-"""Way 1 of the notes: the network as it was trained, with its own classifier.
+"""Way 1 of the notes: use the pre-trained network unchanged, with its own classifier.
 
-It can only answer with the classes it was trained on. Its answers on target images are judged twice: over all
-answers, and restricted to the classes that source and target share. data/source_classes.yaml, which users may edit,
-says which source classes count as which target class; without an entry, classes match by name.
+It can only predict the classes it was trained on. Its predictions on target images are scored twice: over all source
+classes, and restricted to the classes that source and target share. The user-editable data/source_classes.yaml maps
+source classes to target classes; without an entry, classes match by name.
 """
 
 import reprlib
@@ -19,12 +19,12 @@ from fitgap.networks import architectures
 from fitgap.system import downloads
 from fitgap.system.errors import UserError
 
-IMAGENET_SIDES = (224, 224)  # what VGG16's own classifier takes (arXiv:1409.1556, section 2.1)
+IMAGENET_SIDES = (224, 224)  # input size of VGG16's own classifier (arXiv:1409.1556, section 2.1)
 RESIZE = "resize"
 
 
 def build_source_network(backbone: StoredBackbone, image_size: int) -> keras.Model:
-    """Build the source network with its own classifier (include_top=True in Keras's words).
+    """Build the source network with its own classifier (include_top=True in Keras).
 
     Returns
     -------
@@ -33,7 +33,7 @@ def build_source_network(backbone: StoredBackbone, image_size: int) -> keras.Mod
     Raises
     ------
     UserError
-        If it is ImageNet's, which Keras keeps, and cannot be downloaded.
+        If the weights are ImageNet's and cannot be downloaded.
     """
     if backbone.about["weights"] == "imagenet":
         return downloads.load_through_keras(downloads.VGG16_WITH_TOP, lambda: _imagenet_network(image_size))
@@ -47,7 +47,7 @@ def build_source_network(backbone: StoredBackbone, image_size: int) -> keras.Mod
 
 
 def _imagenet_network(image_size: int) -> keras.Model:
-    """Build VGG16 as it was published, with its three dense layers; images are brought to 224x224, bilinearly."""
+    """Build VGG16 as published, with its three dense layers; images are resized bilinearly to 224x224."""
     x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
     resize = keras.layers.Resizing(*IMAGENET_SIDES, antialias=True, name=RESIZE)
     for layer in [
@@ -60,26 +60,26 @@ def _imagenet_network(image_size: int) -> keras.Model:
 
 
 def largest_input_shape(network: keras.Model) -> tuple[int, ...]:
-    """Give the shape of the images that go through a source network, which may enlarge those that come in."""
+    """Return the largest image shape inside a source network, which may enlarge its inputs."""
     names = [layer.name for layer in network.layers]
     return network.get_layer(RESIZE).output.shape[1:] if RESIZE in names else network.input_shape[1:]
 
 
 def count_parameters(network: keras.Model) -> int:
-    """Count a source network's weights; the fixed swap of colours in front of it is none."""
+    """Count a source network's weights, without the fixed RGB-to-BGR layer in front of it."""
     return network.count_params() - network.get_layer(vgg16.SWAP).count_params()
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the source classifier's answers are worth on the target.
+    """Accuracy of the source classifier on the target.
 
     Attributes
     ----------
     known_classes : names that source and target share
-    coverage : share of test images whose class the source knows
-    accuracy_all_classes : right answers among all test images, any source class allowed as answer
-    accuracy_known_classes : right answers among the covered images, only shared classes allowed; None without any
+    coverage : share of test images with a class that the source knows
+    accuracy_all_classes : accuracy over all test images, any source class allowed as prediction
+    accuracy_known_classes : accuracy over the covered images, only shared classes allowed; None if there are none
     """
 
     known_classes: list[str]
@@ -89,10 +89,16 @@ class Judgement:
 
 
 def judge_answers(probabilities: np.ndarray, source: list[str], labels: np.ndarray, target: list[str]) -> Judgement:
-    """Judge the source classifier on the target.
+    """Score the source classifier on the target.
 
-    `source` names for each column of `probabilities` the target class that it counts as, or else its own. Where
-    several count as the same, their probabilities are added when the answer is restricted to the target's classes.
+    Parameters
+    ----------
+    probabilities : (images, source classes)
+    source : name per column, as returned by `target_classes`
+    labels : int64, (images,), indices into `target`
+    target : names of the target's classes
+
+    Probabilities of columns with the same name are added when predictions are restricted to shared classes.
     """
     truth = np.asarray(target)[labels]
     known = [name for name in dict.fromkeys(source) if name in set(target)]
@@ -110,7 +116,13 @@ ClassMap = dict[str, list[str]]
 
 
 def read_class_map(path: Path) -> ClassMap:
-    """Read the file: target class -> ids, ranges of ids (`n02085620..n02113978`) or names of source classes."""
+    """Read a class map: target class -> ids, ranges of ids (`n02085620..n02113978`) or names of source classes.
+
+    Raises
+    ------
+    UserError
+        If the file is not valid YAML, or not a mapping of unique names to lists of text.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         top, tree = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text) or {}
@@ -122,8 +134,8 @@ def read_class_map(path: Path) -> ClassMap:
     for target, sources in tree.items():
         if not isinstance(target, str):
             raise UserError(f"{path}: {target}: not text: quote it")
-        if names.count(target) > 1:  # PyYAML lets the last win
-            raise UserError(f"{path}: {target}: stands twice")
+        if names.count(target) > 1:  # PyYAML silently keeps the last
+            raise UserError(f"{path}: {target}: duplicate key")
         if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
             shown = reprlib.repr(sources)
             raise UserError(f"{path}: {target}: {shown}: should be a list of ids or names; [] if there is none")
@@ -131,18 +143,18 @@ def read_class_map(path: Path) -> ClassMap:
 
 
 def target_classes(names: list[str], ids: list[str], targets: list[str], mapping: ClassMap) -> list[str]:
-    """Give each source class the name of the target class that it counts as, or else its own.
+    """Return, for each source class, the target class it maps to, or its own name if there is none.
 
     Parameters
     ----------
-    names, ids : of the source's classes; ids may be empty
+    names, ids : names and ids of the source's classes; ids may be empty
     targets : names of the target's classes
-    mapping : as `read` gives it; entries for classes that the target does not have are passed over
+    mapping : as returned by `read_class_map`; entries for unknown target classes are ignored
 
     Raises
     ------
     UserError
-        If a source class counts as two of the target's.
+        If a source class maps to two target classes.
     """
     found: dict[int, str] = {names.index(target): target for target in targets if target in names}
     for target in targets:
@@ -156,7 +168,7 @@ def target_classes(names: list[str], ids: list[str], targets: list[str], mapping
 
 
 def _matching_positions(entries: list[str], names: list[str], ids: list[str]) -> list[int]:
-    """Give the positions of the source classes that any entry names."""
+    """Return the indices of the source classes that match any entry."""
     labels = list(zip(names, ids or names, strict=True))
     return [i for i, (name, own) in enumerate(labels) if any(_entry_matches(entry, name, own) for entry in entries)]
 

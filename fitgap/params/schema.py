@@ -1,4 +1,4 @@
-"""params.yaml: its sections and what they allow."""
+"""Schema of params.yaml: sections, allowed values and checks across sections."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -27,7 +27,7 @@ from fitgap.system.errors import UserError
 
 
 class Data(Section):
-    """Section `data`: which images, and how they are split."""
+    """Section `data`: the images and their split."""
 
     source: Literal["digits", "cifar10", "directory"]
     path: PathText
@@ -41,7 +41,7 @@ class Data(Section):
 
 
 class Glyphs(Section):
-    """Section `backbone.glyphs`: how VGG16 learns printed characters."""
+    """Section `backbone.glyphs`: pre-training on printed characters."""
 
     images: Annotated[int, Field(ge=36, le=MAX_COUNT)]
     batch_size: BatchSize
@@ -55,7 +55,7 @@ class Glyphs(Section):
 
 
 class Backbone(Section):
-    """Section `backbone`: where VGG16's weights come from."""
+    """Section `backbone`: the source of VGG16's weights."""
 
     weights: Literal["glyphs", "imagenet", "path", "none"]
     path: PathText
@@ -64,20 +64,20 @@ class Backbone(Section):
 
 
 class AsIs(Section):
-    """Section `asis`: way 1, the unchanged network with its own classifier."""
+    """Section `asis`: way 1, the pre-trained network with its original classifier."""
 
     images: AmountOrNone
 
 
 class Compute(Section):
-    """Section `compute`: how networks are computed."""
+    """Section `compute`: arithmetic and kernels."""
 
     precision: Literal["float32", "bfloat16"]
     hand_written_kernels: bool
 
 
 class Training(Section):
-    """What every training stage sets."""
+    """Settings shared by all training stages."""
 
     epochs: Count
     batch_size: BatchSize
@@ -85,15 +85,15 @@ class Training(Section):
 
 
 class Scratch(Training):
-    """Section `scratch`: the notes' convolutional network from random weights."""
+    """Section `scratch`: the notes' convolutional network, trained from random weights."""
 
-    filters: Annotated[list[Count], Field(min_length=1, max_length=5)]  # five halvings leave one pixel of 32
+    filters: Annotated[list[Count], Field(min_length=1, max_length=5)]  # five poolings reduce 32 pixels to 1
     dense_units: Count
     batch_norm_momentum: Fraction
 
 
 class HighRate(Section):
-    """Section `highrate`: the notes' network once more, at a learning rate that is too high for comfort."""
+    """Section `highrate`: the notes' network at a higher learning rate."""
 
     learning_rate: Rate
     variants: Annotated[list[Name], AfterValidator(unique)]
@@ -115,23 +115,23 @@ class Finetune(Training):
 
 
 class _Variant(Section):
-    """An entry of `variants`: a set of remedies, with the keys that they declare. An empty entry has none."""
+    """An entry of `variants`: the keys of its remedies. An empty entry has no remedy."""
 
     learning_rate: Rate | None = None
 
     @property
     def remedies(self) -> dict[str, Any]:
-        """The keys of remedies that are switched on, with their values."""
+        """The keys of active remedies and their values."""
         return {key: value for key, value in self.model_dump(exclude={"learning_rate"}).items() if value}
 
     @property
     def active(self) -> list[Remedy]:
-        """The remedies that are switched on."""
+        """The active remedies."""
         made = (remedy(**{key: getattr(self, key) for key in remedy.model_fields}) for remedy in REMEDIES)
         return [remedy for remedy in made if remedy.is_on]
 
     def obstacle(self, family: str) -> str:
-        """Return why this variant has no model in a family; empty if it has one."""
+        """Return why this variant has no model in `family`; an empty string if it has one."""
         return "; ".join(remedy.reason for remedy in self.active if family not in remedy.families)
 
     @model_validator(mode="after")
@@ -146,7 +146,7 @@ class _Variant(Section):
 
 
 def _remedy_fields() -> dict[str, Any]:
-    """Return the fields of all remedies, as pydantic's `create_model` takes them."""
+    """Return the fields of all remedies as arguments for pydantic's `create_model`."""
     fields: dict[str, Any] = {}
     for remedy in REMEDIES:
         for key, field in remedy.model_fields.items():
@@ -225,15 +225,26 @@ class Params(Section):
         return self
 
     def variant(self, name: str) -> Variant:
-        """Give an entry of `variants`; a UserError names those there are."""
+        """Return an entry of `variants`.
+
+        Raises
+        ------
+        UserError
+            If there is no such entry; the message lists the valid names.
+        """
         if name not in self.variants:
             raise UserError(f"{name!r} is not in `variants` of params.yaml; allowed: {', '.join(self.variants)}")
         return self.variants[name]
 
     def model(self, family: str, name: str) -> "ModelSpec":
-        """Return what a model is trained with; a UserError names the variants there are.
+        """Return the specification of a model.
 
-        `name` is a variant, or a depth for `finetune`, whose remedies and layers are those of its head.
+        `name` is a variant, or a depth for `finetune`. Fine-tuned models keep the remedies and layers of their head.
+
+        Raises
+        ------
+        UserError
+            If there is no such variant; the message lists the valid names.
         """
         own = FAMILIES[family]
         variant = self.variant(self.finetune.head if family == "finetune" else name)
@@ -246,20 +257,20 @@ class Params(Section):
 
     @property
     def without_model(self) -> dict[str, str]:
-        """The models that cannot be trained with their variant's remedies, and why: name -> reason."""
+        """Models that cannot be trained with their variant's remedies: model name -> reason."""
         families = {"scratch": self.variants, "highrate": self.highrate.variants, "head": self.variants}
         pairs = [(family, name) for family, names in families.items() for name in names]
         obstacles = {f"{family}@{name}": self.variants[name].obstacle(family) for family, name in pairs}
         return {model: obstacle for model, obstacle in obstacles.items() if obstacle}
 
     def section_params(self, name: str) -> dict[str, Any]:
-        """Return a section flat, as runs and records carry it: dotted key -> value."""
+        """Return a section as a flat dictionary, as in runs and records: dotted key -> value."""
         return _flat(getattr(self, name).model_dump(), f"{name}.")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model that params.yaml declares.
+    """Specification of a model declared in params.yaml.
 
     Attributes
     ----------
@@ -269,9 +280,9 @@ class ModelSpec:
     variant : Variant
         Its remedies.
     schedule : Training
-        Epochs, batch size and the learning rate in force, and the widths of its layers.
+        Epochs, batch size, effective learning rate and layer widths.
     recorded : dict
-        All of it as runs and records carry it, under the same keys for every family, so that runs compare.
+        All settings as logged in runs and records. Keys are the same for every family, so that runs can be compared.
     """
 
     family: Family
@@ -282,7 +293,7 @@ class ModelSpec:
 
     @property
     def obstacle(self) -> str:
-        """Why there is no such model; empty if there is one."""
+        """Why this model cannot be trained; an empty string if it can."""
         return self.variant.obstacle(self.family.name)
 
 

@@ -1,1 +1,1 @@
-"""What connects a stage with DVC: its record, its wall times, its checkpoints, its inputs."""
+"""Connect stages with DVC: result records, wall times, checkpoints and input checks."""

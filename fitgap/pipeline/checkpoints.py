@@ -1,7 +1,7 @@
-"""Work that a killed stage had finished: kept outside of DVC's outputs, taken up again where nothing has changed.
+"""Checkpoints: the finished work of a killed stage, reused by the next run if no input has changed.
 
-DVC deletes a stage's outputs before it runs it again, so these files stand in checkpoints/ of the repository,
-under a name that follows from everything that the stage reads: code, params, data, versions.
+DVC deletes a stage's outputs before it reruns the stage, so checkpoints are stored in the repository's checkpoints/
+folder instead. Their name is a hash of everything that the stage reads: code, params, data and library versions.
 """
 
 import hashlib
@@ -20,24 +20,24 @@ import numpy as np
 from fitgap.pipeline import inputs
 from fitgap.system import repository
 
-LIBRARIES = ("tensorflow", "keras", "numpy")  # other versions of these, other bytes
-EXPIRY = 14 * 24 * 3600  # seconds after which nobody will take it up again
+LIBRARIES = ("tensorflow", "keras", "numpy")  # a new version may change the results
+EXPIRY = 14 * 24 * 3600  # seconds after which a checkpoint is deleted
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder for what a stage has finished. Arrays are written whole or not at all."""
+    """A folder for the finished work of a stage. Files are written atomically."""
 
     folder: Path
 
     def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Keep arrays under a name, in place of what stood there."""
+        """Save arrays under a name; an existing entry is replaced."""
         partial = self.folder / f".{name}.{os.getpid()}.npz"
         np.savez(partial, **arrays)
         partial.replace(self.folder / f"{name}.npz")
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
-        """Give the arrays that were kept under a name, or None."""
+        """Return the arrays saved under a name, or None if there are none."""
         path = self.folder / f"{name}.npz"
         if not path.exists():
             return None
@@ -47,9 +47,9 @@ class Checkpoint:
 
 @contextmanager
 def open_checkpoint(stage: str) -> Iterator[Checkpoint]:
-    """Give the folder of a stage, "features" or "scratch@dropout"; it goes when the block ends well.
+    """Open the checkpoint of a stage ("features" or "scratch@dropout"); delete it if the block succeeds.
 
-    After a failure or a kill it stays, and the next run of the same stage on the same inputs finds it.
+    After a failure or a kill it is kept, and the next run of the stage with the same inputs reuses it.
     """
     above = repository.root() / "checkpoints"
     key = [inputs.read_state(stage), {name: version(name) for name in LIBRARIES}]
@@ -62,7 +62,7 @@ def open_checkpoint(stage: str) -> Iterator[Checkpoint]:
 
 
 def _remove_expired(above: Path) -> None:
-    """Remove what nobody took up again; a run of another experiment may still be at work in a newer one."""
+    """Delete expired checkpoints. Newer ones are kept: another experiment may be using them."""
     for folder in above.glob("*"):
         if time.time() - folder.stat().st_mtime > EXPIRY:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,8 @@
-"""What a stage reads, as dvc.yaml declares it, and whether it stands still while the stage runs.
+"""Check that the inputs of a stage, as declared in dvc.yaml, do not change while it runs.
 
-DVC 3.67 records the hashes of a stage's inputs after its command (dvc#11058): an edit made meanwhile would be
-credited to outputs that know nothing of it, and never run. So every stage looks before and after.
+DVC 3.67 records the hashes of a stage's inputs after its command has run (dvc#11058). An edit made during the run
+would be recorded with outputs computed from the old inputs, and DVC would not rerun the stage. So every stage compares
+its inputs before and after.
 """
 
 import hashlib
@@ -16,14 +17,18 @@ from fitgap.system.errors import UserError
 
 CODE = ("fitgap/", "stages/")
 PIPELINE, PARAMS = Path("dvc.yaml"), Path("params.yaml")
-State = dict[str, str]  # what is read -> how it stands
+State = dict[str, str]  # input -> its value, hash, or size and modification time
 
 
 def read_state(stage: str) -> State:
-    """Say how each input of a stage stands: `stage` is DVC's name, "prepare" or "scratch@dropout".
+    """Return the state of each input of a stage.
 
-    Of params the value counts, of code the content, of data the size and the time of the last change. A stage
-    that dvc.yaml does not know reads nothing.
+    Params are identified by value, code by hash, data by size and modification time. A stage that is not in
+    dvc.yaml has no inputs.
+
+    Parameters
+    ----------
+    stage : DVC's name, "prepare" or "scratch@dropout"
     """
     params = _tree(PARAMS)
     body, names = _body(stage, params)
@@ -35,16 +40,16 @@ def read_state(stage: str) -> State:
 
 
 def check_unchanged(stage: str, before: State) -> None:
-    """Refuse what came of a stage whose inputs have moved since `before`."""
+    """Raise a UserError if an input of the stage has changed since `before`."""
     now = read_state(stage)
     moved = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if moved:
         more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
-        raise UserError(f"{moved[0]}{more}: changed while {stage} was running; its outputs do not count: run it again")
+        raise UserError(f"{moved[0]}{more}: changed while {stage} was running; its outputs are stale; run it again")
 
 
 def _tree(path: Path) -> dict[str, Any]:
-    """Read a YAML file as DVC does, and leniently: what is wrong with params.yaml, `load_params` says better."""
+    """Read a YAML file as DVC does; {} if it is invalid, since `load_params` reports errors in params.yaml."""
     try:
         tree = reading.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -53,14 +58,14 @@ def _tree(path: Path) -> dict[str, Any]:
 
 
 def _body(stage: str, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give a stage's entry in dvc.yaml, and the names that its templates know: params, and `key` and `item`."""
+    """Return a stage's entry in dvc.yaml, and its template variables: the params, `key` and `item`."""
     name, _, item = stage.partition("@")
     entry = _tree(PIPELINE).get("stages", {}).get(name, {})
     return entry.get("do", entry), {**params, "key": item, "item": item}
 
 
 def _fill(text: str, names: dict[str, Any]) -> str:
-    """Fill a template in as DVC does: ${head.layer}."""
+    """Substitute template variables such as ${head.layer}, as DVC does."""
     return re.sub(r"\$\{([\w.]+)\}", lambda match: str(_value_at(names, match[1])), text)
 
 
@@ -71,7 +76,7 @@ def _value_at(tree: Any, key: str) -> Any:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """Give all files at a path, but byte-code, which Python may write at any time."""
+    """Yield all files at a path except byte-code, which Python may write at any time."""
     if not path.is_dir():
         yield path
         return

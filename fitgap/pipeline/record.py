@@ -1,12 +1,12 @@
-"""The shape of a folder in results/: what a stage leaves of its measurements, and what everything else reads.
+"""The format of a folder in results/: the measurements of one stage.
 
-    record.json             who was measured, on what, with which params: per seed, in full
+    record.json             what was measured, on which inputs, with which params: per seed, in full
     metrics.json            the few numbers that `dvc metrics show` and `dvc exp show` list
     history.csv             one row per seed and epoch (training stages only)
     test_probabilities.npy  float32, (seeds, test images, classes) (models only)
 
-These files are the truth; MLflow's runs and the report are written from them. They hold no clock time, run id
-or absolute path, so that the same computation leaves the same bytes. Wall times stand apart (timings.py).
+MLflow's runs and the report are written from these files. They contain no clock time, run id or absolute path, so
+that the same computation writes the same bytes. Wall times are stored separately (timings.py).
 """
 
 import hashlib
@@ -29,7 +29,7 @@ Identity = dict[str, str]  # the keys "name" and "digest"
 
 @dataclass(frozen=True)
 class Record:
-    """What a stage writes to record.json. A field that is None is left out, `variant` excepted.
+    """The contents of record.json. Fields that are None are omitted, except `variant`.
 
     Attributes
     ----------
@@ -40,31 +40,31 @@ class Record:
     params : dict
         Dotted key -> value.
     inputs : dict
-        Name -> identity of what was read: "data", "backbone".
+        Name of an input, "data" or "backbone" -> its identity.
     outputs : dict or None
-        Likewise, of what was made.
+        Name of an output -> its identity.
     measured : dict or None
-        Name -> number, for stages that train no model per seed.
+        Name -> number, for stages that train no models.
     classes : list of str or None
-        What a model can answer, in the order of its outputs.
+        The classes that a model predicts, in the order of its outputs.
     layers : list of str or None
         The layers that probes were fitted on.
     test_positions : list of int or None
-        Positions in the test split that a model was asked about; None if all.
+        Positions in the test split that a model was evaluated on; None if all.
     known_classes : list of str or None
-        The classes that source and target share (way 1).
+        Classes in both the source and the target data (way 1).
     parameters : dict or None
-        Numbers of weights: total, trainable, frozen.
+        Parameter counts: total, trainable, frozen.
     best_seed : int or None
         The seed with the lowest validation loss.
     seeds : list of dict or None
-        One per seed: "seed" and that seed's measurements.
+        One dict per seed: "seed" and that seed's measurements.
     not_applicable : str or None
         Why there is no model.
     models : dict or None
-        Model name -> fingerprint of its result (the report's).
+        Model name -> fingerprint of its result (report only).
     claims : list of dict or None
-        What claims.json holds (the report's).
+        The contents of claims.json (report only).
     """
 
     stage: str
@@ -86,18 +86,18 @@ class Record:
 
     @property
     def name(self) -> str:
-        """DVC's name of the stage, used everywhere: `scratch@dropout`, or the stage's alone."""
+        """DVC's name of the stage: "scratch@dropout", or only "prepare" without a variant."""
         return self.stage if self.variant is None else f"{self.stage}@{self.variant}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as record.json holds them."""
+        """Return the fields as written to record.json."""
         held = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in held.items() if value is not None or name == "variant"}
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one stage measured.
+    """The measurements of one stage.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class Result:
 
     @property
     def name(self) -> str:
-        """DVC's name of the stage that left it."""
+        """DVC's name of the stage."""
         return self.record.name
 
     @cached_property
@@ -124,12 +124,12 @@ class Result:
 
     @property
     def is_model(self) -> bool:
-        """Whether models were trained or judged, one per seed."""
+        """Whether models were trained or evaluated, one per seed."""
         return bool(self.record.seeds)
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The headline numbers: means over seeds, and the spread (sd, n - 1) of the test accuracy."""
+        """Headline numbers: means over seeds, and the standard deviation (n - 1) of the test accuracy."""
         if not self.is_model:
             return self.record.measured or {}
         means = {name: float(self.seeds[name].mean()) for name in HEADLINES if name in self.seeds}
@@ -137,14 +137,14 @@ class Result:
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of everything measured: equal for equal measurements, whenever and wherever made."""
+        """SHA-256 of the record and the history: equal for equal measurements on any machine."""
         digest = hashlib.sha256(_json(self.record.to_dict()).encode())
         if self.history is not None:
             digest.update(_csv(self.history).encode())
         return digest.hexdigest()
 
     def write(self, folder: Path) -> None:
-        """Leave the files of this result in an existing folder."""
+        """Write the files of this result into an existing folder."""
         (folder / RECORD).write_text(_json(self.record.to_dict()), encoding="utf-8")
         (folder / METRICS).write_text(_json(self.metrics), encoding="utf-8")
         if self.history is not None:
@@ -154,28 +154,28 @@ class Result:
 
 
 def not_applicable(record: Record, why: str, history: pd.DataFrame | None = None) -> Result:
-    """Return the result of a stage that has no model to measure; `why` is what the report says."""
+    """Return the result of a stage without a model; the report shows the reason `why`."""
     return Result(replace(record, not_applicable=why), history, np.empty((0, 0, 0), np.float32))
 
 
 def read_result(folder: Path) -> Result:
-    """Read the result that a stage left in `folder`."""
+    """Read a result from `folder`."""
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     history = pd.read_csv(folder / HISTORY, float_precision="round_trip") if (folder / HISTORY).exists() else None
     saved = folder / PROBABILITIES
     probabilities = np.load(saved) if saved.exists() else None
-    if probabilities is not None and not probabilities.size:  # there is no model
+    if probabilities is not None and not probabilities.size:  # empty: the stage has no model
         probabilities = None
     return Result(Record(**record), history, probabilities)
 
 
 def standard_deviation(values: pd.Series) -> float | None:
-    """Standard deviation over seeds (n - 1); None where one seed leaves it unknown."""
+    """Return the standard deviation over seeds (n - 1); None for a single seed."""
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def _finite(tree: Any) -> Any:
-    """Replace what JSON cannot hold, the infinities and NaN of a diverged training, by null."""
+    """Replace infinities and NaN, as a diverged training produces, by None: JSON has no value for them."""
     if isinstance(tree, dict):
         return {key: _finite(value) for key, value in tree.items()}
     if isinstance(tree, list):
@@ -188,5 +188,5 @@ def _json(tree: Any) -> str:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    # repr-exact floats: reading back gives the same bits, so the fingerprint survives a round trip.
+    # pandas writes floats exactly (repr), so the fingerprint is the same after reading the file back.
     return table.to_csv(index=False, lineterminator="\n")

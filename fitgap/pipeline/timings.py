@@ -1,8 +1,8 @@
-"""Wall times: measured, kept per result, and kept out of DVC's outputs.
+"""Measure wall times, and store them per result outside of DVC's outputs.
 
-The same computation takes another time at every run, so a time inside an output would change its hash. Times
-stand in timings/<fingerprint of the result>.json instead: a result that DVC restores finds its time again, and
-a result pulled from another machine has none.
+Times differ at every run, so a time inside an output would change its hash. They are stored in
+timings/<fingerprint of the result>.json instead. A result that DVC restores keeps its times; a result pulled from
+another machine has none.
 """
 
 import json
@@ -20,27 +20,27 @@ import psutil
 from fitgap.pipeline.record import Result
 from fitgap.system import repository
 
-# An environment variable: how many stages run at once, where it is more than one (`fitgap.programs.scheduler`).
+# Environment variable set by `fitgap.programs.scheduler`: how many stages run in parallel, if more than one.
 STAGES_AT_ONCE = "FITGAP_STAGES_AT_ONCE"
 
 
 def process_seconds() -> float:
-    """Give the seconds since this process was started, before Python itself was up."""
+    """Return the seconds since the operating system started this process, including Python's own start-up."""
     started = psutil.Process().create_time()
-    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux counts from its boot, which psutil knows in whole seconds only
+    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux counts from boot; psutil knows the boot time in whole seconds only
         return time.clock_gettime(time.CLOCK_BOOTTIME) - (started - psutil.boot_time())
     return time.time() - started
 
 
 @dataclass
 class Clock:
-    """Where a stage's wall time goes.
+    """Measure the wall time of a stage.
 
     Attributes
     ----------
-    begin : of `time.perf_counter()`: when it was made
-    start_seconds : from the start of the process, imports included, to the work
-    work_seconds : what the stage is there for: training with its evaluation, a pass of the frozen base
+    begin : `time.perf_counter()` at creation
+    start_seconds : from the start of the process to the start of the work, imports included
+    work_seconds : the main work: training and evaluation, or a pass of the frozen base
     """
 
     begin: float = field(default_factory=time.perf_counter)
@@ -49,7 +49,7 @@ class Clock:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Count what happens meanwhile as the stage's work."""
+        """Measure this block as the stage's work."""
         begin = time.perf_counter()
         self.start_seconds = process_seconds()
         try:
@@ -59,12 +59,12 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Seconds so far."""
+        """Seconds since creation."""
         return time.perf_counter() - self.begin
 
     @property
     def spent(self) -> dict[str, float]:
-        """All that is known so far, as `keep` takes it."""
+        """All times so far, in the form that `save` takes."""
         return {
             "stage_seconds": self.seconds,
             "start_seconds": self.start_seconds,
@@ -73,14 +73,21 @@ class Clock:
 
 
 def folder() -> Path:
-    """Give the folder of the times: that of the real repository when DVC runs a stage in a copy of it."""
+    """Return the folder of the times; in a copy made by DVC, that of the real repository."""
     return repository.root() / "timings"
 
 
 def save(
     result: Result, spent: Mapping[str, float], seed_seconds: dict[int, float] | None = None, **rates: float
 ) -> None:
-    """Keep what a `Clock` says of the stage, how long each seed's training took, and rates such as images/s."""
+    """Write the times of a result to the timings folder.
+
+    Parameters
+    ----------
+    spent : `Clock.spent`, in seconds
+    seed_seconds : seed -> seconds of its training
+    rates : speeds such as `images_per_second`
+    """
     folder().mkdir(exist_ok=True)
     seeds = {str(seed): round(seconds, 3) for seed, seconds in (seed_seconds or {}).items()}
     entry = {
@@ -94,10 +101,10 @@ def save(
     path = folder() / f"{result.fingerprint}.json"
     partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)  # whole or absent, whenever the process is killed
+    partial.replace(path)  # atomic: a kill leaves no incomplete file
 
 
 def load(result: Result) -> dict[str, Any] | None:
-    """Give what `keep` kept for this result, or None where it was computed elsewhere."""
+    """Return what `save` wrote for this result, or None if it was computed on another machine."""
     path = folder() / f"{result.fingerprint}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -1,1 +1,1 @@
-"""From results to a report: statistics, the notes' statements as claims, tables, figures and the page."""
+"""Build the report from results: claims about the notes' statements, tables, figures and the page."""

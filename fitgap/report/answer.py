@@ -1,4 +1,4 @@
-"""The answer in three sentences, written from the numbers alone. **Names** are marked as in Markdown."""
+"""The report's summary in three sentences, generated from the results. **Names** are marked as in Markdown."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,10 @@ from fitgap.report.study import Study
 
 
 def write_answer(study: Study, table: pd.DataFrame, claims: list[dict[str, Any]]) -> list[str]:
-    """Give three sentences: which remedy closes the gap, which is most accurate, what borrowing brings."""
+    """Return three sentences: the smallest gap, the highest accuracy and the benefit of transfer learning.
+
+    If no model trained from scratch has results, return two sentences: a remark on that, and transfer learning.
+    """
     rows = table[~table["failed"]].set_index("model")
     scratch = rows[rows["family"] == "scratch"]
     if scratch.empty:
@@ -21,7 +24,7 @@ def write_answer(study: Study, table: pd.DataFrame, claims: list[dict[str, Any]]
 
 
 def gap(study: Study, scratch: pd.DataFrame) -> str:
-    """Say which variant's curves stay closest."""
+    """Return a sentence on the variant with the smallest final gap."""
     best = scratch["gap_last_mean"].idxmin()
     said = _loss(scratch.loc[best])
     if best == BASELINE:
@@ -33,7 +36,7 @@ def gap(study: Study, scratch: pd.DataFrame) -> str:
 
 
 def accuracy(study: Study, scratch: pd.DataFrame) -> str:
-    """Say which variant is most accurate."""
+    """Return a sentence on the variant with the highest test accuracy."""
     best = scratch["test_accuracy_mean"].idxmax()
     return (
         f"The most accurate from scratch is **{_variant(best)}** with {_percent(scratch.loc[best])} of the "
@@ -48,7 +51,7 @@ def _against(scratch: pd.DataFrame, best: str, said: Callable[[pd.Series], str])
 
 
 def transfer(study: Study, rows: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
-    """Say what the borrowed network brings."""
+    """Return a sentence on transfer learning compared with training from scratch."""
     if not study.is_transfer:
         return "Nothing can be said of transfer learning: backbone.weights is none, a random network."
     start = study.params.finetune.head
@@ -56,7 +59,7 @@ def transfer(study: Study, rows: pd.DataFrame, claims: list[dict[str, Any]]) -> 
     tuned = rows[rows["family"] == "finetune"]
     if tuned.empty or head not in rows.index or scratch not in rows.index:
         return "What borrowing brings cannot be said: a model it takes has no results."
-    best = tuned["val_loss_best_mean"].idxmin()  # chosen by validation, never by test
+    best = tuned["val_loss_best_mean"].idxmin()  # selected by validation loss, never by test results
     verdicts = {claim["id"]: claim["verdict"] for claim in claims}
     verdict = verdicts.get(f"finetune_{_variant(best)}_beats_scratch")
     said = {SUPPORTED: "which beats", CONTRADICTED: "which falls behind"}.get(verdict, "not clearly apart from")

@@ -1,4 +1,4 @@
-"""Numbers as text, and the rows that report.html and report.md both show."""
+"""Format numbers, and the table rows shared by report.html and report.md."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ NOTHING = "–"
 
 
 def model_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Give the summary's rows as texts, in the order of MODEL_HEADINGS."""
+    """Return the rows of the summary table as strings, in the order of MODEL_HEADINGS."""
     return [_model_row(row) for row in table.to_dict("records")]
 
 
@@ -37,21 +37,21 @@ def _cell(row: dict[str, Any], name: str) -> str:
 
 
 def number(mean: float, sd: float | None = None, digits: int = 3) -> str:
-    """Give 0.123 or 0.123 ± 0.004; a dash where there is nothing."""
+    """Format as 0.123, or 0.123 ± 0.004 with a standard deviation; a dash if the value is missing."""
     if mean is None or pd.isna(mean):
         return NOTHING
     spread = "" if sd is None or pd.isna(sd) else f" ± {sd:,.{digits}f}"
-    return f"{round(mean, digits) + 0.0:,.{digits}f}{spread}".replace("-", "−")  # + 0.0: no minus before 0.000
+    return f"{round(mean, digits) + 0.0:,.{digits}f}{spread}".replace("-", "−")  # + 0.0 turns -0.0 into 0.0
 
 
 def percent(mean: float, sd: float | None = None) -> str:
-    """Give 92.0% or 92.0 ± 0.4%."""
+    """Format a share as 92.0%, or 92.0 ± 0.4% with a standard deviation; a dash if the value is missing."""
     said = number(None if pd.isna(mean) else 100 * mean, None if sd is None else 100 * sd, digits=1)
     return said if said == NOTHING else f"{said}%"
 
 
 def short(value: Any) -> str:
-    """Give 812k or 14.7M; the exact number stands in summary.csv."""
+    """Format a count as 812k or 14.7M; summary.csv has the exact number."""
     if pd.isna(value):
         return NOTHING
     for size, letter in ((1e6, "M"), (1e3, "k")):
@@ -61,7 +61,7 @@ def short(value: Any) -> str:
 
 
 def measured(claim: dict[str, Any]) -> str:
-    """Give an estimate with its interval: −0.204 nats (95% interval −0.222 to −0.186)."""
+    """Format an estimate with its interval: −0.204 nats (95% interval −0.222 to −0.186)."""
     if claim["estimate"] is None:
         return NOTHING
     factor, unit = UNITS[claim["unit"]]
@@ -74,12 +74,12 @@ def measured(claim: dict[str, Any]) -> str:
 
 
 def signed(value: float) -> str:
-    """Give +0.123 or −0.123, with three significant digits."""
+    """Format as +0.123 or −0.123, with three significant digits."""
     return f"{value:+#.3g}".replace("-", "−").removesuffix(".")
 
 
 def remark(claim: dict[str, Any]) -> str:
-    """Give what remains to say of a claim: its note, and how many seeds would settle it."""
+    """Return a claim's note and the number of seeds that would settle it; an empty string if there is neither."""
     parts = [claim["note"]] if claim["note"] else []
     if claim["seeds_needed"]:
         parts.append(f"about {claim['seeds_needed']} seeds would settle it")

@@ -1,4 +1,4 @@
-"""What the best model gets wrong: per class, as a confusion matrix, and as example images."""
+"""Misclassifications of a model: per class, as a confusion matrix, and as example images."""
 
 import base64
 import io
@@ -12,12 +12,12 @@ from sklearn.metrics import confusion_matrix
 from fitgap.report.study import Study
 
 EXAMPLES = 12
-LARGEST_SIDE = 96  # pixels of an example; the page must stay small
+LARGEST_SIDE = 96  # of an example in pixels; keeps the page small
 
 
 @dataclass(frozen=True)
 class Example:
-    """A test image with the right and the given answer; `image` is a PNG as a data: address."""
+    """A misclassified test image: true class, prediction and its probability; `image` is a PNG as a data: URL."""
 
     image: str
     truth: str
@@ -27,7 +27,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """What a model gets wrong on the test images.
+    """Misclassifications of a model on the test images.
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class Mistakes:
     by_class : DataFrame
         One row per class: `class`, `images`, `accuracy`, `confused_with`, `times` (over all seeds).
     confusion : DataFrame
-        Rows are true classes, columns answers; shares of the row, over all seeds.
+        Confusion matrix over all seeds, normalised by row: rows are true classes, columns predictions.
     examples : list of Example
-        Of the model's best seed, the surest mistakes first.
+        Misclassified images of the model's best seed, most confident first.
     """
 
     model: str
@@ -47,13 +47,13 @@ class Mistakes:
 
     @property
     def most_confused(self) -> float:
-        """The largest share of a class that is taken for one other class."""
+        """Largest off-diagonal entry of `confusion`; 1.0 if all are 0."""
         shares = self.confusion.to_numpy()
         return float((shares - np.diag(np.diag(shares))).max()) or 1.0
 
 
 def collect_mistakes(study: Study, name: str) -> Mistakes:
-    """Gather what a model gets wrong."""
+    """Collect the misclassifications of model `name`."""
     probabilities, names = study.results[name].test_probabilities, study.prepared.class_names
     images, labels = study.prepared.split("test")
     answers = probabilities.argmax(axis=-1)

@@ -1,4 +1,4 @@
-"""How fast each way gets to a good validation accuracy: in epochs, and in seconds where measured."""
+"""Training time to a target validation accuracy: in epochs, and in seconds if measured."""
 
 from dataclasses import dataclass
 
@@ -11,19 +11,19 @@ from fitgap.report.study import Study
 
 @dataclass(frozen=True)
 class Pace:
-    """One model's way to the best validation accuracy of the scratch baseline.
+    """Time that one model needs to reach the scratch baseline's best validation accuracy.
 
     Attributes
     ----------
     model : str
     reached, seeds : int
-        How many seeds get there, of how many.
+        Number of seeds that reach the target, and number of seeds.
     epochs : float
-        Mean over the seeds that get there; NaN if none does.
+        Mean over the seeds that reach the target; NaN if none does.
     seconds_per_epoch : float
-        NaN where no time was measured.
+        NaN if no time was measured.
     head_start : float
-        Seconds that had been spent before the first epoch: fine-tuning begins from a trained head.
+        Seconds spent before the first epoch: fine-tuning starts from a trained head.
     """
 
     model: str
@@ -35,14 +35,14 @@ class Pace:
 
     @property
     def seconds(self) -> float:
-        """Seconds until it gets there."""
+        """Seconds until the target is reached."""
         return self.head_start + self.epochs * self.seconds_per_epoch
 
 
 def measure_paces(study: Study) -> list[Pace]:
-    """Give the pace of the scratch baseline, the frozen base's classifier and each fine-tuning depth.
+    """Measure the pace of the scratch baseline, the heads on the frozen base and each fine-tuning depth.
 
-    Without a scratch baseline there is nothing to reach, and the list is empty.
+    The list is empty without a scratch baseline, because it defines the target.
     """
     if "scratch@baseline" not in study.results:
         return []
@@ -65,6 +65,6 @@ def _pace(study: Study, name: str, targets: pd.Series, start: str | None) -> Pac
 
 
 def training_seconds(study: Study, name: str) -> float:
-    """Give the mean seconds of training one seed; NaN where no time was measured."""
+    """Return the mean training time of one seed in seconds; NaN if no time was measured."""
     seconds = list(((study.times.get(name) or {}).get("seed_seconds") or {}).values())
     return float(np.mean(seconds)) if seconds else np.nan

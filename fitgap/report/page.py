@@ -1,4 +1,4 @@
-"""The folder reports/: report.html, one self-contained file, report.md with the same tables, and data files."""
+"""Write the folder reports/: the self-contained report.html, report.md with the same tables, and data files."""
 
 import json
 import os
@@ -28,17 +28,26 @@ from fitgap.report.tables import claims_table, curves_table, summary_table
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}
 Claims, Facts = list[dict[str, Any]], Mapping[str, str]
-MAX_CLASSES = 15  # beyond this a confusion matrix cannot be read; the worst classes are listed instead
+MAX_CLASSES = 15  # larger confusion matrices are unreadable; the worst classes are listed instead
 
 
 def render_html(
     study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None = None
 ) -> str:
-    """Give report.html.
+    """Return the text of report.html.
 
-    `table` is what `summary` gives, `claims` what `judge_all` gives, and `about` holds versions, machine, git
-    revision and whatever else ran, shown as name and value. `registration` says what became of the best model:
-    `why`, and `address` and `version` where there is one to load.
+    Parameters
+    ----------
+    study : Study
+    table : DataFrame
+        From `summary_table`.
+    claims : list of dict
+        From `judge_all`.
+    about : mapping
+        Name -> value of the software versions and the machine, shown as they are.
+    registration : mapping, optional
+        Outcome of registering the best model, from `Registration.facts`: `why`, and `address` and `version` if
+        there is a registered version to load.
     """
     content = _content(study, table, claims, about, registration)
     return _render("report.html.j2", {**content, **_drawn(study, table)})
@@ -47,9 +56,9 @@ def render_html(
 def render_markdown(
     study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None = None
 ) -> str:
-    """Give report.md: the same answer and tables as `html`, without figures."""
+    """Return the text of report.md: same content as `render_html`, without figures."""
     text = _render("report.md.j2", _content(study, table, claims, about, registration))
-    return text.replace("&#39;", "'").replace("&#34;", '"')  # harmless outside of tags, and easier to read
+    return text.replace("&#39;", "'").replace("&#34;", '"')  # quotes are safe outside of tags
 
 
 def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None) -> dict:
@@ -76,7 +85,7 @@ def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, re
 
 
 def _drawn(study: Study, table: pd.DataFrame) -> dict[str, Any]:
-    """Draw everything; a figure without data is None, and the page says so."""
+    """Draw all figures; those without data are None, and the page notes that."""
     offered = table[~table["failed"] & table["family"].map(lambda name: FAMILIES[name].is_offered)]
     timed = study.is_transfer and offered["seconds_mean"].notna().any()
     families = _families(study)
@@ -98,7 +107,7 @@ def _drawn(study: Study, table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _families(study: Study) -> dict[str, str]:
-    """Give the headings of the families that have results."""
+    """Return the headings of the families with results: family name -> heading."""
     rates = {"highrate": study.params.highrate.learning_rate, "scratch": study.params.scratch.learning_rate}
     return {name: FAMILIES[name].heading.format(**rates) for name in TRAINED if study.names(name)}
 
@@ -106,7 +115,7 @@ def _families(study: Study) -> dict[str, str]:
 def _render(name: str, content: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fitgap.report"),
-        autoescape=True,  # a class named <script> is shown, not run; in Markdown too, which may hold HTML
+        autoescape=True,  # class names such as <script> must not run; Markdown may contain HTML too
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -117,17 +126,17 @@ def _render(name: str, content: dict[str, Any]) -> str:
 
 
 def _bold(text: str) -> Markup:
-    """Turn **this** into bold, after everything else is made harmless."""
+    """Escape HTML, then turn **text** into bold."""
     return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text))))
 
 
 def _cell(text: Any) -> Markup:
-    """Make a text fit for one cell of a Markdown table."""
+    """Escape a text for a cell of a Markdown table."""
     return Markup(" ".join(str(escape(text)).split()).replace("|", "&#124;"))
 
 
 def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Give nested params as dotted keys; what is at its default of "none" stays out."""
+    """Return nested params as dotted keys, without unset values and inactive remedies."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
@@ -140,7 +149,7 @@ def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
 def write_report(
     folder: Path, study: Study, claims: list[dict[str, Any]], registration: Mapping[str, str] | None
 ) -> None:
-    """Write the report as HTML and as Markdown, its tables and its curves; `registration` is as `html` takes it."""
+    """Write report.html, report.md, the tables and the curves to `folder`; `registration` as in `render_html`."""
     table, about = summary_table(study), environment()
     for name, rows in {"curves": curves_table(study), "claims": claims_table(claims), "summary": table}.items():
         rows.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
@@ -159,7 +168,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "
 
 
 def environment() -> dict[str, str]:
-    """Give names and versions: {"Python": "3.11.9", "tensorflow": "2.21.0", ..., "machine": "Linux ..."}."""
+    """Return software versions and the machine: {"Python": "3.11.9", "tensorflow": "2.21.0", ..., "machine": ...}."""
     versions = {"Python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Everything the report looks at, in one place: params, results by model, test labels, wall times."""
+"""The report's input data: params, results by model, prepared images and wall times."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +14,11 @@ from fitgap.pipeline.record import Result
 
 PROBE = "probe"
 LEARNED = {"glyphs": "printed characters", "imagenet": "ImageNet", "path": "weights of your own"}
-ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # a model without these has diverged
+ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # if not finite, the model diverged
 
 
 def expected_models(params: Params) -> list[str]:
-    """Name the models that params declare, in the order of the report."""
+    """Return the names of the models declared in params, in the order of the report."""
     variants = {"scratch": params.variants, "highrate": params.highrate.variants, "head": params.variants}
     named = variants | {"finetune": params.finetune.depths}
     declared = [*(f"{family}@{name}" for family, names in named.items() for name in names), "asis"]
@@ -27,7 +27,7 @@ def expected_models(params: Params) -> list[str]:
 
 @dataclass(frozen=True)
 class Study:
-    """Results of the models that params declare; others (of deleted variants) are left out.
+    """Results of the models declared in params; results of deleted variants are left out.
 
     Attributes
     ----------
@@ -36,11 +36,11 @@ class Study:
         Model name -> Result, in the order of `expected_models`.
     prepared : PreparedImages
     times : dict
-        Model name -> what `fitgap.timings.of` gives, or None.
+        Model name -> wall times from `fitgap.pipeline.timings.load`, or None.
     probe : Result or None
-        What linear probes found on each block of the backbone.
+        Result of the linear probes on the blocks of the backbone.
     orphans : tuple of str
-        Names of results that no params declare.
+        Names of results whose models params do not declare.
     """
 
     params: Params
@@ -52,7 +52,10 @@ class Study:
 
     @classmethod
     def gather(cls, params: Params, results: list[Result], prepared: PreparedImages, times=None) -> "Study":
-        """Gather what belongs together."""
+        """Build a study: sort `results` into declared models, the probe and orphans.
+
+        `times` maps model names to wall times; None if there are none.
+        """
         found = {result.name: result for result in results}
         declared = expected_models(params)
         kept = {name: found[name] for name in declared if name in found}
@@ -61,17 +64,17 @@ class Study:
 
     @property
     def is_transfer(self) -> bool:
-        """Whether the backbone has learned anything that could be transferred."""
+        """Whether the backbone is pre-trained."""
         return self.params.backbone.weights != "none"
 
     @property
     def borrowed_from(self) -> str:
-        """What the backbone has learned, in words."""
+        """The data the backbone was pre-trained on, in words."""
         return LEARNED.get(self.params.backbone.weights, self.params.backbone.weights)
 
     @property
     def side_by_side(self) -> bool:
-        """Whether some of the wall times were taken while another stage ran on the same machine."""
+        """Whether another stage ran on the same machine while some of the wall times were measured."""
         return any(kept.get("stages_at_once", 1) > 1 for kept in self.times.values() if kept)
 
     @property
@@ -80,17 +83,17 @@ class Study:
         return [name for name in expected_models(self.params) if name not in self.results]
 
     def has(self, name: str) -> bool:
-        """Whether there are measurements of a model, or of the probe; way 1 has none without a source classifier."""
+        """Whether a model, or the probe, has measurements; way 1 has none without a source classifier."""
         if name == PROBE:
             return self.probe is not None
         return name in self.results and self.results[name].is_model
 
     def names(self, family: str) -> list[str]:
-        """Name the models of a family that have results."""
+        """Return the names of a family's models with results."""
         return [name for name in self.results if family_of(name) == family]
 
     def seeds(self, name: str) -> pd.DataFrame:
-        """Give a model's measurements as floats, one row per seed; empty where it has none."""
+        """Return a model's measurements as floats, one row per seed; empty if it has none."""
         return self._seeds[name]
 
     @cached_property
@@ -99,41 +102,41 @@ class Study:
         return {name: models.get(name, pd.DataFrame()) for name in self.results}
 
     def history(self, name: str) -> pd.DataFrame | None:
-        """Give a model's history with everything that is not finite as NaN."""
+        """Return a model's training history with infinities replaced by NaN; None if it has no history."""
         history = self.results[name].history
         return None if history is None else history.replace([np.inf, -np.inf], np.nan)
 
     @cached_property
     def failed(self) -> tuple[str, ...]:
-        """Models of which some seed diverged: a loss, or a probability, is not a finite number."""
+        """Models with a diverged seed: an essential loss or a probability is not finite."""
         return tuple(name for name in self.results if self._has_diverged(name))
 
     @cached_property
     def best(self) -> str | None:
-        """The model with the lowest mean validation loss; the test set has no say in it.
+        """Model with the lowest mean validation loss; None if there is none. Test results are not used.
 
-        Trainings at the higher rate ask a question; they leave no model to choose.
+        Models trained at the higher learning rate only test a claim and are excluded.
         """
         offered = [n for n in self.results if FAMILIES[family_of(n)].is_offered and n not in self.failed]
         trained = [name for name in offered if "val_loss_best" in self.seeds(name)]
         return min(trained, key=lambda n: self.seeds(n)["val_loss_best"].mean(), default=None)
 
     def has_answers(self, name: str) -> bool:
-        """Whether a model's answers on the test images are known."""
+        """Whether a model has predictions on the test images."""
         result = self.results[name]
         return result.is_model and result.test_probabilities is not None
 
     def answers(self, name: str) -> np.ndarray:
-        """Give the class names a model answers on the test images: str, (seeds, images)."""
+        """Return a model's predicted class names on the test images: str, shape (seeds, images)."""
         result = self.results[name]
         classes = result.record.classes
         names = classes if isinstance(classes, list) else self.prepared.class_names
         return np.asarray(names)[result.test_probabilities.argmax(axis=-1)]
 
     def right(self, name: str) -> pd.DataFrame:
-        """Tell which answers on the test images are right: bool, one row per seed, one column per image.
+        """Return which predictions on the test images are correct: bool, one row per seed, one column per image.
 
-        A column's name is the image's position in the test split: way 1 may have been asked about some only.
+        Columns are positions in the test split, because way 1 may cover only some of the images.
         """
         truth = np.asarray(self.prepared.class_names)[self.prepared.split("test")[1]]
         result = self.results[name]

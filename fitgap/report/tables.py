@@ -1,4 +1,4 @@
-"""Data tables: one row per model (summary.csv), per claim (claims.csv), and per epoch (curves.csv)."""
+"""Data tables: summary.csv (one row per model), claims.csv (per claim) and curves.csv (per model, split and epoch)."""
 
 import math
 import statistics
@@ -32,11 +32,11 @@ INTEGER_COLUMNS = ("params_total", "params_trainable", "params_frozen", "seeds")
 
 
 def summary_table(study: Study) -> pd.DataFrame:
-    """Give one row per model, in the order of params; what was not measured is empty.
+    """Return one row per model, in the order of params, with columns SUMMARY_COLUMNS; missing values are empty.
 
-    Columns: see COLUMNS. Means and standard deviations (n - 1) are over seeds; the 95% interval of the test
-    accuracy allows for seeds and test images; `seconds_mean` is one seed's training, on the machine that
-    measured it; `failed` says that some seed diverged.
+    Means and standard deviations (n - 1) are over seeds. The 95% interval of the test accuracy covers the
+    variation of seeds and test images. `seconds_mean` is the training time of one seed on the machine that
+    measured it. `failed` is true if a seed diverged.
     """
     table = pd.DataFrame([_row(study, name) for name in study.results], columns=list(SUMMARY_COLUMNS))
     numbers = [name for name in SUMMARY_COLUMNS if name.endswith(("_mean", "_sd", "_low", "_high", "per_second"))]
@@ -54,7 +54,7 @@ def _row(study: Study, name: str) -> dict[str, Any]:
 def _measurements(seeds: pd.DataFrame) -> dict[str, float | None]:
     row = {}
     for name in (name for name in HEADLINES if name in seeds):
-        # A mean over the seeds that happened to survive would flatter a model that diverges.
+        # No skipna: a mean over the surviving seeds would overrate a model that diverges.
         row[f"{name}_mean"] = seeds[name].mean(skipna=False)
         row[f"{name}_sd"] = standard_deviation(seeds[name])
     return row
@@ -98,9 +98,9 @@ NO_UNIT = "as it is"
 
 
 def claims_table(claims: list[dict[str, Any]]) -> pd.DataFrame:
-    """Give one row per claim, in the order of the report; `claims` is what `judge_all` gives.
+    """Return one row per claim, in the order of the report; `claims` comes from `judge_all`.
 
-    `unit` is never empty, because plots put the claims of one unit side by side.
+    `unit` is never empty, because plots group claims by unit.
     """
     table = pd.DataFrame(claims, columns=list(CLAIM_COLUMNS))
     return table.assign(unit=table["unit"].replace("", NO_UNIT))
@@ -110,10 +110,10 @@ SPLITS = {"training": "train", "validation": "val"}
 
 
 def curves_table(study: Study) -> pd.DataFrame:
-    """Give one row per model, split and epoch.
+    """Return one row per model, split and epoch.
 
-    Columns: model, split ("training" or "validation"), epoch, loss and accuracy (means over seeds). Left out
-    are the trainings at the higher rate: a first loss of 50 would flatten all other curves on common axes.
+    Columns: model, split ("training" or "validation"), epoch, loss and accuracy (means over seeds). Models trained
+    at the higher learning rate are left out: a first loss of 50 would flatten all other curves on common axes.
     """
     names = [name for name in study.results if name not in study.names("highrate")]
     parts = [_mean_curves(name, study.history(name)) for name in names if study.history(name) is not None]

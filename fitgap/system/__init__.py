@@ -1,1 +1,1 @@
-"""What the project stands on: errors, files, repeatable TensorFlow, downloads. It knows nothing of the experiment."""
+"""Infrastructure: errors, files, deterministic TensorFlow, downloads. Nothing here depends on the experiment."""

@@ -1,7 +1,8 @@
-"""Arrays on disk that are written and read in parts, in memory that does not grow with them.
+"""Read and write .npy files in parts, in constant memory.
 
-A memory map counts every page that it touches as the process's own until it is closed: one map kept open over 1,250 MiB
-grew the process by 1,250 MiB, a map reopened for every 512 rows by 16. So each part opens a map of its own.
+Every page that a memory map touches counts towards the process's memory until the map is closed. One map kept open over
+1,250 MiB grew the process by 1,250 MiB; a map reopened for every 512 rows grew it by 16 MiB. So each call opens its own
+map.
 """
 
 from pathlib import Path
@@ -11,12 +12,12 @@ from numpy.lib.format import open_memmap
 
 
 def create_array(path: Path, shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> None:
-    """Create an .npy file of zeros, in place of what stood there."""
+    """Create an .npy file of zeros; an existing file is overwritten."""
     open_memmap(path, "w+", dtype, shape)
 
 
 def has_shape(path: Path, shape: tuple[int, ...]) -> bool:
-    """Return whether a whole .npy file of this shape stands there."""
+    """Return whether `path` is a complete .npy file of this shape."""
     try:
         return open_memmap(path, "r").shape == shape
     except (OSError, ValueError):
@@ -24,12 +25,15 @@ def has_shape(path: Path, shape: tuple[int, ...]) -> bool:
 
 
 def write_rows(path: Path, start: int, rows: np.ndarray) -> None:
-    """Write rows into an .npy file, from row `start` on."""
+    """Write rows into an existing .npy file, starting at row `start`."""
     open_memmap(path, "r+")[start : start + len(rows)] = rows
 
 
 def read_rows(array: np.ndarray, start: int, end: int) -> np.ndarray:
-    """Return a copy of some rows; `array` may be memory-mapped, and its own pages stay untouched."""
+    """Return a copy of rows `start` to `end` (exclusive).
+
+    A memory-mapped `array` is reopened, so that its own map does not grow.
+    """
     if isinstance(array, np.memmap):
         array = open_memmap(array.filename, "r")
     return np.array(array[start:end])

@@ -1,4 +1,4 @@
-"""Repeatable TensorFlow: the same bytes at every run, quickly imported, and seeds that make comparisons paired."""
+"""Deterministic TensorFlow: the same bytes at every run, a fast import, and seeds that make comparisons paired."""
 
 import gc
 import hashlib
@@ -8,20 +8,24 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Keras imports these where they are installed, for scikit-learn wrappers and picture galleries that nothing here
-# uses, and every stage would wait for them; `make bench` measures how long.
+# Keras imports these if they are installed, for scikit-learn wrappers and image galleries that are unused here.
+# Hiding them makes every stage start faster; `make bench` measures by how much.
 UNUSED_IMPORTS = ("matplotlib", "sklearn")
 
 
 def start_tensorflow(seed: int, at_once: int = 1) -> None:
-    """Import TensorFlow quietly and make it repeatable.
+    """Import TensorFlow without its start-up messages and make it deterministic.
 
-    Where a stage lets TensorFlow do several things `at_once`, each of them gets its share of the cores.
+    Call it before anything else imports TensorFlow.
 
-    Call it before anything else imports TensorFlow. It computes with oneDNN's kernels on every x86 processor: left
-    alone it does so only on those with instructions made for neural networks (AVX512-VNNI, AMX and the like), and
-    others learn far more slowly than they could (`make bench` trains without it, too). A GPU, where there is one,
-    hands out memory as it is needed, so that two stages can share it.
+    oneDNN's kernels are enabled on every x86 processor. By default TensorFlow enables them only on processors with
+    neural-network instructions (AVX512-VNNI, AMX and the like); training on others is then much slower (`make bench`
+    measures it). GPU memory is allocated on demand, so that two stages can share one GPU.
+
+    Parameters
+    ----------
+    seed : of Python's, NumPy's and TensorFlow's random numbers
+    at_once : number of computations that the stage runs in parallel; the cores are divided among them
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with _hold_stderr(), _hide_modules(*UNUSED_IMPORTS), freeze_garbage_collection():
@@ -38,9 +42,9 @@ def start_tensorflow(seed: int, at_once: int = 1) -> None:
 
 @contextmanager
 def _hide_modules(*names: str) -> Iterator[None]:
-    """Let imports of modules fail meanwhile, as if they were not installed; those imported before are untouched."""
+    """Inside this context, make imports of the named modules fail. Modules imported before are unaffected."""
     hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # None there is Python's documented way to say so
+    sys.modules.update(dict.fromkeys(hidden))  # Python's documented way to block an import
     try:
         yield
     finally:
@@ -50,10 +54,10 @@ def _hide_modules(*names: str) -> Iterator[None]:
 
 @contextmanager
 def _hold_stderr() -> Iterator[None]:
-    """Hold back what native code writes to standard error; show it when an exception passes.
+    """Capture what native code writes to standard error; print it only if an exception is raised.
 
-    TensorFlow announces its instruction sets and every GPU library that it does not find before its own
-    log level takes effect, a dozen lines at each start of a stage.
+    TensorFlow logs its instruction sets and every missing GPU library before its own log level takes effect. That
+    is a dozen lines at each start of a stage.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -72,17 +76,17 @@ def _hold_stderr() -> Iterator[None]:
 
 
 def derive_seed(seed: int, name: str) -> int:
-    """Give a seed of its own to everything that has a name.
+    """Return a seed in [0, 2**31) derived from `seed` and `name`.
 
-    A layer's initial weights then depend on the model's seed and the layer's name alone, not on which other
-    layers were built before it: layers that two variants share begin alike, and comparisons are paired.
+    A layer's initial weights then depend only on the model's seed and the layer's name, not on which layers were
+    built before it. Layers that two variants share start from the same weights, so comparisons are paired.
     """
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "little") >> 1
 
 
 @contextmanager
 def pause_garbage_collection() -> Iterator[None]:
-    """Pause garbage collection: of what an import makes, next to nothing is garbage."""
+    """Disable garbage collection inside this context: an import creates almost no garbage."""
     before = gc.isenabled()
     gc.disable()
     try:
@@ -94,7 +98,7 @@ def pause_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def freeze_garbage_collection() -> Iterator[None]:
-    """Pause garbage collection, and let no later one look through what was made until then: it stays anyway."""
+    """Disable garbage collection, then freeze, so later collections skip what was imported."""
     with pause_garbage_collection():
         yield
         gc.freeze()

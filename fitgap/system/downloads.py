@@ -1,7 +1,8 @@
-"""What Keras downloads at run time: CIFAR-10, ImageNet's weights and class names, and how a bad network is borne.
+"""Download CIFAR-10, ImageNet's weights and its class names through Keras, with retries, timeouts and a lock.
 
-Keras itself fetches the files into its cache and checks them by hash (`keras.utils.get_file`). It gives up at
-the first trouble, waits for ever on a silent server, and lets two processes write one file; here that is mended.
+Keras downloads the files into its cache and checks their hashes (`keras.utils.get_file`). On its own it never
+retries, waits forever for a silent server, and lets two processes write the same file. A retry library would not
+help: Keras raises a bare Exception for every failure, so the cached file itself has to be checked each time.
 """
 
 import hashlib
@@ -25,22 +26,22 @@ from fitgap.system.files import require_space
 
 ATTEMPTS = 3
 PAUSE = 2.0  # seconds before the second attempt; twice that before the third
-SILENCE_TIMEOUT = 30.0  # seconds without a byte after which a server counts as gone
-REACH_TIMEOUT = 10.0  # seconds in which a server must answer when it is only asked whether it is there
+SILENCE_TIMEOUT = 30.0  # seconds without a byte before a download fails
+REACH_TIMEOUT = 10.0  # seconds a server has to answer a HEAD request
 Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
 class KerasFile:
-    """A file that Keras downloads and keeps.
+    """A file that Keras downloads into its cache.
 
     Attributes
     ----------
-    name, folder : in Keras's cache
-    address : where it comes from
-    digest : sha256 (64 digits) or md5, as Keras knows it
-    room : bytes that it takes in the cache, unpacked too where it is unpacked
-    asked_by : the line of params.yaml that needs it
+    name, folder : location in Keras's cache
+    address : URL
+    digest : SHA-256 (64 hexadecimal digits) or MD5, the one in Keras's source
+    room : bytes needed in the cache, including the unpacked copy of an archive
+    asked_by : the setting in params.yaml that needs the file
     """
 
     name: str
@@ -52,12 +53,12 @@ class KerasFile:
 
     @property
     def place(self) -> Path:
-        """Where it stands in the cache, or would."""
+        """Path in Keras's cache, whether or not the file exists."""
         return cache() / self.folder / self.name
 
     @property
     def is_whole(self) -> bool:
-        """Whether it stands in the cache, undamaged."""
+        """Whether the file is in the cache with the right hash."""
         if not self.place.is_file():
             return False
         with self.place.open("rb") as file:
@@ -65,7 +66,7 @@ class KerasFile:
             return hashlib.file_digest(file, kind).hexdigest() == self.digest
 
 
-# Names, addresses and hashes are those in Keras's own source; tests/code/test_downloads.py compares them with it.
+# Names, addresses and hashes are copied from Keras's source; tests/code/system/test_downloads.py compares the two.
 CIFAR10 = KerasFile(
     "cifar-10-batches-py-target_archive",
     "datasets",
@@ -102,16 +103,23 @@ VGG16_WITH_TOP = KerasFile(
 
 
 def cache() -> Path:
-    """Give Keras's cache as Keras chooses it, without importing Keras, which takes seconds."""
+    """Return Keras's cache folder by Keras's own rules, without importing Keras, which takes seconds."""
     home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
     chosen = Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser()
     return chosen if os.access(chosen, os.W_OK) or not chosen.exists() else Path("/tmp/.keras")
 
 
 def check_reachable(files: list[KerasFile], origin: Path | str) -> None:
-    """Refuse, in one line, what is neither in the cache nor within reach; nothing is downloaded yet.
+    """Check that every file is in the cache or can be downloaded; nothing is downloaded yet.
 
-    `origin` is the file that asks for it, as the line names it.
+    Parameters
+    ----------
+    origin : the params file named in the error message
+
+    Raises
+    ------
+    UserError
+        If files are missing and their server does not offer them, or if the disk is too full for them.
     """
     missing = [file for file in files if not file.is_whole]
     require_space(cache(), sum(file.room for file in missing), "Keras's downloads")
@@ -124,28 +132,32 @@ def check_reachable(files: list[KerasFile], origin: Path | str) -> None:
 
 
 def _unreachable(address: str) -> str:
-    """Say why a server does not have a file; "" if it does."""
+    """Return why a server does not offer a file; "" if it does."""
     try:
         urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=REACH_TIMEOUT).close()
-    except OSError as error:  # no name, no route, no answer, refused, or an HTTP error: all are of its kind
+    except OSError as error:  # the base class of DNS, connection, timeout and HTTP errors
         return f"{urlsplit(address).hostname}: {_line(getattr(error, 'reason', error))}"
     return ""
 
 
 def load_through_keras(file: KerasFile, load: Callable[[], Loaded]) -> Loaded:
-    """Let Keras load something, which downloads `file` first unless it stands whole in Keras's cache.
+    """Load something through Keras, which downloads `file` first unless its cache holds an undamaged copy.
 
-    A file that is damaged or half there is fetched again; so is one whose download breaks off, `ATTEMPTS` times
-    in all. Other processes that want it wait for this one.
+    A damaged or incomplete file is downloaded again, with `ATTEMPTS` attempts in all. Other processes that need
+    the same file wait for this one.
 
     Parameters
     ----------
-    load : calls Keras, which calls `keras.utils.get_file`
+    load : a Keras function that calls `keras.utils.get_file`
+
+    Returns
+    -------
+    What `load` returns.
 
     Raises
     ------
     UserError
-        If it cannot be had: why, and where to put it by hand.
+        If the download fails; the message says why and where to put the file by hand.
     """
     file.place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.place.with_name(f".{file.name}.lock")), _socket_timeout():
@@ -154,9 +166,9 @@ def load_through_keras(file: KerasFile, load: Callable[[], Loaded]) -> Loaded:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return load()
-            except Exception as error:  # Keras raises a bare Exception for whatever befalls a download
+            except Exception as error:  # Keras raises a bare Exception if a download fails
                 if file.is_whole:
-                    raise  # what failed is none of the download's
+                    raise  # the download succeeded, so the error has another cause
                 _report_failure(file, _line(error), attempt)
                 time.sleep(PAUSE * attempt)
     raise AssertionError("the last attempt either returns or raises")
@@ -166,7 +178,7 @@ def _report_failure(file: KerasFile, reason: str, attempt: int) -> None:
     if attempt < ATTEMPTS:
         print(f"fitgap: {file.address}: {reason}; attempt {attempt + 1} of {ATTEMPTS} follows", file=sys.stderr)
         return
-    file.place.unlink(missing_ok=True)  # a damaged rest
+    file.place.unlink(missing_ok=True)  # incomplete or damaged
     raise UserError(
         f"params.yaml: {file.asked_by}: {file.address}: {reason}; put the file at {file.place}, or change params.yaml"
     ) from None

@@ -1,9 +1,9 @@
-"""The one exception that means "the user can mend this"."""
+"""The exception for mistakes that the user can fix."""
 
 
 class UserError(Exception):
-    """A mistake the user can mend, told in one line.
+    """A mistake that the user can fix, described in one line.
 
-    The line says which key or file, what was given, what is allowed and what to do. A stage prints it
-    without a traceback and exits with 1.
+    The message names the key or file, the value received, the allowed values and the fix. A stage prints it
+    without a traceback and exits with status 1.
     """

@@ -1,4 +1,7 @@
-"""Folders that are either whole or absent, and room on the disk."""
+"""Write folders atomically, and check free disk space.
+
+The standard library replaces a file in one step, but not a folder; no package among the dependencies does.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -10,9 +13,9 @@ from fitgap.system.errors import UserError
 
 @contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder to write into; it takes the name `path` only when everything went well.
+    """Yield an empty temporary folder; rename it to `path` if the block succeeds.
 
-    What stood at `path` is replaced. After a failure or a kill nothing that looks whole is left.
+    An existing folder at `path` is replaced. After a failure or a kill, no incomplete folder has the name `path`.
     """
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -28,7 +31,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
 
 
 def require_space(folder: Path, size: int, what: str) -> None:
-    """Raise a UserError where the disk that holds `folder`, or will, has less than `size` bytes left for `what`."""
+    """Raise a UserError if the disk of `folder`, which may not exist yet, has under `size` bytes free for `what`."""
     standing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(standing).free
     if size > free:

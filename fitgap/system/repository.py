@@ -1,4 +1,4 @@
-"""The real repository: DVC runs queued and temporary experiments in a copy of it, which vanishes afterwards."""
+"""Locate the real repository: DVC runs queued and temporary experiments in a copy, which it deletes afterwards."""
 
 import os
 import shutil
@@ -8,17 +8,20 @@ from fitgap.system.files import fresh_folder
 
 
 def root() -> Path:
-    """Give the real repository's top folder, also where a stage runs in a copy."""
+    """Return the top folder of the real repository, even when a stage runs in a copy."""
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
 def experiment_name() -> str | None:
-    """Name the DVC experiment whose stages run in a copy; None in the repository itself."""
+    """Return the name of the DVC experiment that runs in a copy; None in the repository itself."""
     return None if root() == Path.cwd() else os.environ.get("DVC_EXP_NAME")
 
 
 def copy_report(reports: Path) -> None:
-    """Leave a copy's report in the real repository, as experiments/<name of the experiment>/."""
+    """Copy an experiment's report to experiments/<experiment name>/ in the real repository.
+
+    Outside a DVC experiment this does nothing.
+    """
     if experiment_name() is None:
         return
     with fresh_folder(root() / "experiments" / experiment_name()) as folder:

@@ -1,1 +1,1 @@
-"""MLflow's view of the results: a projection of DVC's files, written after the work, never needed by it."""
+"""Write the results to MLflow: an optional copy of DVC's files that no stage reads."""

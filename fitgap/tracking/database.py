@@ -1,4 +1,4 @@
-"""The first use of a store: its database, its experiment, and what a move or an old MLflow has left."""
+"""Prepare a store for first use: create its database and experiment, and check for moved or outdated files."""
 
 import socket
 import sys
@@ -16,12 +16,12 @@ _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def prepare_database(uri: str, root: Path) -> None:
-    """Make sure that there is a database behind the address; to be called under a lock.
+    """Create the SQLite database if missing, or check that the database server answers. Call this under a lock.
 
     Raises
     ------
     OSError
-        A database server does not answer.
+        If a database server does not answer within 5 s.
     """
     kind = _kind(uri)
     if kind == "sqlite":
@@ -31,19 +31,19 @@ def prepare_database(uri: str, root: Path) -> None:
         if path == root / "mlflow.db":
             _warn_of_file_store(root)
     elif kind in _PORTS:
-        # MLflow would try ten times, with 100 s of pauses (create_sqlalchemy_engine_with_retry).
+        # MLflow itself would retry ten times, with pauses of 100 s in all (create_sqlalchemy_engine_with_retry).
         server = urlsplit(uri)
         address = server.hostname or "localhost", server.port or _PORTS[kind]
         socket.create_connection(address, timeout=5).close()
 
 
 def experiment_id(client: "MlflowClient", uri: str, root: Path) -> str:
-    """Give the id of the experiment `fitgap`; create it where it is missing.
+    """Return the id of the experiment `fitgap`; create it if it is missing.
 
     Raises
     ------
     UserError
-        It was deleted, or its artifacts stand in a folder that this repository was moved or copied from.
+        If it was deleted, or its artifact folder belongs to the place this repository was moved or copied from.
     """
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
@@ -57,9 +57,9 @@ def experiment_id(client: "MlflowClient", uri: str, root: Path) -> str:
 
 
 def artifact_folder(location: str) -> Path | None:
-    """Give the folder that an artifact location means, or None where it is not on this machine."""
+    """Return the local folder of an artifact location, or None if it is not on this machine."""
     parts = urlsplit(location)
-    if parts.scheme not in ("", "file") and len(parts.scheme) > 1:  # one letter: a drive of Windows
+    if parts.scheme not in ("", "file") and len(parts.scheme) > 1:  # one letter: a Windows drive
         return None
     return Path(parts.path if parts.scheme == "file" else location)
 
@@ -69,14 +69,14 @@ def _kind(uri: str) -> str:
 
 
 def _create(path: Path, artifacts: Path) -> None:
-    """Set up a SQLite database beside its place and move it there whole; a half-made one blocks MLflow."""
+    """Create a SQLite database under a temporary name, then rename it: a partial one would block MLflow."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
-    # Artifact locations are stored as absolute paths, MLflow's default taken from the current folder: in a
-    # DVC experiment that is a copy of the repository, which vanishes.
+    # MLflow stores artifact locations as absolute paths, by default from the current folder. In a DVC experiment
+    # that is a temporary copy of the repository.
     fresh = SqlAlchemyStore(f"sqlite:///{draft}", str(artifacts))
     fresh.create_experiment(EXPERIMENT)
     fresh.engine.dispose()
@@ -85,7 +85,7 @@ def _create(path: Path, artifacts: Path) -> None:
 
 def _create_experiment(client: "MlflowClient", uri: str, root: Path) -> str:
     if _kind(uri) not in ("sqlite", *_PORTS):
-        return client.create_experiment(EXPERIMENT)  # a server knows its own place for artifacts
+        return client.create_experiment(EXPERIMENT)  # a server has its own artifact location
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     return SqlAlchemyStore(uri, str(root / "mlruns")).create_experiment(EXPERIMENT)
@@ -95,8 +95,8 @@ def _check_place(location: str, root: Path) -> None:
     folder = artifact_folder(location)
     if folder is not None and not folder.resolve().is_relative_to(root / "mlruns"):
         raise UserError(
-            f"mlflow.db: its artifacts stand in {folder.parent}, not in this repository's mlruns/ (moved or "
-            "copied?); `python -m fitgap.tracking.relocate` points mlflow.db here"
+            f"mlflow.db: its artifacts are in {folder.parent}, not in this repository's mlruns/ (moved or "
+            "copied?); `python -m fitgap.tracking.relocate` updates mlflow.db"
         )
 
 

@@ -1,4 +1,4 @@
-"""What may go wrong between here and a tracking store, told in one line that betrays no password."""
+"""Failures of the tracking store, and one-line warnings about them that reveal no password."""
 
 import os
 import re
@@ -6,8 +6,8 @@ import sys
 
 from fitgap.system.errors import UserError
 
-# Looked up only where the module is loaded: what is not loaded cannot have raised. MLflow wraps what its own
-# requests raise; artifacts go to cloud stores through their makers' libraries, unwrapped.
+# Looked up only if the module is loaded; a module that is not loaded cannot have raised. MLflow wraps exceptions of
+# its own requests, but not those of the cloud libraries that upload artifacts.
 _LIBRARY_FAILURES = (
     ("mlflow.exceptions", "MlflowException"),
     ("sqlalchemy.exc", "SQLAlchemyError"),
@@ -22,29 +22,29 @@ _BREAKDOWNS = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
 class GivenUpError(ConnectionError):
-    """A server is not asked again: this process has waited for it before, and told so."""
+    """The server failed earlier in this process and was warned about, so it is not asked again."""
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Give every kind of failure that must not cost a result, for use in an `except` clause.
+    """Return the exception types that must not cost a result, for use in an `except` clause.
 
-    OSError holds the network's (requests', sockets'), the file system's, a lock's and a time limit's;
-    ModuleNotFoundError is a database driver that is not installed.
+    OSError covers the network (requests, sockets), the file system, locks and timeouts. ModuleNotFoundError covers
+    a missing database driver.
     """
     loaded = [getattr(sys.modules[name], kind) for name, kind in _LIBRARY_FAILURES if name in sys.modules]
     return (UserError, OSError, ModuleNotFoundError, *loaded)
 
 
 def is_outage(failure: Exception) -> bool:
-    """Whether a server is away, hangs or breaks down. One that says no to a request is there."""
+    """Return whether a server is unreachable, hangs or has an internal error. Rejecting a request is no outage."""
     code = getattr(failure, "error_code", None)  # MLflow's exceptions have one
     return isinstance(failure, OSError) if code is None else code in _BREAKDOWNS
 
 
 def warn(what: str, failure: Exception) -> None:
-    """Print one line about a failure to standard error: what is missing, why, and that nothing is lost.
+    """Write one line about a failure to standard error: what is missing, why, and that no result is lost.
 
-    A server that was given up is silent: the line about its first failure stands for all.
+    `GivenUpError` is not reported: the server's first failure already was.
     """
     if isinstance(failure, GivenUpError):
         return
@@ -57,7 +57,7 @@ def warn(what: str, failure: Exception) -> None:
 
 
 def redacted(text: str) -> str:
-    """Hide the user, password and token of every address in a text."""
+    """Replace the user, password and token of every address in a text by ***."""
     text = re.sub(r"://[^/\s]*@", "://***@", text)
     secret = r"([?&][^=&\s]*(?:pass|pwd|token|secret|key)[^=&\s]*=)[^&\s'\")]+"
     return re.sub(secret, r"\1***", text, flags=re.IGNORECASE)

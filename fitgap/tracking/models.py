@@ -1,10 +1,10 @@
-"""Attach trained networks to their runs, where `mlflow.pyfunc.load_model` and `mlflow models serve` find them.
+"""Attach trained networks to their runs, for `mlflow.pyfunc.load_model` and `mlflow models serve`.
 
-MLflow's own `mlflow.keras.log_model` takes whatever run is active in the process, and loads the saved model in
-another process to guess its requirements. Here the run is named, and the requirements are known.
+MLflow's own `mlflow.keras.log_model` uses the process's active run, and loads the saved model in another process to
+infer its requirements. Here the run is an argument, and the requirements are known.
 
-Every scratch model is small and has one. Of each transfer family only the best does (lowest mean validation
-loss): each holds the whole of VGG16, 59 MB.
+Scratch models are small, so all are attached. Of each transfer family, only the best is attached (lowest mean
+validation loss), because each model contains the whole of VGG16, 59 MB.
 """
 
 import tempfile
@@ -31,30 +31,31 @@ from fitgap.params.schema import Params
 from fitgap.pipeline.record import Result
 
 NAME = "model"
-# A server takes tens of megabytes in one request and may need a while to put them away: long, but once. It counts
-# from the last byte sent; one that hangs costs less than half a minute, the run written before included.
+# A server receives tens of megabytes in one request and may need a while to store them, so the timeout is long and
+# there is no retry. The timeout starts after the last byte sent. A server that hangs costs less than half a minute,
+# including the run written before.
 UPLOAD_LIMITS = {**store.REQUEST_LIMITS, "MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
 def log_model(run_id: str | None, build: Callable[[], "keras.Model"], images: np.ndarray) -> None:
-    """Attach a network to a run, unless the run has one; `runs:/<run id>/model` loads it.
+    """Attach a network to a run, unless the run has one. Load it with `runs:/<run id>/model`.
 
-    Where the store fails, one line on standard error says so.
+    If the store fails, write one line to standard error.
 
     Parameters
     ----------
     run_id : str or None
-        What `runs.log` gave; None (the store failed, and was warned of) does nothing.
+        As returned by `runs.log_result`. None (the store failed, with a warning) does nothing.
     build : function without arguments
-        Gives the network, whole: uint8 RGB images in, class probabilities out. Called only where the run has
-        no model yet. An optimizer's state is left out.
+        Returns the whole network, from uint8 RGB images to class probabilities. Called only if the run has no model
+        yet. An optimizer's state is not saved.
     images : array
-        uint8, (n, height, width, 3); only the shape is read.
+        uint8, (n, height, width, 3); only the shape is used.
 
     Raises
     ------
     ValueError
-        The images are not uint8 RGB images.
+        If the images are not uint8 RGB images.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"images: {images.dtype} {images.shape}; a model takes uint8 (n, height, width, 3)")
@@ -64,7 +65,7 @@ def log_model(run_id: str | None, build: Callable[[], "keras.Model"], images: np
         with store.open_store(UPLOAD_LIMITS) as opened:
             done = find_model(opened, run_id)
         if not done:
-            network = build()  # takes seconds, in which other processes may use the store
+            network = build()  # takes seconds; outside the lock, so other processes can use the store
             with store.open_store(UPLOAD_LIMITS) as opened:
                 if not find_model(opened, run_id):
                     _write(opened, run_id, network, images.shape[1:])
@@ -73,7 +74,7 @@ def log_model(run_id: str | None, build: Callable[[], "keras.Model"], images: np
 
 
 def requirements() -> list[str]:
-    """Give what it takes to load a model, in the versions installed here."""
+    """Return the pip requirements for loading a model, in the installed versions."""
     versions = {name: _version(name) for name in ("keras", "tensorflow", "tensorflow-cpu", "numpy")}
     return [f"{name}=={version}" for name, version in versions.items() if version]
 
@@ -86,7 +87,7 @@ def _version(name: str) -> str | None:
 
 
 def find_model(opened: store.Store, run_id: str) -> "LoggedModel | None":
-    """Give the run's complete model, if it has one; remove what a process that died has left of one."""
+    """Return the run's complete model, or None; delete incomplete models left by killed processes."""
     condition = f"source_run_id = '{run_id}'"
     models = opened.client.search_logged_models([opened.experiment_id], condition)
     for model in models:
@@ -111,7 +112,7 @@ def _write(opened: store.Store, run_id: str, network: "keras.Model", shape: tupl
         _save(Path(folder) / NAME, about, network, shape)
         client.log_model_artifacts(model.model_id, str(Path(folder) / NAME))
     _add_metrics(opened, run, model.model_id)
-    client.finalize_logged_model(model.model_id, "READY")  # last: only a model that is complete is READY
+    client.finalize_logged_model(model.model_id, "READY")  # last, so that only complete models are READY
 
 
 def _save(folder: Path, about: "Model", network: "keras.Model", shape: tuple[int, ...]) -> None:
@@ -135,7 +136,7 @@ def _signature(shape: tuple[int, ...], classes: int) -> "ModelSignature":
 
 
 def _without_optimizer(network: "keras.Model") -> "keras.Model":
-    """Give the network without its optimizer's state, which would treble the file."""
+    """Return the network without its optimizer's state, which would triple the file size."""
     if getattr(network, "optimizer", None) is None:
         return network
     bare = type(network).from_config(network.get_config())  # clone_model would compile the copy as well
@@ -149,7 +150,7 @@ def _tags(run: "Run") -> dict[str, str]:
 
 
 def _add_metrics(opened: store.Store, run: "Run", model_id: str) -> None:
-    """Show the run's headlines beside the model too; same time and step, so the run's own stay single."""
+    """Add the run's headline metrics to the model; same time and step, so the run's own are not duplicated."""
     from mlflow.entities import Metric
 
     began, run_id = run.info.start_time, run.info.run_id
@@ -159,7 +160,7 @@ def _add_metrics(opened: store.Store, run: "Run", model_id: str) -> None:
 
 
 def models_to_attach(results: Iterable[Result]) -> list[Result]:
-    """Choose the models to attach: all from scratch, the best of each transfer family."""
+    """Return the results with models to attach: all from scratch, the best of each transfer family."""
     trained = [result for result in results if result.is_model and FAMILIES[result.record.stage].attached != "none"]
     best: dict[str, Result] = {}
     for result in trained:
@@ -177,14 +178,14 @@ def attach_models(
     backbone: Path,
     images: np.ndarray,
 ) -> None:
-    """Attach the best seed's network of each model worth loading to its run, unless the run has it.
+    """Attach the best seed's network of each model in `models_to_attach` to its run, unless the run has one.
 
     Parameters
     ----------
-    run_ids : model name -> run id; models without a run are left out
+    run_ids : model name -> run id; models without a run are skipped
     folder : models/
     backbone : the base's weights in Keras's notop format
-    images : uint8, (n, size, size, 3); only the shape is read
+    images : uint8, (n, size, size, 3); only the shape is used
     """
     for result in models_to_attach(results):
         if result.name in run_ids:
@@ -192,7 +193,7 @@ def attach_models(
 
 
 def _load_network(result: Result, params: Params, folder: Path, backbone: Path):
-    # TensorFlow takes seconds to import; where every run has its network, it is not needed.
+    # Importing TensorFlow takes seconds, and is unnecessary if every run already has its network.
     from fitgap.system.determinism import start_tensorflow
 
     start_tensorflow(seed=0)

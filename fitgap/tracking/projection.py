@@ -1,4 +1,4 @@
-"""A result as MLflow runs, without MLflow: names, params, metrics, and tags that say where it comes from."""
+"""Describe a result as MLflow runs, without importing MLflow: names, params, metrics and provenance tags."""
 
 import getpass
 import json
@@ -18,18 +18,18 @@ FINGERPRINT = "fitgap.fingerprint"
 
 @dataclass(frozen=True)
 class Run:
-    """What one run shall hold.
+    """The content of one run.
 
     Attributes
     ----------
     name : str
     tags, params : dict of str
     points : list of (metric, value, step)
-        Measurements of the finished work stand at step 0, curves at their epochs (from 1) or images seen.
+        Final measurements have step 0; curves use epochs (from 1) or the number of images seen.
     inputs : dict
         Name -> {"name", "digest"}.
     seconds : float
-        How long the work took; 0 where it was done elsewhere.
+        Duration of the work; 0 if it was done on another machine.
     """
 
     name: str
@@ -41,9 +41,9 @@ class Run:
 
 
 def parent_run(result: Result, times: Mapping[str, Any] | None) -> Run:
-    """Give the run of a stage: for a model the parent, with means over seeds, spreads (`_sd`) and `seeds`.
+    """Return the run of a stage: for a model the parent run, with means and deviations (`_sd`) over seeds, and `seeds`.
 
-    Of `times` (see `timings.of`) the `stage_seconds`, rates and a training's mean `seconds` become metrics.
+    From `times` (see `timings.load`), `stage_seconds`, the rates and the mean `seconds` per training become metrics.
     """
     record, measured = result.record, dict(result.record.measured or {})
     if result.is_model:
@@ -58,9 +58,9 @@ def parent_run(result: Result, times: Mapping[str, Any] | None) -> Run:
 
 
 def seed_runs(result: Result, times: Mapping[str, Any] | None) -> list[Run]:
-    """Give the children: one run per seed, with the parent's metric names.
+    """Return the child runs: one per seed, with the same metric names as the parent.
 
-    None for a stage that trains no model per seed: `asis` judges one network, and has no variant.
+    The list is empty for stages that train no model per seed, such as `asis`, which has no variant.
     """
     seconds = times["seed_seconds"] if times else {}
     if not result.is_model or result.record.variant is None:
@@ -79,7 +79,7 @@ def _seed_run(result: Result, seed: int, seconds: float | None) -> Run:
 def _run(result, name: str, tags: dict, measured: dict, curves: pd.DataFrame | None, seconds: float) -> Run:
     measured |= {f"params_{kind}": n for kind, n in (result.record.parameters or {}).items()}
     both = set(measured) & set(() if curves is None else curves.columns)
-    if both:  # the table of runs shows the last value: a curve's last epoch would pass for the measurement
+    if both:  # MLflow's table shows the last value, so a curve's last epoch would look like the measurement
         raise ValueError(f"{name}: a measurement and a curve have the same name: {', '.join(sorted(both))}")
     params = {key: _as_in_yaml(value) for key, value in result.record.params.items()}
     tags = {**_tags(result), **tags}
@@ -94,13 +94,13 @@ def _seed_statistics(seeds: pd.DataFrame) -> dict[str, float]:
 
 
 def _index_by_step(history: pd.DataFrame) -> pd.DataFrame:
-    """Index curves by what they run over, the first column beside `seed`: epochs, or images seen."""
+    """Index curves by their step, the first column other than `seed`: epochs, or images seen."""
     curves = history.drop(columns="seed", errors="ignore")
     return curves.set_index(curves.columns[0])
 
 
 def _mean_curves(history: pd.DataFrame) -> pd.DataFrame:
-    """Give the mean per step, where every seed has a value: a mean over some of them would jump."""
+    """Return the mean per step; NaN unless every seed has a value, because a mean over fewer seeds would jump."""
     steps = _index_by_step(history).groupby(level=0)
     return steps.mean().where(steps.count() == (history["seed"].nunique() if "seed" in history else 1))
 
@@ -109,7 +109,7 @@ def _points(measured: dict, curves: pd.DataFrame | None) -> list[tuple[str, floa
     points = [(name, value, 0) for name, value in measured.items()]
     for name in () if curves is None else curves.columns:
         points += [(name, value, step) for step, value in curves[name].items()]
-    # Databases and charts disagree on NaN and infinity; history.csv, among the artifacts, keeps them.
+    # Databases and charts handle NaN and infinity differently; history.csv, one of the artifacts, keeps them.
     return [(n, float(v), int(step)) for n, v, step in points if _is_number(v) and math.isfinite(v)]
 
 
@@ -129,10 +129,10 @@ def _as_in_yaml(value: Any) -> str:
 
 
 def provenance_tags(stage: str) -> dict[str, str]:
-    """Give the tags that are the same for all runs of one stage; those that cannot be known are left out.
+    """Return the tags that all runs of one stage share; unknown ones are omitted.
 
-    `git_dirty` tells whether a file under version control differs from the revision; `dvc.lock` does not
-    count, because DVC itself writes it after every stage.
+    `git_dirty` is "true" if a tracked file differs from the revision. `dvc.lock` is excluded, because DVC itself
+    writes it after every stage.
     """
     return {
         "mlflow.source.name": f"stages/{stage}.py",
@@ -161,7 +161,7 @@ def _revision() -> dict[str, str]:
     command += ["--", ".", ":(exclude,top)dvc.lock"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):  # no Git, or no repository: a mere folder runs as well
+    except (OSError, subprocess.SubprocessError):  # Git or the repository is missing; a plain folder works too
         return {}
     lines = answer.stdout.splitlines()
     dirty = {"git_dirty": str(any(not line.startswith("#") for line in lines)).lower()}

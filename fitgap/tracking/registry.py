@@ -1,7 +1,7 @@
-"""The best model in MLflow's registry: `models:/<name>@champion` loads it.
+"""Register the best model in MLflow's registry; `models:/<name>@champion` loads it.
 
-Losses on other images cannot be compared, so every data set has a registered model of its own, named after the
-data's source and digest. A model takes the alias only from one that it beats by more than its uncertainty.
+Losses on different images cannot be compared, so every data set has its own registered model, named after the data's
+source and digest. A new model gets the alias only if it beats the champion by more than the uncertainty.
 """
 
 import json
@@ -24,21 +24,21 @@ from fitgap.inference.estimates import MIN_SEEDS, estimate_over_seeds
 
 ALIAS = "champion"
 LOSSES, MODEL = "fitgap.val_loss_best", "fitgap.model"  # tags of a version: seed -> loss as JSON; scratch@dropout
-_DIGITS = 8  # of the data's digest, in the name
+_DIGITS = 8  # digits of the data's digest in the name
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What became of the best model.
+    """The outcome of registering the best model.
 
     Attributes
     ----------
     name : str
-        Of the registered model.
+        Name of the registered model.
     version : str or None
-        The version that holds the alias now; None where nobody does.
+        Version with the alias; None if there is none.
     why : str
-        Who holds it and why, in one sentence. **Names** are marked as in Markdown.
+        One sentence: the champion and the reason. **Names** are bold in Markdown.
     """
 
     name: str
@@ -47,20 +47,22 @@ class Registration:
 
     @property
     def facts(self) -> dict[str, str]:
-        """The sentence, and where there is a holder the `address` that `mlflow.pyfunc.load_model` takes."""
+        """`why`, and if there is a champion, its `version` and the `address` for `mlflow.pyfunc.load_model`."""
         address = {"address": f"models:/{self.name}@{ALIAS}", "version": self.version} if self.version else {}
         return {"why": self.why, **address}
 
 
 def register(result: Result, run_id: str | None) -> Registration:
-    """Register the best model and give it the alias, where nobody holds that or the holder is beaten.
+    """Register the best model and set the alias, if there is no champion or the model beats it.
+
+    If the store fails, write one line to standard error.
 
     Parameters
     ----------
-    result : of the model with the lowest validation loss; its network is attached to its run
-    run_id : its run; None where the store failed before
+    result : result of the model with the lowest validation loss; its network is attached to its run
+    run_id : its run; None if the store failed before
     """
-    name, away = _name(result), "Nobody was registered: the tracking store was not available."
+    name, away = _name(result), "No model was registered: the tracking store was not available."
     if run_id is None:
         return Registration(name, None, away)
     try:
@@ -79,14 +81,14 @@ def _name(result: Result) -> str:
 def _settle(opened: store.Store, name: str, result: Result, run_id: str) -> Registration:
     holder = _holder(opened, name)
     if holder is None:
-        why = f"**{result.name}** holds it: the first model on these images."
+        why = f"**{result.name}** is the champion: the first model on these images."
         return _crown(opened, name, result, run_id, why)
     if holder.tags.get(FINGERPRINT) == result.fingerprint:
-        return Registration(name, str(holder.version), f"**{result.name}** holds it already.")
+        return Registration(name, str(holder.version), f"**{result.name}** is already the champion.")
     called = f"version {holder.version}, {holder.tags.get(MODEL, 'of unknown origin')}"
     losses = _losses_of(holder)
     if losses is None:
-        why = f"**{called}** keeps it: its validation losses by seed are not known, so nothing can be compared."
+        why = f"**{called}** stays champion: its validation losses by seed are unknown, so there is no comparison."
         return Registration(name, str(holder.version), why)
     is_won, why = beats_champion(result.name, _losses(result), called, losses)
     return _crown(opened, name, result, run_id, why) if is_won else Registration(name, str(holder.version), why)
@@ -106,13 +108,13 @@ def _losses_of(version: "ModelVersion") -> dict[int, float] | None:
     try:
         return {int(seed): float(loss) for seed, loss in json.loads(version.tags[LOSSES]).items()}
     except (KeyError, ValueError, TypeError, AttributeError):
-        return None  # made by hand, not by us
+        return None  # a version that the user registered by hand
 
 
 def _crown(opened: store.Store, name: str, result: Result, run_id: str, why: str) -> Registration:
     model = models.find_model(opened, run_id)
     if model is None:
-        return Registration(name, None, f"Nobody was registered: the network of {result.name} is not in MLflow.")
+        return Registration(name, None, f"No model was registered: the network of {result.name} is not in MLflow.")
     if not opened.client.search_registered_models(f"name = '{name}'"):
         about = f"The best model by validation loss on {result.record.inputs['data']['name']}."
         opened.client.create_registered_model(name, description=about)
@@ -122,7 +124,7 @@ def _crown(opened: store.Store, name: str, result: Result, run_id: str, why: str
 
 
 def _version(opened: store.Store, name: str, result: Result) -> str | None:
-    """Find the version that this very result was given before, or that a process that died had begun."""
+    """Return the complete version registered earlier for this result, if there is one."""
     versions = opened.client.search_model_versions(f"name = '{name}'")
     same = [one for one in versions if one.tags.get(FINGERPRINT) == result.fingerprint]
     return next((str(one.version) for one in same if one.status == "READY"), None)
@@ -142,23 +144,23 @@ Losses = Mapping[int, float]  # seed -> lowest validation loss in nats
 
 
 def beats_champion(candidate: str, losses: Losses, holder: str, holder_losses: Losses) -> tuple[bool, str]:
-    """Judge whether a candidate takes the title: its lowest validation losses must lie below the holder's.
+    """Return whether a candidate replaces the champion, and the reason.
 
-    The difference is paired by seed, on the same validation images, and its whole 95% interval must lie below
-    0; the test images have no say.
+    The differences of the lowest validation losses (nats) are paired by seed, on the same validation images. The
+    candidate wins if their whole 95% interval is below 0. Test images are not used.
 
     Returns
     -------
-    Whether it does, and why in one sentence; **names** are marked as in Markdown.
+    True if the candidate wins, and the reason in one sentence; **names** are bold in Markdown.
     """
     differences = (pd.Series(losses, dtype=float) - pd.Series(holder_losses, dtype=float)).dropna()
     estimate = estimate_over_seeds(differences)
     ahead = f"**{candidate}** now has the lowest validation loss of all models"
     if not estimate.is_enough:
-        shared = f"they share {estimate.seeds} seeds, and it takes {MIN_SEEDS} to tell"
-        return False, f"**{holder}** keeps it: {ahead}, but {shared}."
+        shared = f"they share {estimate.seeds} seeds, and the comparison needs {MIN_SEEDS} of them"
+        return False, f"**{holder}** stays champion: {ahead}, but {shared}."
     low, high = estimate.interval()
     said = f"{estimate.value:+.3f} nats, 95% interval {low:+.3f} to {high:+.3f}, {estimate.seeds} seeds"
     if high < 0:
-        return True, f"**{candidate}** takes it from **{holder}**: its validation loss is lower ({said})."
-    return False, f"**{holder}** keeps it: {ahead}, but it is not clearly lower than the holder's ({said})."
+        return True, f"**{candidate}** replaces **{holder}** as champion: its validation loss is lower ({said})."
+    return False, f"**{holder}** stays champion: {ahead}, but it is not clearly lower than the champion's ({said})."

@@ -1,9 +1,9 @@
-"""Point mlflow.db at the mlruns/ beside it, after the repository was moved or copied.
+"""Update the artifact paths in mlflow.db after the repository was moved or copied.
 
     python -m fitgap.tracking.relocate
 
-MLflow stores where artifacts stand as absolute paths, of the experiment and again of each run and model,
-and has no command that changes them. All are changed at once or none is.
+MLflow stores artifact locations as absolute paths, for the experiment and for each run and model, and has no command
+to change them. All are changed in one transaction.
 """
 
 import sqlite3
@@ -23,12 +23,12 @@ _PLACES = (
 
 
 def relocate(root: Path) -> int:
-    """Give the number of locations changed in the database of the repository at `root`.
+    """Update the locations in the database of the repository at `root`; return the number of changes.
 
     Raises
     ------
     UserError
-        There is no database, or the artifacts did not move with it.
+        If there is no database, or the artifacts were not moved with it.
     """
     database, here = root / "mlflow.db", root / "mlruns"
     if not database.exists():
@@ -55,7 +55,7 @@ def _change(connection: sqlite3.Connection, table: str, column: str, there: str,
 
 
 def main() -> int:
-    """Relocate the repository in the current folder; give the exit code."""
+    """Run `relocate` on the repository in the current folder; return the exit code."""
     try:
         print(f"mlflow.db: {relocate(repository.root())} locations now point to {repository.root() / 'mlruns'}")
     except UserError as error:

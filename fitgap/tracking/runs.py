@@ -1,4 +1,4 @@
-"""Write a result as MLflow runs: once per result, whole or not at all, in few requests, never at the result's cost."""
+"""Write a result as MLflow runs: once per result, completely or not at all, and without risk to the result."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -38,14 +38,14 @@ def log_result(
 ) -> str | None:
     """Write the run of a result, or find the one written before.
 
-    A model gets a parent run and one child per seed; every other stage a single run. The files of the result
-    (without probabilities) become artifacts, and so do the small files `artifacts`. MLflow shows `tables`, by
+    A model gets a parent run and one child run per seed; every other stage gets a single run. The files of the result
+    (without probabilities) and the small files `artifacts` become artifacts. MLflow shows `tables`, keyed by
     name (ending in .json), as tables.
 
     Returns
     -------
     str or None
-        The id of the (parent) run. None where the store failed; one line on standard error says so.
+        Id of the (parent) run. None if the store failed; then one line is written to standard error.
     """
     try:
         with store.open_store() as opened:
@@ -56,9 +56,9 @@ def log_result(
 
 
 def log_results(results: Iterable[Result]) -> dict[str, str]:
-    """Write the runs that are missing, of stages that DVC restored from its cache; give their ids by name.
+    """Write missing runs, such as those of stages that DVC restored from its cache; return run ids by result name.
 
-    Ends at the first failure: a server that is away is waited for once, not once per result.
+    Stop at the first failure, so that an unreachable server costs one timeout, not one per result.
     """
     ids: dict[str, str] = {}
     for result in results:
@@ -70,7 +70,7 @@ def log_results(results: Iterable[Result]) -> dict[str, str]:
 
 
 def link_report(report_run_id: str | None, model_runs: Mapping[str, str]) -> None:
-    """Let the report's run point at the models' runs (name -> id): links in its description, and runs.json.
+    """Link the report's run to the models' runs (name -> id): in its description and in runs.json.
 
     MLflow's pages link neither from a run to its children nor from run to run (mlflow#17162).
     """
@@ -79,18 +79,18 @@ def link_report(report_run_id: str | None, model_runs: Mapping[str, str]) -> Non
     try:
         with store.open_store() as opened:
             links = [opened.link(name, run_id) for name, run_id in model_runs.items()]
-            opened.client.set_tag(report_run_id, NOTE, f"The runs this report tells of: {', '.join(links)}")
+            opened.client.set_tag(report_run_id, NOTE, f"The runs in this report: {', '.join(links)}")
             opened.client.log_text(report_run_id, json.dumps(dict(model_runs), indent=2) + "\n", "runs.json")
     except failures() as failure:
         warn("report: its MLflow run does not link to the models' runs", failure)
 
 
 def _existing(opened: store.Store, result: Result) -> str | None:
-    """Give the id of the run of this result, or None; remove what dead processes and lost answers left of it."""
+    """Return the id of this result's run, or None; delete partial runs of killed processes and repeated requests."""
     same = _search(opened, f"tags.`{FINGERPRINT}` = '{result.fingerprint}'")
     whole = [run for run in same if PARENT not in run.data.tags and run.info.status == "FINISHED"]
     if whole:
-        # MLflow asks twice where an answer is lost, and a run begun twice is left behind once.
+        # MLflow repeats a request if the response is lost, which can leave a duplicate run behind.
         _remove(opened, [run for run in same if run.info.status == "RUNNING"])
         return whole[0].info.run_id
     _remove(opened, [*same, *_half_written(opened, result)])
@@ -98,7 +98,7 @@ def _existing(opened: store.Store, result: Result) -> str | None:
 
 
 def _half_written(opened: store.Store, result: Result) -> list["Run"]:
-    """Find what a process that died left of the same stage and variant, measured on whatever."""
+    """Return unfinished runs of the same stage and variant, whatever their inputs, with their children."""
     name = {"stage": result.record.stage} | ({"variant": result.record.variant} if result.record.variant else {})
     conditions = [
         "attributes.status = 'RUNNING'",
@@ -110,13 +110,13 @@ def _half_written(opened: store.Store, result: Result) -> list["Run"]:
 
 
 def _search(opened: store.Store, condition: str) -> list["Run"]:
-    """Find runs that were not deleted."""
+    """Return the runs that match and are not deleted."""
     opened.keep_time()
     return list(opened.client.search_runs([opened.experiment_id], condition))
 
 
 def _remove(opened: store.Store, runs: Iterable["Run"]) -> None:
-    """Delete runs, those excepted that another machine may be writing right now."""
+    """Delete the runs that this repository wrote; another machine may still be writing the others."""
     for run_id in {run.info.run_id for run in runs if run.data.tags.get(WRITER) == opened.writer}:
         opened.keep_time()
         opened.client.delete_run(run_id)
@@ -124,11 +124,11 @@ def _remove(opened: store.Store, runs: Iterable["Run"]) -> None:
 
 PARENT, NOTE, WRITER = "mlflow.parentRunId", "mlflow.note.content", "fitgap.writer"
 _METRICS_PER_CALL, _PARAMS_PER_CALL = 900, 100  # log_batch takes 1000 in all, 100 of them params
-_DIGEST_LENGTH = 36  # of a dataset, in MLflow; the tag holds the whole digest
+_DIGEST_LENGTH = 36  # MLflow's limit for a dataset; the tag has the whole digest
 
 
 def write_runs(opened: Store, result: Result, artifacts: Iterable[Path], tables: Mapping[str, "pd.DataFrame"]) -> str:
-    """Write the run of a result, for a model with one child per seed; give the (parent) run's id."""
+    """Write the run of a result, for a model with one child run per seed; return the (parent) run's id."""
     times = timings.load(result)
     common = {**projection.provenance_tags(result.record.stage), WRITER: opened.writer}
     run_id = _begin(opened, projection.parent_run(result, times), common)
@@ -142,16 +142,16 @@ def write_runs(opened: Store, result: Result, artifacts: Iterable[Path], tables:
     _add_files(opened, run_id, result, artifacts)
     for name, table in tables.items():
         opened.client.log_table(run_id, table, name)
-    opened.client.set_terminated(run_id)  # last: only a run that holds everything is FINISHED
+    opened.client.set_terminated(run_id)  # last, so that only complete runs are FINISHED
     return run_id
 
 
 def _begin(opened: Store, run: projection.Run, tags: Mapping[str, str]) -> str:
-    """Start a run and give it everything but files."""
+    """Create a run and write everything except files; return its id."""
     from mlflow.entities import Metric, Param
 
     opened.keep_time()
-    began = int((time.time() - run.seconds) * 1000)  # so that the run's duration is that of the work
+    began = int((time.time() - run.seconds) * 1000)  # so that MLflow shows the work's duration
     run_id = opened.client.create_run(opened.experiment_id, began, {**run.tags, **tags}, run.name).info.run_id
     metrics = [Metric(name, value, began, step) for name, value, step in run.points]
     params = [Param(key, value) for key, value in run.params.items()]

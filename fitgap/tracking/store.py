@@ -1,7 +1,7 @@
-"""The tracking store: MLFLOW_TRACKING_URI, or else mlflow.db and mlruns/ beside params.yaml.
+"""Open the tracking store: MLFLOW_TRACKING_URI, or by default mlflow.db and mlruns/ beside params.yaml.
 
-The latter is MLflow 3's own default pair, so that a bare `mlflow ui` in the repository shows everything.
-MLflow is imported late: it takes 1.5 s, which only a stage that writes runs should pay.
+These are MLflow 3's own defaults, so a plain `mlflow ui` in the repository shows everything.
+MLflow is imported lazily: the import takes 1.5 s, and only stages that write runs need it.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 import logging
 
-# MLflow itself would wait 120 s and try 7 times again, per request. Here a request fails after 5 s + 5 s,
-# and none is begun after SECONDS: a server that hangs or crawls costs a stage less than half a minute.
+# MLflow's defaults are a timeout of 120 s and 7 retries per request. Here a request fails after 5 s + 5 s, and none
+# starts after SERVER_TIMEOUT, so a hanging or slow server costs a stage less than half a minute.
 REQUEST_LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -36,23 +36,23 @@ REQUEST_LIMITS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "1",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }
-SERVER_TIMEOUT = 15
-SQLITE_TIMEOUT = 60  # no server that could be away; the first run sets up the database, others wait for it
-_unavailable: set[str] = set()  # addresses of servers that have failed this process
+SERVER_TIMEOUT = 15  # seconds
+SQLITE_TIMEOUT = 60  # seconds; there is no server to fail, but others wait while the first run creates the database
+_unavailable: set[str] = set()  # addresses of servers that failed earlier in this process
 
 
 @dataclass(frozen=True)
 class Store:
-    """A store that is open for this process alone.
+    """An open store, locked for this process.
 
     Attributes
     ----------
     client : MlflowClient
     experiment_id : str
     writer : str
-        Stands for this repository on this machine; the same for all its processes.
+        Identifies this repository on this machine; the same for all its processes.
     deadline : float
-        Of `time.monotonic()`: when to give up on a store that answers, but too slowly.
+        Value of `time.monotonic()` at which to give up on a slow store.
     """
 
     client: "MlflowClient"
@@ -61,30 +61,30 @@ class Store:
     deadline: float
 
     def keep_time(self) -> None:
-        """Raise TimeoutError where the time for this store is used up."""
+        """Raise TimeoutError after the deadline."""
         if time.monotonic() > self.deadline:
             raise TimeoutError("the tracking store answers too slowly")
 
     def link(self, text: str, run_id: str) -> str:
-        """Give a link to a run, in Markdown, for MLflow's descriptions."""
+        """Return a Markdown link to a run, for MLflow's descriptions."""
         return f"[{text}](#/experiments/{self.experiment_id}/runs/{run_id})"
 
 
 def tracking_uri() -> str:
-    """Give the store's address: MLFLOW_TRACKING_URI, or mlflow.db in the repository.
+    """Return the store's address: MLFLOW_TRACKING_URI, or mlflow.db in the repository.
 
     Raises
     ------
     UserError
-        The address is a folder; MLflow 3 refuses to keep runs in one.
+        If the address is a folder, which MLflow 3 refuses as a store.
     """
     given = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
-    if given.startswith("sqlite:///"):  # a relative file would be lost with a copy that DVC made for a stage
+    if given.startswith("sqlite:///"):  # a relative path would point into DVC's temporary copy
         return f"sqlite:///{repository.root() / given.removeprefix('sqlite:///')}"
     scheme = urlsplit(given).scheme
     if (scheme == "file" or len(scheme) < 2) and given != "databricks" and not _folders_allowed():
         raise UserError(
-            f"MLFLOW_TRACKING_URI: {redacted(given)!r} is a folder, where MLflow 3 keeps no runs; allowed: "
+            f"MLFLOW_TRACKING_URI: {redacted(given)!r} is a folder, which MLflow 3 does not support; allowed: "
             "sqlite:///FILE, http://SERVER, a database's address; unset it to use mlflow.db in the repository"
         )
     return given
@@ -96,9 +96,9 @@ def _folders_allowed() -> bool:
 
 @contextmanager
 def open_store(patience: Mapping[str, str] = REQUEST_LIMITS) -> Iterator[Store]:
-    """Open the store for this process alone; create the database and the experiment where they are missing.
+    """Open the store and lock it for this process; create the database and the experiment if they are missing.
 
-    What can go wrong, here and while the store is open, is what `failures.failures()` gives.
+    `failures.failures()` returns the exceptions to expect, here and while the store is open.
     """
     address = tracking_uri()
     disable_telemetry()
@@ -111,11 +111,11 @@ def open_store(patience: Mapping[str, str] = REQUEST_LIMITS) -> Iterator[Store]:
         seconds = SQLITE_TIMEOUT if address.startswith("sqlite") else SERVER_TIMEOUT
         deadline = time.monotonic() + seconds
         stack.enter_context(default_environment(patience))
-        # Parts of MLflow ask a client of their own, which would look into the current folder: a copy that vanishes.
+        # Parts of MLflow create their own client, which would use the current folder: DVC's temporary copy.
         stack.enter_context(environment_variable("MLFLOW_TRACKING_URI", address))
         stack.enter_context(silence_logging())
-        # Two processes that set up one database break each other. And with the lock held, a run of this
-        # repository that is not finished was left by a process that died.
+        # Two processes that create the same database at once make each other fail. Under the lock, any unfinished run
+        # of this repository was left by a killed process.
         stack.enter_context(FileLock(_lock_file(), timeout=seconds))
         database.prepare_database(address, repository.root())
         client = MlflowClient(tracking_uri=address, registry_uri=address)
@@ -124,7 +124,7 @@ def open_store(patience: Mapping[str, str] = REQUEST_LIMITS) -> Iterator[Store]:
 
 @contextmanager
 def _fail_fast(address: str) -> Iterator[None]:
-    """Remember a server that fails: `report` opens the store dozens of times, and would wait and warn each time."""
+    """Remember a failed server: `report` opens the store dozens of times and would wait and warn each time."""
     if address in _unavailable:
         raise GivenUpError(address)
     try:
@@ -146,7 +146,7 @@ def _lock_file() -> Path:
     return Path(tempfile.gettempdir()) / f"fitgap-mlflow-{_writer_id()}.lock"
 
 
-# No usage statistics; no advice, addresses (with passwords, if they have some) or progress bars on the terminal.
+# Disable usage statistics, and hints, addresses (they may contain passwords) and progress bars on the terminal.
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -157,13 +157,13 @@ _QUIET = {
 
 
 def disable_telemetry() -> None:
-    """Set what MLflow reads when it is imported; a variable that the user has set stays."""
+    """Set the variables that MLflow reads on import; variables set by the user are kept."""
     os.environ.update(_missing(_QUIET))
 
 
 @contextmanager
 def default_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for a while; a variable that the user has set stays."""
+    """Set environment variables inside this context; variables set by the user are kept."""
     added = _missing(values)
     os.environ.update(added)
     try:
@@ -175,7 +175,7 @@ def default_environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def environment_variable(name: str, value: str) -> Iterator[None]:
-    """Set one variable for a while, whatever it was before."""
+    """Set one environment variable inside this context, and restore its former value afterwards."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -191,7 +191,7 @@ def _missing(values: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def silence_logging() -> Iterator[None]:
-    """Keep MLflow's, Alembic's and urllib3's own lines off the terminal; what matters is raised as well."""
+    """Silence log messages (MLflow, Alembic, urllib3) inside this context; errors that matter are also raised."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

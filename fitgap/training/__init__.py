@@ -1,1 +1,1 @@
-"""The one loop that trains all models, how they are evaluated, and one experiment over several seeds."""
+"""Training: the loop shared by all models, evaluation, and experiments over several seeds."""

@@ -1,7 +1,7 @@
-"""Cross-entropy and accuracy as a user of the model would see them: inference mode, no penalty terms.
+"""Measure cross-entropy and accuracy as a user of the model would see them: inference mode, no penalty terms.
 
-Keras's own training metrics are means over the epoch, with dropout on and penalties added; curves drawn from
-them do not show the gap between training and validation.
+Keras's own training metrics are means over the epoch, with dropout on and penalties added. Curves of those metrics
+do not show the gap between training and validation.
 """
 
 import math
@@ -14,17 +14,17 @@ import tensorflow as tf
 from fitgap.kernels import fast_kernels
 
 BATCH = 512  # inputs per step; results do not depend on it beyond rounding
-LARGE = 2**14  # numbers per input: larger ones go in smaller batches, else 512 photographs of 224x224 would need 7 GB
+LARGE = 2**14  # values per input; larger inputs get smaller batches: 512 photographs of 224x224 would need 7 GB
 
 
 class Evaluator:
-    """Evaluates one network, compiled once.
+    """Evaluate one network, compiled once.
 
     Parameters
     ----------
-    network : Model that gives logits; `outputs` takes any model
-    largest : shape of the images that go through it, where it enlarges those that come in
-    fast : whether hand-written kernels are used
+    network : model that returns logits; `outputs` accepts any model
+    largest : largest image shape inside the network, if it enlarges its inputs
+    fast : whether to use hand-written kernels
     """
 
     def __init__(self, network: keras.Model, largest: tuple[int, ...] | None = None, fast: bool = True):
@@ -33,13 +33,13 @@ class Evaluator:
         self._size = max(1, min(BATCH, BATCH * LARGE // math.prod(largest or network.input_shape[1:])))
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
         labels = tf.TensorSpec((None,), tf.int64)
-        # Without control flow there is nothing to convert, and autograph would leave files in the temporary folder.
+        # There is no control flow to convert, and autograph would leave files in the temporary folder.
         options = {"autograph": False}
         self._sums = tf.function(self._batch_sums, input_signature=[inputs, labels], **options)
         self._outputs = tf.function(self._answers, input_signature=[inputs], **options)
 
     def loss_and_accuracy(self, inputs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-        """Give the mean cross-entropy (nats) and the share of right answers, over all inputs."""
+        """Return the mean cross-entropy (nats) and the accuracy over all inputs."""
         sums = [
             self._sums(x, y) for x, y in zip(_batches(inputs, self._size), _batches(labels, self._size), strict=True)
         ]
@@ -47,11 +47,11 @@ class Evaluator:
         return float(loss), float(right)
 
     def outputs(self, inputs: np.ndarray) -> np.ndarray:
-        """Give what the network gives, in inference mode, float32 (n, classes)."""
+        """Return the network's outputs in inference mode, float32 (n, classes)."""
         return np.concatenate([self._outputs(batch).numpy() for batch in _batches(inputs, self._size)])
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """Give the class probabilities that follow from the network's logits, float32 (n, classes)."""
+        """Return class probabilities (softmax of the network's logits), float32 (n, classes)."""
         return scipy.special.softmax(self.outputs(inputs), axis=1)
 
     def _answers(self, inputs):
@@ -66,12 +66,12 @@ class Evaluator:
 
 
 def penalty(network: keras.Model) -> float:
-    """Give the sum of the regularisers' terms at the network's present weights."""
+    """Return the sum of the regularisation terms at the network's current weights."""
     return float(sum(float(term) for term in network.losses))
 
 
 def weight_norm(network: keras.Model) -> float:
-    """Give the Euclidean norm of all trainable kernels together (not biases, scales or shifts)."""
+    """Return the Euclidean norm of all trainable kernels together (without biases, scales or shifts)."""
     kernels = [weight for weight in network.trainable_weights if weight.name == "kernel"]
     return float(np.sqrt(sum(float(tf.reduce_sum(tf.square(kernel.value))) for kernel in kernels)))
 

@@ -1,4 +1,4 @@
-"""One model of the comparison: trained once per seed, measured the same way each time."""
+"""Train one model of the comparison once per seed, and measure every seed the same way."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,22 +21,22 @@ from fitgap.training.trainer import Examples, TrainedModel, Trainer
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is trained on what.
+    """A model, its data, and how to build its network.
 
     Attributes
     ----------
     model : ModelSpec
     inputs : dict
-        Name -> identity of what it reads, as the record carries it.
+        Name -> identity of each input, as stored in the record.
     classes : list of str
     splits : dict of (inputs, labels)
         For train, validation and test; inputs are images or features.
     build : callable
-        From a seed to a network that gives logits.
+        Takes a seed, returns a network that outputs logits.
     frozen_parameters : int
-        Weights below the network that are used but not trained.
+        Number of frozen weights below the network.
     fast : bool
-        Whether hand-written kernels are used (`compute.hand_written_kernels`).
+        Whether to use hand-written kernels (`compute.hand_written_kernels`).
     """
 
     model: ModelSpec
@@ -50,7 +50,7 @@ class Experiment:
 
 @dataclass
 class Outcome:
-    """The measurements of an experiment, and what each seed's training left."""
+    """The measurements of an experiment, and the trained model of each seed."""
 
     result: Result
     trained: dict[int, TrainedModel]
@@ -63,32 +63,32 @@ class Outcome:
 
     @property
     def times(self) -> dict[str, Any]:
-        """Wall times as `lifecycle.finish` takes them."""
+        """Wall times as keyword arguments of `timings.save`: `seed_seconds` and `rates`."""
         rate = float(np.mean([one.images_per_second for one in self.trained.values()]))
         seconds = {seed: one.seconds for seed, one in self.trained.items()}
         return {"seed_seconds": seconds, "rates": {"images_per_second": rate}}
 
     def network_of(self, seed: int) -> keras.Model:
-        """Return the network with the weights of a seed's best epoch."""
+        """Return the shared network, set to the weights of a seed's best epoch."""
         self.network.set_weights(self.trained[seed].weights)
         return self.network
 
     def save_weights(self, folder: Path, seeds: list[int]) -> None:
-        """Write the weights of these seeds; what stood in the folder is replaced."""
+        """Write the weights of these seeds, replacing the content of the folder."""
         with fresh_folder(folder) as made:
             for seed in seeds:
                 self.network_of(seed).save_weights(made / weights_file(seed))
 
 
 def weights_file(seed: int) -> str:
-    """Name the file of one seed's trained weights, in Keras's format."""
+    """Return the file name of one seed's trained weights, in Keras's format."""
     return f"seed-{seed}.weights.h5"
 
 
 def run_experiment(experiment: Experiment, seeds: list[int], kept: Checkpoint) -> Outcome:
-    """Train one model per seed. The test images are looked at once per finished model, after its training.
+    """Train one model per seed, and test each once, after its training.
 
-    `kept` holds what an earlier, killed run of the same stage had trained; those seeds are not trained again.
+    Seeds found in the checkpoint `kept`, from an earlier killed run of the same stage, are not trained again.
     """
     splits = experiment.splits
     trainer = Trainer(
@@ -131,13 +131,18 @@ def _resume(kept: Checkpoint, seed: int, trainer: Trainer) -> TrainedModel | Non
 
 
 def measure_seed(trained: TrainedModel, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Sum up one seed's training and its test.
+    """Summarise one seed's training and test.
 
-    The gap is validation loss minus training loss. `_best` is at the epoch with the lowest validation loss,
-    whose weights are the ones tested; `_last` at the last epoch.
+    The gap is validation loss minus training loss. The suffix `_best` marks the epoch with the lowest validation
+    loss, and the test uses its weights. The suffix `_last` marks the last epoch.
+
+    Parameters
+    ----------
+    probabilities : float32, (test images, classes)
+    labels : int64, (test images,)
     """
     history = trained.history.set_index("epoch")
-    losses = history["val_loss"].fillna(np.inf)  # a training that diverged is measured too
+    losses = history["val_loss"].fillna(np.inf)  # diverged trainings are measured too
     best, last = int(losses.idxmin()), int(history.index[-1])
     row: dict[str, float] = {"epochs_to_best": best}
     for moment, epoch in (("best", best), ("last", last)):
@@ -153,14 +158,14 @@ def measure_seed(trained: TrainedModel, probabilities: np.ndarray, labels: np.nd
 
 
 def count_parameters(network: keras.Model, frozen: int) -> dict[str, int]:
-    """Count weights: all that are used, those that gradients move, those that stay frozen."""
+    """Return the number of weights: total, trainable, and frozen."""
     trainable = sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
     total = network.count_params() + frozen
     return {"total": total, "trainable": trainable, "frozen": frozen}
 
 
 def scratch_experiment(params: Params, model: ModelSpec, images: PreparedImages) -> Experiment:
-    """Describe the training of the notes' network on raw images, at the model's learning rate."""
+    """Build the experiment that trains the notes' network on raw images, at the model's learning rate."""
     assembly = Assembly(params, len(images.class_names))
     return Experiment(
         model=model,

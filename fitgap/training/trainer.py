@@ -1,7 +1,8 @@
-"""The one training loop: scratch models, heads and fine-tuning all go through `Trainer.train`.
+"""The training loop: scratch models, heads and fine-tuning all use `Trainer.train`.
 
-Keras's `fit` would do the same updates, but returns to Python, and begins a data set anew, once an epoch or more,
-which small data sets feel. Here an epoch is one call into TensorFlow's graph. `make bench` measures both.
+Keras's `fit` would make the same updates. It returns to Python and restarts the data set at least once per epoch,
+which is a large overhead for small data sets. Here an epoch is one call of a TensorFlow graph. `make bench` measures
+both.
 """
 
 import time
@@ -34,7 +35,7 @@ class TrainedModel:
     images_per_second: float
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Give all of it as named arrays, to be kept until the stage is through."""
+        """Return the fields as named arrays, for a checkpoint."""
         weights = {f"weights/{position:04d}": array for position, array in enumerate(self.weights)}
         columns = {f"history/{name}": values.to_numpy() for name, values in self.history.items()}
         numbers = {name: np.array(getattr(self, name)) for name in SCALARS}
@@ -42,21 +43,21 @@ class TrainedModel:
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, np.ndarray]) -> "TrainedModel":
-        """Make it again of what `arrays` gave, to the last bit."""
+        """Restore a model from the result of `arrays`, bit for bit."""
         weights = [array for name, array in arrays.items() if name.startswith("weights/")]
         columns = {name.removeprefix("history/"): a for name, a in arrays.items() if name.startswith("history/")}
         return cls(weights, pd.DataFrame(columns), **{name: arrays[name].item() for name in SCALARS})
 
 
 class Trainer:
-    """Trains networks of one shape, one after the other, and compiles only once: it takes seconds.
+    """Train networks of one shape in turn. Compilation takes seconds, so it is done once.
 
     Parameters
     ----------
-    network : gives logits; `train` overwrites its weights
+    network : returns logits; `train` overwrites its weights
     schedule : epochs, batch size, and the learning rate of Adam (Kingma & Ba 2014, arXiv:1412.6980)
-    remedies : those that replace the loss or the optimizer do so; the others act in the network itself
-    fast : whether hand-written kernels are used; results are equal to rounding
+    remedies : may replace the loss or the optimizer; the other remedies are part of the network
+    fast : whether to use hand-written kernels; results are equal up to rounding
     """
 
     def __init__(self, network: keras.Model, schedule: Training, remedies: Sequence[Remedy] = (), fast: bool = True):
@@ -67,27 +68,27 @@ class Trainer:
         self._optimizer_at_start = [variable.numpy() for variable in self._optimizer.variables]
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
         rows = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int64)
-        # XLA is many times slower for convolutions on CPUs.
+        # XLA's convolutions are many times slower on CPUs.
         self._updates = tf.function(self._update_all, (inputs, *rows), autograph=False, jit_compile=False)
         self.evaluator = Evaluator(network, fast=fast)
 
     def train(self, start: keras.Model, training: Examples, validation: Examples, seed: int) -> TrainedModel:
-        """Train from the weights of `start`, and end with those of the best epoch.
+        """Train from the weights of `start`, then restore the weights of the best epoch.
 
-        The best epoch is the one with the lowest validation loss; the first of equals. The order of the data
-        depends on `seed` alone, so that models of one seed see the same batches. What was trained before
-        leaves no trace.
+        The best epoch has the lowest validation loss; the first one wins ties. The order of the data depends only on
+        `seed`, so models of one seed see the same batches. Earlier calls have no influence.
 
         Parameters
         ----------
-        start : a network of the same shape; its weights and the state of its dropout are taken over
+        start : a network of the same shape; its weights and dropout state are copied
+        training, validation : inputs (n, ...) and labels, int64 (n,)
 
         Returns
         -------
-        Trained
+        TrainedModel
             `history` has one row per epoch: epoch (from 1), train_loss, train_accuracy, val_loss,
-            val_accuracy (inference mode, no penalty), objective (mean over the epoch of what was optimised,
-            penalty and dropout included), penalty and weight_norm (both at the epoch's end).
+            val_accuracy (inference mode, no penalty), objective (mean over the epoch of the optimised function,
+            with penalty and dropout), penalty and weight_norm (both at the epoch's end).
         """
         self._begin_from(start)
         epochs, observer = self._schedule.epochs, HistoryRecorder(self.network, self.evaluator, training, validation)
@@ -108,7 +109,7 @@ class Trainer:
             own.assign(at_start)
 
     def _epoch(self, examples: tuple[tf.Tensor, tf.Tensor], order: np.ndarray) -> float:
-        """See all examples once, in an order; the last batch has what is left. Give the mean of the objective."""
+        """Train on all examples once, in the given order; return the mean objective. The last batch may be smaller."""
         size = self._schedule.batch_size
         whole = len(order) // size * size
         parts = [order[:whole].reshape(-1, size), order[whole:].reshape(1, -1)]
@@ -116,7 +117,7 @@ class Trainer:
         return sum(sums) / len(order)
 
     def _update_all(self, inputs: tf.Tensor, labels: tf.Tensor, batches: tf.Tensor) -> tf.Tensor:
-        """Make an update with each row of `batches`, the positions of its examples; give the objectives' sum."""
+        """Make one update per row of `batches` (indices of its examples); return the sum of the objectives."""
 
         def update(number, total):
             rows = batches[number]
@@ -148,14 +149,14 @@ def _optimizer_of(remedies: Sequence[Remedy], learning_rate: float) -> keras.opt
 
 
 def epoch_orders(count: int, epochs: int, seed: int) -> Iterator[np.ndarray]:
-    """Give the order in which each epoch sees its examples, int64 (count,); it follows from `seed` alone."""
+    """Yield the order of the examples of each epoch, int64 (count,); it depends only on `seed`."""
     rows, its_seed = tf.data.Dataset.range(count), derive_seed(seed, "data order")
     shuffled = rows.shuffle(count, its_seed, reshuffle_each_iteration=True).batch(count)
     return (next(shuffled.as_numpy_iterator()) for _ in range(epochs))
 
 
 class HistoryRecorder:
-    """Measures both splits in inference mode after every epoch, and keeps the best epoch's weights."""
+    """Measure both splits in inference mode after every epoch, and keep the best epoch's weights."""
 
     def __init__(self, network: keras.Model, evaluator: Evaluator, training: Examples, validation: Examples):
         self._network, self._evaluator, self._training, self._validation = network, evaluator, training, validation
@@ -165,7 +166,7 @@ class HistoryRecorder:
         self.seconds = 0.0
 
     def add_epoch(self, objective: float) -> None:
-        """Add the row of the epoch that has just ended; `objective` is what was optimised, its mean."""
+        """Add the row of the finished epoch; `objective` is the mean of the optimised function."""
         begin = time.perf_counter()
         train_loss, train_accuracy = self._evaluator.loss_and_accuracy(*self._training)
         val_loss, val_accuracy = self._evaluator.loss_and_accuracy(*self._validation)
@@ -181,6 +182,6 @@ class HistoryRecorder:
                 "weight_norm": weight_norm(self._network),
             }
         )
-        if val_loss < self._lowest or not self.best_weights:  # a loss that is no number is never the lowest
+        if val_loss < self._lowest or not self.best_weights:  # NaN is never the lowest
             self.best_weights, self._lowest = self._network.get_weights(), min(val_loss, self._lowest)
         self.seconds += time.perf_counter() - begin

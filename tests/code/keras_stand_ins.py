@@ -1,4 +1,4 @@
-"""Small stand-ins for what Keras downloads, in the original formats, and how Keras comes to ask a loopback server.
+"""Small stand-ins for Keras's downloads in the original formats, and redirection of Keras to a loopback server.
 
 Keras's own code runs: only the address and the hash that it passes to `get_file` are others.
 """
@@ -25,7 +25,7 @@ BATCH = 10_000
 
 
 def write_all(folder: Path) -> None:
-    """Write every stand-in under the name that its address ends with."""
+    """Write every stand-in under the file name of its URL."""
     cifar10(folder / _name(downloads.CIFAR10))
     classes(folder / _name(downloads.IMAGENET_CLASSES))
     vgg16(folder / _name(downloads.VGG16_NOTOP), {})
@@ -80,7 +80,7 @@ def _layer(file: h5py.File, name: str, kernel: np.ndarray, bias: np.ndarray) -> 
 
 
 def redirect(folder: Path, address: str) -> dict[str, downloads.KerasFile]:
-    """Make fitgap ask `address` for what stands in `folder`, for good; give what took the place of which address."""
+    """Permanently redirect fitgap's downloads to `folder`, served at `address`; return original URL -> stand-in."""
     stand_ins = {}
     for key in FILES:
         file = getattr(downloads, key)
@@ -92,7 +92,7 @@ def redirect(folder: Path, address: str) -> dict[str, downloads.KerasFile]:
 
 
 def redirect_keras(stand_ins: dict[str, downloads.KerasFile]) -> None:
-    """Make Keras, too, ask for the stand-ins, for good."""
+    """Permanently redirect Keras's downloads to the stand-ins."""
     from keras.src.datasets import cifar10
     from keras.src.utils import file_utils
 
@@ -120,7 +120,7 @@ if modules:
 
 
 def variables(folder: Path, address: str, home: Path) -> dict[str, str]:
-    """Give the variables under which every fitgap process uses the stand-ins, and `home` as Keras's cache."""
+    """Return environment variables that make every fitgap process use the stand-ins, with `home` as Keras's cache."""
     site = home.with_name("site")
     site.mkdir()
     (site / "sitecustomize.py").write_text(SITECUSTOMIZE)

@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 that gives files as the internet does: whole, or with a fault, as its script says."""
+"""A file server on 127.0.0.1 with scripted network faults."""
 
 import threading
 import time
@@ -81,4 +81,4 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self.server.loopback.silence)
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Suppress the log."""

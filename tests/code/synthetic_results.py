@@ -1,4 +1,4 @@
-"""Results as stages would leave them, made from a handful of numbers, for tests of what reads them."""
+"""Synthetic results of stages, built from a few numbers, for tests of the code that reads results."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ PROBES = (0.85, 0.93, 0.96, 0.95, 0.87)  # accuracy by block
 
 
 def params(**changes) -> Params:
-    """Give the shipped params with dotted keys changed, e.g. `params(**{"backbone.weights": "none"})`."""
+    """Return the shipped params with dotted keys changed, e.g. `params(**{"backbone.weights": "none"})`."""
     tree = load_params(SHIPPED).model_dump()
     for key, value in changes.items():
         *sections, last = key.split(".")
@@ -40,7 +40,7 @@ def params(**changes) -> Params:
 
 
 def prepared(class_names=None, images: int = 240) -> PreparedImages:
-    """Give small noise images with a bright bar whose place tells the class; half are for the test."""
+    """Return small noise images with a bright bar at a position that encodes the class; half are for testing."""
     names = class_names or [str(digit) for digit in range(10)]
     random = np.random.default_rng(0)
     labels = np.arange(images, dtype=np.int64) % len(names)
@@ -58,7 +58,7 @@ def prepared(class_names=None, images: int = 240) -> PreparedImages:
 
 
 def curves(random, accuracy: float, floor: float, rise: float, epochs: int) -> pd.DataFrame:
-    """Give one seed's history: training loss falls to `floor`, validation loss turns up by `rise`."""
+    """Return one seed's history: training loss falls to `floor`, validation loss finally rises by `rise`."""
     epoch = np.arange(1, epochs + 1)
     falling = 2.3 * np.exp(-epoch / (epochs / 6))
     train = falling + floor * (1 + 0.1 * random.normal(size=epochs))
@@ -78,7 +78,7 @@ def curves(random, accuracy: float, floor: float, rise: float, epochs: int) -> p
 
 
 def measurements(history: pd.DataFrame) -> dict[str, float]:
-    """Give one seed's measurements from its history, as a training stage does."""
+    """Return one seed's measurements from its history, like a training stage."""
     best, last = history.loc[history["val_loss"].idxmin()], history.iloc[-1]
     found = {"epochs_to_best": int(best["epoch"])}
     for when, row in (("best", best), ("last", last)):
@@ -89,7 +89,7 @@ def measurements(history: pd.DataFrame) -> dict[str, float]:
 
 
 def probabilities(random, labels: np.ndarray, classes: int, accuracy: float, seeds: int) -> np.ndarray:
-    """Give answers that are right with about `accuracy`, hard images being hard for every seed."""
+    """Return predictions with about this accuracy; hard images are hard for every seed."""
     ease = random.normal(size=len(labels))
     score = ease + random.normal(scale=0.7, size=(seeds, len(labels)))
     right = score > np.quantile(score, 1 - accuracy)
@@ -101,7 +101,7 @@ def probabilities(random, labels: np.ndarray, classes: int, accuracy: float, see
 
 
 def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epochs=30, character=None) -> Result:
-    """Give the result of a training stage."""
+    """Return the result of a training stage."""
     accuracy, floor, rise = character or CHARACTERS.get(variant, CHARACTERS["baseline"])
     accuracy = min(accuracy + SHIFT[stage], 0.99)
     random = np.random.default_rng([sum(map(ord, f"{stage}@{variant}")), len(seeds)])
@@ -133,7 +133,7 @@ def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epoch
 
 
 def probe(data: PreparedImages) -> Result:
-    """Give the result of linear probes on each block."""
+    """Return the result of linear probes on each block."""
     random, labels = np.random.default_rng(2), data.split("test")[1]
     given = np.concatenate([probabilities(random, labels, len(data.class_names), share, 1) for share in PROBES])
     accuracies = (given.argmax(axis=-1) == labels).mean(axis=1)
@@ -144,7 +144,7 @@ def probe(data: PreparedImages) -> Result:
 
 
 def asis(data: PreparedImages, weights: str = "glyphs") -> Result:
-    """Give the result of way 1: one network, 36 source classes of which the first ten are digits."""
+    """Return the result of way 1: one network, 36 source classes of which the first ten are digits."""
     record = {"stage": "asis", "variant": None, "params": {}, "inputs": {"prepared": data.identity}}
     if weights == "none":
         record |= {"measured": {}, "not_applicable": "random weights have no classifier of their own"}
@@ -169,7 +169,7 @@ def asis(data: PreparedImages, weights: str = "glyphs") -> Result:
 
 
 def times(result: Result) -> dict:
-    """Give wall times as `fitgap.pipeline.timings.load` does."""
+    """Return wall times in the format of `fitgap.pipeline.timings.load`."""
     seconds = {"scratch": 9.0, "head": 1.4, "finetune": 12.0}.get(result.record.stage)
     if seconds is None:
         return {
@@ -189,7 +189,7 @@ def times(result: Result) -> dict:
 
 
 def study(settings: Params | None = None, data: PreparedImages | None = None, seeds=None, **characters) -> Study:
-    """Give a whole study; `characters` replaces those of variants."""
+    """Return a complete study; `characters` overrides the defaults of variants."""
     settings, data = settings or params(), data or prepared()
     seeds = tuple(seeds or settings.seeds)
     found = [

@@ -86,8 +86,8 @@ def test_what_it_does_not_read_may_move(run, body):
 LACKS = [
     ("raise OSError(errno.ENOSPC, 'No space left on device', 'data/images.npy')", "the disk is full"),
     ("raise OSError(errno.EROFS, 'Read-only file system', 'results')", "cannot be written"),
-    ("raise PermissionError(errno.EACCES, 'Permission denied', 'results')", "give yourself the right"),
-    ("Path('data/prepared.json').read_text()", "`dvc repro` runs the stages that leave it first"),
+    ("raise PermissionError(errno.EACCES, 'Permission denied', 'results')", "read and write permission"),
+    ("Path('data/prepared.json').read_text()", "`dvc repro` first runs the stages that write it"),
     ("raise MemoryError", "not enough memory"),
     ("raise type('ResourceExhaustedError', (Exception,), dict())('OOM when allocating\\ntensor')", "OOM when"),
 ]
@@ -117,7 +117,7 @@ def test_disk_that_fills_up_leaves_nothing_that_looks_whole(run, tmp_path):
         lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
     )
     assert ended.returncode == 1
-    assert "larger than it may" in ended.stderr
+    assert "exceeds the size limit" in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["images.npy"]
 

@@ -1,4 +1,4 @@
-"""Small results, and a repository with a tracking store of its own, for the tests of fitgap.tracking."""
+"""Small results, and a repository with its own tracking store, for the tests of fitgap.tracking."""
 
 import atexit
 import functools
@@ -18,7 +18,7 @@ VARIABLES = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", *store.REQUEST_L
 
 
 def model(variant: str = "dropout", seeds=(0, 1, 2), epochs: int = 4, **params) -> Result:
-    """Give the result of a model; seed s has test accuracy 0.9 + s / 100, and val_loss 1 / epoch + s."""
+    """Return the result of a model; seed s has test accuracy 0.9 + s / 100 and val_loss 1 / epoch + s."""
     rows = [
         {"seed": s, "epoch": e, "train_loss": 0.5 / e, "val_loss": 1 / e + s}
         for s in seeds
@@ -38,7 +38,7 @@ def model(variant: str = "dropout", seeds=(0, 1, 2), epochs: int = 4, **params) 
 
 
 def single(stage: str = "prepare", **measured) -> Result:
-    """Give the result of a stage that trains nothing."""
+    """Return the result of a stage that trains nothing."""
     record = {"stage": stage, "variant": None, "params": {"data.image_size": 32}, "inputs": {}}
     return Result(Record(**record, measured={"images": 1797, **measured}))
 
@@ -54,7 +54,7 @@ def repository(folder: Path, monkeypatch) -> Path:
 
 
 def forget_surroundings(monkeypatch) -> None:
-    """Hide the variables of whoever runs the tests."""
+    """Unset the user's environment variables."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
@@ -73,24 +73,24 @@ def _database() -> Path:
 
 
 def client():
-    """Give MLflow's own client of the current repository's store."""
+    """Return MLflow's client for the current repository's store."""
     from mlflow import MlflowClient
 
     return MlflowClient(store.tracking_uri())
 
 
 def active_runs() -> list:
-    """Give all runs that are not deleted, oldest first."""
+    """Return all runs that are not deleted, oldest first."""
     experiment = client().get_experiment_by_name("fitgap").experiment_id
     return client().search_runs([experiment], order_by=["attributes.start_time ASC"])
 
 
 def children(run_id: str) -> list:
-    """Give the children of a run, by name."""
+    """Return the children of a run, by name."""
     found = [run for run in active_runs() if run.data.tags.get("mlflow.parentRunId") == run_id]
     return sorted(found, key=lambda run: run.info.run_name)
 
 
 def curve(run_id: str, metric: str) -> dict[int, float]:
-    """Give a metric's values by step."""
+    """Return a metric's values by step."""
     return {point.step: point.value for point in client().get_metric_history(run_id, metric)}

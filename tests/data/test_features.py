@@ -1,6 +1,6 @@
-"""What the shipped default promises of the features: general below, specialised on top, of use at both.
+"""Test the features of the shipped default: general in lower layers, specialised in upper ones, useful in both.
 
-Looks at data/ as `make repro` has left it, and skips where that has not run or ran on other params.
+Reads data/ from `make repro`; skips if that has not run or ran with other params.
 """
 
 import json

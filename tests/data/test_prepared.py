@@ -1,4 +1,4 @@
-"""What prepared images must satisfy: the shipped default, made afresh, and what stands in data/prepared/."""
+"""Test prepared images: the shipped default, prepared anew, and the content of data/prepared/."""
 
 import hashlib
 import shutil

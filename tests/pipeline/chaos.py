@@ -78,9 +78,9 @@ def disturbed(clone: Clone, chance: random.Random, kills: int) -> int:
 
 
 def end_group(process: subprocess.Popen, kind: signal.Signals) -> None:
-    """Send a signal to the whole group, and SIGKILL where that has not ended it after ten seconds.
+    """Send a signal to the whole process group, and SIGKILL if it has not ended after ten seconds.
 
-    Wait until the system has forgotten all of it: DVC takes the locks of one that stands there as a zombie for held.
+    Wait until no zombie is left, because DVC treats the locks of a zombie process as held.
     """
     for each in (kind, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
@@ -94,12 +94,12 @@ def end_group(process: subprocess.Popen, kind: signal.Signals) -> None:
 
 
 def locked(clone: Clone) -> dict:
-    """Give the hashes of dvc.lock; their order is that in which stages have ended."""
+    """Return the hashes of dvc.lock; their order is that in which stages have ended."""
     return yaml.safe_load((clone.path / "dvc.lock").read_text())
 
 
 def compare(calm: Clone, clone: Clone, name: str) -> int:
-    """Print what differs from the undisturbed run; give how much does."""
+    """Print the differences from the undisturbed run; return their number."""
     found = differences(contents(calm.path / "mlflow.db"), contents(clone.path / "mlflow.db"))
     if locked(calm) != locked(clone):
         found.append("dvc.lock differs")

@@ -104,7 +104,7 @@ def stages_in(output: str) -> list[str]:
 
 
 def cloned(repository: Path, folder: Path) -> Clone:
-    """Give the repository's files as they stand, with small params, committed."""
+    """Copy the repository's current files to `folder`, set small params and commit them to a new repository."""
     made = Clone(folder)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -128,9 +128,9 @@ def cloned(repository: Path, folder: Path) -> Clone:
 
 @pytest.fixture(scope="session")
 def first(repository, tmp_path_factory) -> Clone:
-    """A clone after its first run, as `make repro` runs it; it is left as it stands.
+    """A clone after its first run with `make repro`; do not modify it.
 
-    One for all processes: the first that needs it makes it, the others wait.
+    All test processes share it: the first to need it builds it, the others wait.
     """
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder  # what the processes share

@@ -1,4 +1,4 @@
-"""What stands in an MLflow store, without ids, clock times and places, so that two stores can be compared."""
+"""Compare the contents of MLflow stores, ignoring ids, clock times and paths."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,7 +14,7 @@ Contents = Counter[tuple]
 
 
 def contents(database: Path) -> Contents:
-    """Count the runs of a store by all that they hold; a run with children is held with theirs apart."""
+    """Count the runs of a store by their content; parents and children count separately."""
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{database}")
     (experiment,) = [one for one in client.search_experiments() if one.name == "fitgap"]
     runs = client.search_runs([experiment.experiment_id], max_results=5000)
@@ -22,7 +22,7 @@ def contents(database: Path) -> Contents:
 
 
 def differences(one: Contents, other: Contents) -> list[str]:
-    """Say in a line each which runs stand in one store only, or in another number."""
+    """Return one line for each run whose number of occurrences differs between the stores."""
     lines = [f"only in the first: {run}" for run in (one - other).elements()]
     return lines + [f"only in the second: {run}" for run in (other - one).elements()]
 

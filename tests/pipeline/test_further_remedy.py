@@ -8,7 +8,7 @@ import json
 import pandas as pd
 
 MAX_NORM = '''
-"""Max-norm: the weights of each unit are scaled down to a largest norm after every update (JMLR 15:1929-1958)."""
+"""Max-norm: after every update, weights are scaled down to a largest norm (JMLR 15:1929-1958)."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from fitgap.remedies.remedy import Remedy
 class MaxNorm(Remedy):
     """A constraint on each kernel."""
 
-    max_norm: Strength = 0.0  # largest Euclidean norm of a unit's weights
+    max_norm: Strength = 0.0  # largest Euclidean norm along a kernel's first axis: of a unit's weights in a dense layer
 
     def kernel_options(self) -> dict[str, Any]:
         """Return Keras's constraint."""

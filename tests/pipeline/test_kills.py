@@ -1,6 +1,6 @@
-"""Killed at any moment, elsewhere, in another locale, one stage at a time or two: the same bytes, the same runs.
+"""Test that kills, another folder or locale, and sequential runs change neither the outputs nor the MLflow runs.
 
-What it is compared with is the first run, undisturbed, two stages at a time.
+The reference is the first, undisturbed run with two stages at a time.
 """
 
 import json
@@ -56,6 +56,7 @@ def test_nothing_is_left_to_do(stormy):
     assert stormy.repro() == []
 
 
+@pytest.mark.slow
 def test_edit_meanwhile_fails_the_stage_and_the_next_run_is_right(stormy):
     stormy.edit(**{"scratch.epochs": 4})
     process = subprocess.Popen(

@@ -1,7 +1,6 @@
-"""The outage table: whatever becomes of a tracking server, the results are complete and their runs follow later.
+"""Test outages of the tracking server: results are always complete, and missing runs are written later.
 
-Each row goes through a real `mlflow server`, with a front before it that breaks what passes. The tests follow one
-another on one clone.
+Each row uses a real `mlflow server` behind a proxy that breaks requests. The tests run in order on one clone.
 """
 
 import http.client
@@ -35,7 +34,7 @@ OF_THE_CLOCK = ("seconds", "images_per_second")  # metrics that no two runs shar
 
 @dataclass(frozen=True)
 class Outage:
-    """What goes wrong: `kind`, from the `nth` request on with `at` in its method and path.
+    """A fault of the server: `kind`, from the `nth` request on with `at` in its method and path.
 
     Kinds: `down` (nothing listens), `500`, `hang` (taken and never answered), `slow` (seconds per answer), `die`
     (SIGKILL to the server), and `lose`, once: the server does it, and the answer never arrives.
@@ -108,7 +107,7 @@ class Front:
 
     @contextmanager
     def suffering(self, outage: Outage) -> Iterator[None]:
-        """Let an outage be for the length of a block; afterwards all is well again, the server's life included."""
+        """Simulate an outage inside the block; afterwards restore the proxy and restart a killed server."""
         self.outage, self.left, self.begin = outage, outage.nth, 0.0
         self.over.clear()
         if outage.kind == "down":
@@ -123,7 +122,7 @@ class Front:
             self.server.start()
 
     def fate(self, request: str) -> str:
-        """Say what becomes of a request: the kind of an outage, or `passes`."""
+        """Return the fate of a request: the kind of an outage, or `passes`."""
         outage = self.outage
         if outage and self.left and outage.at in request:
             self.left -= 1
@@ -136,7 +135,7 @@ class Front:
 
 
 class Passing(BaseHTTPRequestHandler):
-    """One request through the front. Returning without an answer closes the connection, as a dying server does."""
+    """Handle one request of the proxy; returning without a response closes the connection, like a dying server."""
 
     def _pass(self):
         front, body = self.server.front, self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -168,10 +167,10 @@ class Passing(BaseHTTPRequestHandler):
                 self.end_headers()
                 self.wfile.write(content)
         except (OSError, http.client.HTTPException):
-            return  # the server is dead, or nobody waits any more
+            return  # the server is dead, or the client has gone
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Suppress the log."""
 
 
 def contents(server: Server, with_times: bool = True) -> Counter:
@@ -248,7 +247,7 @@ def front(server):
 
 @pytest.fixture(scope="module")
 def clone(clone, tmp_path_factory, front):
-    """A clone whose runs go to the server, through the front."""
+    """A clone that logs its runs to the server, through the proxy."""
     clone.variables["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{front.port}"
     clone.edit(**{"highrate.variants": [], "variants": {"baseline": {}}})
     clone.run("dvc", "remote", "add", "--default", "elsewhere", str(tmp_path_factory.mktemp("remote")))
@@ -258,7 +257,7 @@ def clone(clone, tmp_path_factory, front):
 
 @pytest.fixture(scope="module")
 def undisturbed(clone, server):
-    """What is left when all goes well: in the store, where the report puts all that is missing, and in results/."""
+    """Contents of the store and of results/ after a run without outages."""
     assert clone.repro() == ["report"]
     return contents(server), bytes_of(clone.path / "results")
 
@@ -350,5 +349,5 @@ def test_what_is_pulled_on_another_machine_gets_its_runs_there(clone, server, un
     forget(server)
     there.run("dvc", "pull")
     assert there.repro() == ["report"]
-    # Wall times stand in no output of DVC: they are those of the machine that ran.
+    # Wall times are in no DVC output: they belong to the machine that ran the stage.
     assert differences(before, contents(server, with_times=False)) == []

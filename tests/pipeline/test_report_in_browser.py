@@ -1,4 +1,4 @@
-"""report.html in a real browser asks for nothing, complains of nothing, and can be read by everyone.
+"""Test report.html in a real browser: no requests, no console errors, accessible.
 
 Opened from the file system, as on a phone, on a desk and on paper. Needs Chromium and axe-core (`make browser`),
 and skips where one is absent.

@@ -1,6 +1,6 @@
-"""The pipeline from nothing to the report, and what an edit of params.yaml runs again.
+"""Test the pipeline from a fresh clone to the report, and which stages run again after an edit of params.yaml.
 
-The tests follow one another on one clone, as a user would: run, look, edit, run.
+The tests run in order on one clone, like a user's session: run, look, edit, run.
 """
 
 import json
@@ -145,7 +145,7 @@ def test_deleted_variant_leaves_no_trace_in_the_report(clone):
 def test_edit_of_the_reports_wording_and_figures_runs_the_report_alone(clone):
     edits = {
         "templates/answer.html.j2": ("The answer", "The answer, in short"),
-        "figures/palette.py": ("#0072b2", "#0072b3"),
+        "figures/canvas.py": ("#0072b2", "#0072b3"),
     }
     for file, (old, new) in edits.items():
         path = clone.path / "fitgap/report" / file
@@ -167,6 +167,7 @@ def test_mistake_stops_the_run_and_changes_nothing(clone):
     assert clone.repro() == []
 
 
+@pytest.mark.slow
 def test_random_weights_make_transfer_claims_not_applicable(clone):
     clone.edit(**{"backbone.weights": "none", "variants": {"baseline": {}}, "finetune.head": "baseline"})
     ran = clone.repro()

@@ -1,4 +1,4 @@
-"""The notes' own setting as a DVC experiment, served on loopback, and mistakes in what a setting is given."""
+"""Test the notes' setting as a DVC experiment, with downloads from loopback, and invalid settings."""
 
 import json
 
@@ -46,14 +46,14 @@ def before(clone) -> str:
 
 @pytest.fixture(scope="module")
 def notes(clone, served, before) -> str:
-    """What `make notes` says, on a network that fails twice; small."""
+    """The output of a small `make notes` on a network that fails twice."""
     served.faults["cifar-10-python.tar.gz"] = ["drop"]
     served.faults["vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"] = ["corrupt"]
     return clone.run("python", "-m", "fitgap.programs.preset", "settings/notes.yaml", *SMALL).stdout
 
 
 def runs(clone, experiment: str) -> dict[str, dict]:
-    """Give the runs of an experiment in the real repository's store, by stage: their tags."""
+    """Return the tags of an experiment's runs in the original repository's store, by stage."""
     found = clone.store.search_runs(["1"], f"tags.dvc_experiment = '{experiment}'", max_results=1000)
     return {run.data.tags["stage"]: {**run.data.params, **run.data.metrics} for run in found}
 
@@ -87,6 +87,7 @@ def test_damaged_and_broken_downloads_were_fetched_again_and_nothing_twice_after
     assert {name: served.downloads(name) for name in wanted} == wanted
 
 
+@pytest.mark.slow
 def test_same_setting_again_downloads_and_trains_nothing(clone, served, notes):
     asked = list(served.asked)
     again = clone.run("python", "-m", "fitgap.programs.preset", "settings/notes.yaml", *SMALL)

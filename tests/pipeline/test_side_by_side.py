@@ -1,4 +1,4 @@
-"""Experiments side by side in one repository: all end well, and all stand in the one store of the real repository."""
+"""Test concurrent experiments in one repository: all succeed and log to the original repository's store."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ PATIENCE = 300  # seconds
 
 
 def experiments(clone) -> dict[str | None, str]:
-    """Give the status of the runs of `prepare` by the DVC experiment that they belong to, if any; each has one."""
+    """Return the status of the single run of `prepare` by DVC experiment, or by None for runs outside of one."""
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{clone.path / 'mlflow.db'}")
     (found,) = [one for one in client.search_experiments() if one.name == "fitgap"]
     runs = client.search_runs([found.experiment_id], "tags.stage = 'prepare'")

@@ -1,4 +1,4 @@
-"""Your own pictures and your own weights: to the report and back, without running anything twice."""
+"""Test the pipeline with your own pictures and weights: it runs to the report and repeats no stage."""
 
 import json
 import tarfile

@@ -1,4 +1,4 @@
-"""What the first run has left in MLflow: a projection of results/, ready to be compared."""
+"""Test the MLflow runs of the first pipeline run: a projection of results/, ready for comparison."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Image sources: one module, and one entry of `SOURCES`, for each value of `data.source`."""
+"""Image sources: one module and one entry in `SOURCES` for each value of `data.source`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,5 +15,5 @@ SOURCES: dict[str, Callable[[Data], Collection]] = {
 
 
 def load_collection(data: Data) -> Collection:
-    """Open the images that `data.source` names."""
+    """Return the collection of images selected by `data.source`."""
     return SOURCES[data.source](data)

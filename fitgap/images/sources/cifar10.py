@@ -1,6 +1,7 @@
-"""CIFAR-10, through Keras's own loader and cache: 60,000 photographs of 32x32 pixels in ten classes.
+"""Load CIFAR-10 through Keras's loader and cache: 60,000 photographs of 32x32 pixels in ten classes.
 
-Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. Its test images stay test images.
+Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. The official test images
+are used as test images only.
 """
 
 from collections.abc import Iterator
@@ -17,14 +18,15 @@ SIDE = 32
 
 
 def load(image_size: int) -> Collection:
-    """Load all of CIFAR-10, enlarged to `image_size` where that is not 32; the first time it is downloaded.
+    """Load all of CIFAR-10, resized to `image_size` if that is not 32. The first call downloads it.
 
-    A picture's name is its index in what Keras gives: `train/00000` to `train/49999`, `test/0000` to `test/9999`.
+    A picture's name is its split and index in Keras's arrays: `train/00000` to `train/49999`, `test/0000` to
+    `test/9999`.
 
     Raises
     ------
     UserError
-        If it is not in Keras's cache and cannot be downloaded.
+        If the data is not in Keras's cache and cannot be downloaded.
     """
     start_tensorflow(seed=0)
     from keras.datasets import cifar10

@@ -1,4 +1,4 @@
-"""What every source of images gives: pictures one by one, so that memory does not grow with their number."""
+"""The interface of image sources: pictures are yielded one by one, so that memory stays constant."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a source, or the reason why there is none.
+    """One picture of a source, or the reason why it cannot be used.
 
     Attributes
     ----------
-    name : its file or index, unique within the source
-    label : position in the collection's class names
-    pixels : uint8, (size, size, 3), RGB; None where the file cannot be used
-    official : the split that the source itself puts it in: train, validation, test, or "" where it does not say
-    reason : why it cannot be used; "" if it can
+    name : file name or index, unique within the source
+    label : index into the collection's class names
+    pixels : uint8, (size, size, 3), RGB; None if the file cannot be used
+    official : the split given by the source: "train", "validation" or "test"; "" if it gives none
+    reason : why the file cannot be used; "" if it can
     """
 
     name: str
@@ -32,9 +32,9 @@ class Collection:
 
     Attributes
     ----------
-    class_names : of the labels, in order
+    class_names : names of the classes; labels are indices into this list
     count : number of pictures, unusable ones included
-    pictures : gives them one by one, in an order of the source's own that is always the same
+    pictures : returns an iterator over the pictures; their order is the same every time
     """
 
     class_names: list[str]

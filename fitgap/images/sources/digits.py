@@ -1,7 +1,7 @@
-"""The default images: scikit-learn's handwritten digits, which ship with the package.
+"""Load the default images: the handwritten digits included in scikit-learn.
 
 Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository,
-1998, doi:10.24432/C50P49 (its test set, as `sklearn.datasets.load_digits` gives it).
+1998, doi:10.24432/C50P49 (its test set, as returned by `sklearn.datasets.load_digits`).
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ HIGHEST = 16  # the digits' grey levels run from 0 to 16
 def load(image_size: int) -> Collection:
     """Load all 1,797 digits, enlarged from 8x8 to `image_size`: light strokes on black, three equal channels.
 
-    A digit's name is its index in scikit-learn's data set.
+    A picture's name is "digits/" and its index in scikit-learn's data set.
     """
     digits = load_digits()
 

@@ -1,9 +1,9 @@
-"""Your own pictures: one folder per class, with train/, validation/ and test/ above where the split is given.
+"""Load your own pictures: one folder per class, inside train/, validation/ and test/ if the split is given.
 
     pictures/cat/1.jpg                     or    pictures/train/cat/1.jpg
     pictures/dog/2.png                           pictures/test/dog/2.png
 
-The same tree may come as a .zip or .tar archive, with one more folder around it or without.
+The same tree can be a .zip or .tar archive. Enclosing folders are skipped.
 """
 
 import unicodedata
@@ -23,24 +23,24 @@ SPLIT_FOLDERS = {
 }
 DROPPINGS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found", "$recycle.bin"}
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-BESIDE = "lies beside the class folders, in none of them"
+BESIDE = "not inside a class folder"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the tree a picture lies."""
+    """The class and official split of a picture, from its path."""
 
     class_name: str
     official: str = ""
 
 
 def load(path: Path, image_size: int) -> Collection:
-    """Find the pictures of a folder or archive; nothing is decoded yet.
+    """List the pictures of a folder or archive; nothing is decoded yet.
 
     Raises
     ------
     UserError
-        If the tree has no two classes, an empty one, or two that differ only in case or Unicode form.
+        If the tree has fewer than two classes, an empty class, or two classes that differ only in case or Unicode form.
     """
     tree = archives.read_tree(path)
     files = {name: _parts(name) for name in tree.files if not _ignored(name)}
@@ -73,17 +73,17 @@ def _pictures(
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Split a path; composed and decomposed accents (NFC, NFD: Linux, macOS) become the same."""
+    """Split a path into parts, normalised to NFC: macOS may decompose accents (NFD), Linux does not."""
     return PurePosixPath(unicodedata.normalize("NFC", name)).parts
 
 
 def _ignored(name: str) -> bool:
-    """Whether a file is hidden, or dropped by an operating system."""
+    """Return whether a file is hidden or created by an operating system."""
     return any(part.startswith(".") or part.lower() in DROPPINGS for part in PurePosixPath(name).parts)
 
 
 def _wrapping(files: list[tuple[str, ...]], folders: list[tuple[str, ...]]) -> int:
-    """Count the folders around the tree: those that stand alone, with at least two levels below."""
+    """Return the number of enclosing folders: each is alone at its level, with at least two levels below."""
     depth = 0
     while True:
         tops = {parts[depth] for parts in (*files, *folders) if len(parts) > depth}
@@ -95,7 +95,7 @@ def _wrapping(files: list[tuple[str, ...]], folders: list[tuple[str, ...]]) -> i
 
 
 def _split_folders(path: Path, files: Iterable, folders: list[tuple[str, ...]]) -> dict[str, str]:
-    """Say which top folders are splits; none where even one of them is not called so, or holds pictures itself."""
+    """Return top folder -> split; {} unless every top folder has the name of a split and no pictures of its own."""
     tops = {parts[0] for parts in folders}
     found = {top: SPLIT_FOLDERS[top.lower()] for top in tops if top.lower() in SPLIT_FOLDERS}
     holding = {parts[0] for parts in files if len(parts) == 2 and parts[1].lower().endswith(ENDINGS)}
@@ -111,7 +111,7 @@ def _split_folders(path: Path, files: Iterable, folders: list[tuple[str, ...]]) 
 
 
 def _matters(parts: tuple[str, ...], splits: dict[str, str]) -> bool:
-    """Whether a file is meant as a picture: any file of a class, and pictures beside the classes."""
+    """Return whether a file counts as a picture: any file in a class folder, and picture files elsewhere."""
     in_class = len(parts) > (2 if splits else 1)
     return in_class or parts[-1].lower().endswith(ENDINGS)
 

@@ -1,7 +1,7 @@
-"""The notes' statements as claims: data with one small evaluator each, judged by one rule.
+"""The notes' statements as claims: each is data plus a small evaluator, and one rule judges all.
 
-To add a claim, append a `Claim` to the list that one of these modules gives (or add a module with a `claims`
-function to MODULES).
+To add a claim, append a `Claim` to the list returned by a module's `claims` function, or add a module with such a
+function to MODULES.
 """
 
 from typing import Any
@@ -15,14 +15,14 @@ MODULES = (overfitting, regularisers, rankings, transfer)
 
 
 def declare(params: Params) -> list[Claim]:
-    """List all claims that these params let one ask, in the order of the report."""
+    """Return all claims for these params, in the order of the report."""
     return [claim for module in MODULES for claim in module.claims(params)]
 
 
 def judge_all(study: Study) -> list[dict[str, Any]]:
-    """Judge every claim; the list is what claims.json holds.
+    """Judge every claim; return the content of claims.json.
 
     Each dict has id, statement, models, statistic, direction, compared, unit, estimate, ci_low, ci_high, n,
-    confidence, verdict, rule, seeds_needed, note, comparisons. Numbers that do not exist are None.
+    confidence, verdict, rule, seeds_needed, note, comparisons. Missing numbers are None.
     """
     return [describe_claim(claim, judge_claim(claim, study)) for claim in declare(study.params)]

@@ -1,4 +1,4 @@
-"""What a claim is, and how it becomes a line of claims.json."""
+"""Claims: definition, judgement and their form in claims.json."""
 
 import math
 from collections.abc import Callable
@@ -12,12 +12,12 @@ DIRECTIONS = {1: "above", -1: "below"}
 
 
 class CannotTellError(Exception):
-    """The results there are cannot answer a claim; the message says why."""
+    """Raised if the results cannot decide a claim; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the notes with everything that decides it, fixed before any result is seen.
+    """A statement of the notes with its decision rule, fixed before any result is seen.
 
     Attributes
     ----------
@@ -25,21 +25,21 @@ class Claim:
     statement : str
         In the notes' words.
     models : tuple of str
-        The models compared; the claim is not applicable where one of `needed` is absent.
+        Models compared.
     statistic : str
-        What is estimated, with its unit.
+        Estimated quantity, with its unit.
     direction : str
-        The side of 0 on which estimates speak for the statement: "above" or "below".
+        Side of 0 on which estimates support the statement: "above", "below" or "either".
     rule : str
-        When it counts as supported, and when as contradicted.
+        Conditions for "supported" and "contradicted".
     evaluate : callable
-        From a Study to a Finding. Raises CannotTellError where the results do not allow an answer.
+        Study -> Finding. Raises CannotTellError if the results cannot decide the claim.
     needed : tuple of str
-        Models (or the probe) without which there is nothing to judge.
+        Required models (or the probe); the claim is not applicable if one is absent.
     may_fail : tuple of str
-        Those of them whose failure is an answer too.
+        Those of `needed` that may diverge: their failure is evidence too.
     obstacle : str
-        Why the claim cannot be asked with these params at all; empty if it can.
+        Why the claim is not applicable with these params; an empty string if it is.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Claim:
 
 
 def judge_claim(claim: Claim, study: Study) -> Finding:
-    """Judge a claim on the results there are; whatever is missing gives a verdict too, and its reason."""
+    """Judge a claim; missing or failed models lead to "not applicable" or "inconclusive", with a note."""
     absent = [name for name in claim.needed if not study.has(name)]
     failed = [name for name in claim.needed if name in study.failed and name not in claim.may_fail]
     if claim.obstacle or absent:
@@ -69,7 +69,7 @@ def judge_claim(claim: Claim, study: Study) -> Finding:
 
 
 def describe_claim(claim: Claim, finding: Finding) -> dict[str, Any]:
-    """Give a claim and its finding as claims.json holds them; numbers to six significant digits."""
+    """Return a claim and its finding as an entry of claims.json; numbers have six significant digits."""
     decided = _numbers(finding.deciding, finding.level)
     return {
         "id": claim.id,
@@ -104,5 +104,5 @@ def _numbers(comparison: Comparison | None, level: float) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    # Six digits say all there is to say, and the last bits of a sum may differ between machines.
+    # The last bits of a sum may differ between machines; six digits are stable and precise enough.
     return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")

@@ -1,4 +1,4 @@
-"""The comparisons that claims are made of: paired by seed, and by test image where accuracy is compared."""
+"""Comparisons used by claims: paired by seed, and for test accuracy also by test image."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,9 +24,9 @@ RULE_ONE = "supported if the 95% interval lies {side} 0; contradicted if it lies
 
 
 def difference(study: Study, model: str, other: str, measurement: str) -> Estimate:
-    """Estimate the mean of `model` - `other`, paired by seed.
+    """Estimate the mean difference `model` - `other` of a measurement, paired by seed.
 
-    Test accuracies are paired by test image too, and their interval allows for both.
+    Test accuracies are also paired by test image; their interval covers the variation of seeds and images.
     """
     if measurement == ACCURACY:
         return accuracy_difference(study, model, other)
@@ -36,8 +36,8 @@ def difference(study: Study, model: str, other: str, measurement: str) -> Estima
 def accuracy_difference(study: Study, model: str, other: str) -> Estimate:
     """Estimate the difference of two models' test accuracies over seeds and test images.
 
-    The network that is taken as it is (`asis`) is one and the same whatever the seed: its answers are
-    compared with those of each of the other's seeds. Where it was asked about some images only, those count.
+    The unchanged network (`asis`) has no seeds: its predictions are compared with those of every seed of the other
+    model. If it covers only some test images, only those are compared.
     """
     right, other_right = right_answers(study, model), right_answers(study, other)
     if model == "asis":
@@ -47,14 +47,20 @@ def accuracy_difference(study: Study, model: str, other: str) -> Estimate:
 
 
 def right_answers(study: Study, model: str) -> pd.DataFrame:
-    """Give 1 for each right answer and 0 for each wrong one; rows are seeds, columns test images."""
+    """Return 1.0 for each correct prediction and 0.0 for each wrong one: DataFrame, rows seeds, columns test images.
+
+    Raises
+    ------
+    CannotTellError
+        If the model has no predictions on the test images.
+    """
     if not study.has_answers(model):
         raise CannotTellError(f"{model} left no answers on the test images")
     return study.right(model).astype(float)
 
 
 def compare(study: Study, model: str, others: Iterable[str], measurement: str, side: int) -> list[Comparison]:
-    """Compare a model with each of the others; those that failed are left out."""
+    """Compare a model with each of `others`; failed models are left out."""
     name = MEASUREMENTS[measurement]
     return [
         Comparison(f"{model} - {other}: {name.title}", difference(study, model, other, measurement), side, name.unit)
@@ -64,18 +70,18 @@ def compare(study: Study, model: str, others: Iterable[str], measurement: str, s
 
 
 def rivals(study: Study, model: str) -> list[str]:
-    """Name all other models of the same family that have results and did not fail."""
+    """Return the names of all other models of the same family with results that did not fail."""
     return [name for name in study.names(family_of(model)) if name != model and name not in study.failed]
 
 
 def failed_in(study: Study, *families: str) -> str:
-    """Say which models of the families failed; empty if none did."""
+    """Return a note on the failed models of these families; an empty string if none failed."""
     names = [name for name in study.failed if family_of(name) in families]
     return f"counted as failed and left out: {', '.join(names)}" if names else ""
 
 
 def variant_obstacle(params: Params, variant: str, remedies: set[str]) -> str:
-    """Say why a variant cannot stand for the remedy that the notes speak of; empty if it can."""
+    """Return why a variant does not represent the notes' remedy; an empty string if it does."""
     if variant not in params.variants:
         return f"params.yaml declares no variant {variant!r}"
     found = set(params.variants[variant].remedies)
@@ -85,7 +91,7 @@ def variant_obstacle(params: Params, variant: str, remedies: set[str]) -> str:
 
 
 def judge_best_of_all(study: Study, model: str, measurement: str, side: int) -> Finding:
-    """Judge that a model is ahead of each other model of its family."""
+    """Judge the claim that a model is ahead of every other model of its family."""
     others = rivals(study, model)
     if not others:
         raise CannotTellError("there is no other variant to compare with")
@@ -94,18 +100,21 @@ def judge_best_of_all(study: Study, model: str, measurement: str, side: int) -> 
 
 
 def judge_against(study: Study, model: str, other: str, measurement: str, side: int) -> Finding:
-    """Judge that a model is ahead of one other."""
+    """Judge the claim that a model is ahead of one other model."""
     return judge(compare(study, model, [other], measurement, side))
 
 
 def transfer_obstacle(params: Params) -> str:
-    """Say why nothing can be said of transfer; empty if it can."""
+    """Return why claims about transfer learning are not applicable; an empty string if they are."""
     untrained = params.backbone.weights == "none"
     return "backbone.weights is none: a random network has learned nothing to transfer" if untrained else ""
 
 
 def epochs_until(history: pd.DataFrame, targets: pd.Series) -> pd.Series:
-    """Give each seed's first epoch with its target's validation accuracy or more; infinity if none."""
+    """Return each seed's first epoch with at least its target validation accuracy; infinity if there is none.
+
+    `targets` maps seeds to validation accuracies.
+    """
     curves = history.pivot(index="epoch", columns="seed", values="val_accuracy").reindex(columns=targets.index)
     reached = curves.ge(targets, axis="columns")
     return reached.idxmax().astype(float).where(reached.any(), np.inf)

@@ -19,11 +19,11 @@ from fitgap.report.claims.comparisons import (
 )
 from fitgap.report.study import Study
 
-KEPT = 0.9  # of the baseline's gap: a model that keeps at least this share "still overfits"
+KEPT = 0.9  # a model "still overfits" if its final gap is at least this share of the baseline's
 
 
 def still_overfits(study: Study, model: str) -> Finding:
-    """Judge that a model's gap grows after its best epoch, and ends no lower than the baseline's."""
+    """Judge the claim that a model's gap grows after its best epoch and ends above KEPT times the baseline's."""
     own, baseline = study.seeds(model), study.seeds(BASELINE)
     growth = estimate_over_seeds(own["gap_last"] - own["gap_best"])
     kept = estimate_over_seeds(own["gap_last"] - KEPT * baseline["gap_last"])
@@ -36,7 +36,7 @@ def still_overfits(study: Study, model: str) -> Finding:
 
 
 def claims(params: Params) -> list[Claim]:
-    """List the claims about dropout and batch normalisation."""
+    """Return the claims about dropout and batch normalisation."""
     every = tuple(f"scratch@{name}" for name in params.variants)
     return [*_dropout(params, every), *_batch_normalisation(params, every), _learning_rate(params)]
 
@@ -122,11 +122,14 @@ def _batch_normalisation(params: Params, every: tuple[str, ...]) -> list[Claim]:
 
 
 USUAL_RATE, HIGH_RATE = ("scratch@batchnorm", "scratch@baseline"), ("highrate@batchnorm", "highrate@baseline")
-TOLERANCE = 0.05  # of test accuracy: who loses less than this to the higher rate tolerates it
+TOLERANCE = 0.05  # largest loss of test accuracy at which a model still tolerates the higher rate
 
 
 def tolerates_higher_rate(study: Study) -> Finding:
-    """Judge that the higher rate costs batch normalisation little, and less than it costs the baseline."""
+    """Judge the claim that batch normalisation tolerates the higher learning rate, and better than the baseline.
+
+    Its test accuracy must drop by less than TOLERANCE, and by less than the baseline's.
+    """
     cost, others_cost = (
         right_answers(study, high) - right_answers(study, usual)
         for high, usual in zip(HIGH_RATE, USUAL_RATE, strict=True)
@@ -151,7 +154,7 @@ def tolerates_higher_rate(study: Study) -> Finding:
 
 
 def _accuracies_in_words(study: Study) -> str:
-    """Say both accuracies of both networks."""
+    """Return a note with the test accuracies of both networks at both learning rates."""
     rates = study.params.highrate.learning_rate, study.params.scratch.learning_rate
     shares = [[right_answers(study, name).to_numpy().mean() for name in names] for names in (HIGH_RATE, USUAL_RATE)]
     said = [

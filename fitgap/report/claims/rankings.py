@@ -1,4 +1,4 @@
-"""The claim that no remedy wins everywhere."""
+"""The claim that no remedy is best everywhere."""
 
 import itertools
 from dataclasses import replace
@@ -15,11 +15,11 @@ CONTESTS = (ACCURACY, "gap_last")
 
 
 def no_winner_everywhere(study: Study, families: tuple[str, ...]) -> Finding:
-    """Judge that every remedy is beaten by some other variant, in some contest.
+    """Judge the claim that every remedy is beaten by some other variant in some contest.
 
-    For each remedy the opposite is judged: that it is ahead of every other variant in every contest. The
-    claim is supported if that is contradicted for each of them (intersection-union again), and contradicted
-    if it is supported for one.
+    A contest is one measurement in one family. For each remedy, judge the opposite: it is ahead of every other
+    variant in every contest. The claim is supported if that is contradicted for every remedy (an intersection-union
+    test again), and contradicted if it is supported for one.
     """
     remedies = [name for name, variant in study.params.variants.items() if variant.remedies]
     opposites = [judge(found) for name in remedies if (found := _contests(study, name, families))]
@@ -36,7 +36,7 @@ def no_winner_everywhere(study: Study, families: tuple[str, ...]) -> Finding:
 
 
 def _turned(finding: Finding, verdict: str, failures: str) -> Finding:
-    """Give the finding on "wins everywhere" as one on "does not"."""
+    """Turn a finding on "wins everywhere" into one on "does not win everywhere"."""
     turned = tuple(replace(comparison, direction=-comparison.direction) for comparison in finding.comparisons)
     deciding = replace(finding.deciding, direction=-finding.deciding.direction)
     note = "; ".join(filter(None, [finding.note, failures]))
@@ -44,7 +44,7 @@ def _turned(finding: Finding, verdict: str, failures: str) -> Finding:
 
 
 def _contests(study: Study, variant: str, families: tuple[str, ...]) -> list[Comparison]:
-    """Compare a variant with every other in every contest that both took part in."""
+    """Compare a variant with every other variant in each contest where both have results."""
     found = []
     for family, measurement in itertools.product(families, CONTESTS):
         model = f"{family}@{variant}"
@@ -54,7 +54,7 @@ def _contests(study: Study, variant: str, families: tuple[str, ...]) -> list[Com
 
 
 def claims(params: Params) -> list[Claim]:
-    """List the one claim about rankings."""
+    """Return the claim about rankings, as a list of one."""
     families = ("scratch", "head") if params.backbone.weights != "none" else ("scratch",)
     every = [f"{family}@{name}" for family in families for name in params.variants]
     return [

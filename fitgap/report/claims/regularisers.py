@@ -1,4 +1,4 @@
-"""Claims about L1, L2 and ElasticNet: steadier validation curves, smaller weights."""
+"""Claims about L1, L2 and ElasticNet: steadier validation curves and smaller weights."""
 
 from functools import partial
 
@@ -13,15 +13,15 @@ from fitgap.report.claims.comparisons import BASELINE, RULE_ONE, judge_against, 
 from fitgap.report.study import Study
 
 REGULARISERS = {"l1": ("L1", {"l1"}), "l2": ("L2", {"l2"}), "elasticnet": ("ElasticNet", {"l1", "l2"})}
-FEWEST_EPOCHS = 4  # three points make one second difference; one alone says nothing of steadiness
+FEWEST_EPOCHS = 4  # gives two second differences; a single one is no measure of steadiness
 
 
 def unsteadiness(history: pd.DataFrame) -> pd.Series:
-    """Measure how much each seed's validation loss jumps around its own local trend, in nats.
+    """Measure how much each seed's validation loss jumps around its local trend, in nats.
 
-    The residual standard deviation from second differences: each epoch against the mean of its neighbours.
-    A smooth fall or rise, however steep, counts as steady; a zigzag does not. Gasser, Sroka,
-    Jennen-Steinmetz, Residual variance and residual pattern in nonlinear regression, Biometrika 73 (1986),
+    This is the residual standard deviation from second differences: each epoch against the mean of its neighbours.
+    A smooth fall or rise counts as steady however steep it is; a zigzag does not. Gasser, Sroka, Jennen-Steinmetz,
+    Residual variance and residual pattern in nonlinear regression, Biometrika 73 (1986),
     doi:10.1093/biomet/73.3.625.
 
     Parameters
@@ -33,6 +33,11 @@ def unsteadiness(history: pd.DataFrame) -> pd.Series:
     -------
     Series
         One value per seed.
+
+    Raises
+    ------
+    CannotTellError
+        If there are fewer than FEWEST_EPOCHS epochs.
     """
     curves = history.pivot(index="epoch", columns="seed", values="val_loss").sort_index()
     if len(curves) < FEWEST_EPOCHS:
@@ -42,14 +47,14 @@ def unsteadiness(history: pd.DataFrame) -> pd.Series:
 
 
 def steadier(study: Study, model: str) -> Finding:
-    """Judge that a model's validation curve jumps less than the baseline's."""
+    """Judge the claim that a model's validation loss jumps less than the baseline's."""
     values = [unsteadiness(study.history(name)) for name in (model, BASELINE)]
     estimate = estimate_over_seeds(values[0] - values[1])
     return judge([Comparison(f"{model} - {BASELINE}: jumps of the validation loss", estimate, -1, "nats")])
 
 
 def claims(params: Params) -> list[Claim]:
-    """List the claims about regularisers: two for each."""
+    """Return the claims about regularisers, two for each."""
     return [claim for variant in REGULARISERS for claim in _of_one(params, variant)]
 
 

@@ -1,4 +1,4 @@
-"""Claims about the three ways to use a pre-trained network, and about what its layers know."""
+"""Claims about the three ways to use a pre-trained network, and about the features of its layers."""
 
 from dataclasses import replace
 from functools import partial
@@ -25,13 +25,13 @@ BOTH = "; it allows for seeds and test images"
 
 
 def fewer_epochs(study: Study) -> Finding:
-    """Judge that the frozen base's classifier needs fewer epochs to the scratch baseline's best accuracy."""
+    """Judge the claim that a head on the frozen base reaches the scratch baseline's best accuracy in fewer epochs."""
     scratch, head = study.history(SCRATCH), study.history(HEAD)
     targets = scratch.groupby("seed")["val_accuracy"].max()
     targets = targets[targets.index.isin(head["seed"])]
     own, longest = epochs_until(head, targets), float(head["epoch"].max())
     never = np.isinf(own)
-    # An accuracy never reached takes at least one epoch more than were run: the difference is a lower bound.
+    # A target never reached needs at least one epoch more than were run, so the difference is a lower bound.
     differences = own.where(~never, longest + 1) - epochs_until(scratch, targets)
     if (differences[never] < 0).any():
         raise CannotTellError(f"{HEAD} has not reached it within its {longest:.0f} epochs; head.epochs is too few")
@@ -42,14 +42,14 @@ def fewer_epochs(study: Study) -> Finding:
 
 
 def lost_to_source_classes(study: Study) -> Finding:
-    """Judge that some images are lost because the network can only name the classes it was trained on.
+    """Judge the claim that images are lost because the network can only predict its source classes.
 
-    Lost are images of classes that it does not know, and images that it gets right only when its answer is
+    Lost are images of classes that it does not know, and images that it classifies correctly only if its output is
     restricted to the target's classes.
     """
     measured = study.results["asis"].record.measured
     images = right_answers(study, "asis").shape[1]
-    within_reach = measured["coverage"] * (measured["accuracy_known_classes"] or 0.0)  # None if it knows no class
+    within_reach = measured["coverage"] * (measured["accuracy_known_classes"] or 0.0)  # None: no known class
     lost = 1 - measured["coverage"] + max(within_reach - measured["accuracy_all_classes"], 0.0)
     finding = judge([Comparison("asis: share of test images lost", Proportion(lost, images), 1, "share")])
     return replace(finding, note=_coverage(measured, len(study.prepared.class_names)))
@@ -66,7 +66,7 @@ def _coverage(measured: dict[str, float | None], classes: int) -> str:
 
 
 def claims(params: Params) -> list[Claim]:
-    """List the claims about transfer learning."""
+    """Return the claims about transfer learning."""
     deeper = [claim for depth in params.finetune.depths for claim in _of_depth(params, depth)]
     return [_way_2_is_quick(params), *_way_1(params), *deeper, _layers(params)]
 
@@ -113,7 +113,7 @@ def _way_1(params: Params) -> list[Claim]:
 
 
 def _of_depth(params: Params, depth: str) -> list[Claim]:
-    """List what is claimed of fine-tuning from one depth on: better than frozen, better than from scratch."""
+    """Return the claims about fine-tuning from `depth`: better than the frozen base, better than from scratch."""
     model, start = f"finetune@{depth}", params.finetune.head
     rivals = {
         "frozen": (
@@ -139,9 +139,9 @@ def _of_depth(params: Params, depth: str) -> list[Claim]:
 
 
 def specific_at_the_end(study: Study) -> Finding:
-    """Judge that some lower block tells the target's classes apart better than the last one does.
+    """Judge the claim that a lower block separates the target's classes better than the last block.
 
-    The lower block is the one with the lowest validation loss: the test images have no say in the choice.
+    The lower block is selected by validation loss; test results are not used.
     """
     probe = study.probe
     lower = probe.history["val_loss"].iloc[:-1].idxmin()

@@ -1,1 +1,1 @@
-"""The report's figures: drawn by matplotlib, put into the page as SVG that follows its colour scheme."""
+"""The report's figures: drawn with matplotlib and embedded as SVG that follows the page's colour scheme."""

@@ -1,9 +1,8 @@
-"""Figures in the report's style and colours, as SVG inside the page or as files beside it.
+"""Style and colours of the report's figures, as SVG inside the page or as separate files.
 
-The colours serve light and dark schemes and colour-blind readers: Okabe and Ito, Color Universal Design (2008),
-https://jfly.uni-koeln.de/color/; darkened or lightened where WCAG 2.2 (1.4.11) asks for a contrast of 3 to 1. Figures
-are drawn with a stand-in for each colour, which becomes a CSS variable in the page, so one drawing serves both
-schemes.
+The colours suit light and dark schemes and colour-blind readers: Okabe and Ito, Color Universal Design (2008),
+https://jfly.uni-koeln.de/color/; darkened or lightened where WCAG 2.2 (1.4.11) requires a contrast of 3 to 1. Figures
+use a placeholder for each colour. The page replaces it by a CSS variable, so one drawing serves both schemes.
 """
 
 import io
@@ -21,25 +20,28 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-POINTS = 72  # an inch; the unit of an SVG's viewBox
+POINTS = 72  # per inch; the unit of an SVG's viewBox
 PIXELS_PER_INCH = 160  # of PNG files
 
 
 @contextmanager
 def report_style() -> Iterator[None]:
-    """Draw and save in the report's style, and leave matplotlib's own settings as they were."""
+    """Temporarily set matplotlib's rcParams to the report's style."""
     with matplotlib.rc_context(dict(STYLE)):
         yield
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, Axes]:
-    """Give a new figure, its size in points, and its axes; no window and no global figure list."""
+    """Return a new figure and its axes; `width` and `height` are in points.
+
+    Bypass pyplot, so there is no window and no global list of figures. `options` go to `Figure.subplots`.
+    """
     figure = Figure(figsize=(width / POINTS, height / POINTS))
     return figure, figure.subplots(rows, columns, **options)
 
 
 def style_axes(axes: Axes, colours: Mapping[str, str], xlabel: str, ylabel: str) -> None:
-    """Give axes their quiet look: a light grid behind, labels in ink."""
+    """Style axes: a light grid behind the data, labels, no tick marks, percent for accuracy."""
     axes.set_xlabel(xlabel, color=colours["ink"])
     axes.set_ylabel(ylabel, color=colours["ink"])
     axes.set_axisbelow(True)
@@ -53,16 +55,16 @@ def style_axes(axes: Axes, colours: Mapping[str, str], xlabel: str, ylabel: str)
 
 
 def svg_element(figure: Figure, name: str, title: str, description: str) -> Markup:
-    """Give a figure as an SVG element for the page, with colours as CSS variables.
+    """Return a figure as an SVG element for the page, with colours as CSS variables.
 
     Parameters
     ----------
     figure : Figure
         Drawn with STAND_INS.
     name : str
-        Letters, digits and hyphens; unique in the page, begins every id inside.
+        Prefix of all ids inside: letters, digits and hyphens, unique in the page.
     title, description : str
-        What a screen reader says.
+        Text for screen readers.
     """
     figure.patch.set_alpha(0)
     buffer = io.StringIO()
@@ -77,7 +79,7 @@ def svg_element(figure: Figure, name: str, title: str, description: str) -> Mark
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write a figure drawn in real colours to an .svg or .png file, the same bytes at every run."""
+    """Write a figure drawn in real colours to an .svg or .png file; the bytes are reproducible."""
     if path.suffix == ".svg":
         FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
     else:
@@ -86,7 +88,7 @@ def write_figure(figure: Figure, path: Path) -> None:
 
 
 def _drawing_only(svg: str) -> str:
-    """Keep what is drawn: no prologue, no metadata, no style for the whole page, no font of its own."""
+    """Strip the prologue, metadata, comments, page-wide styles and font families from an SVG file."""
     inner = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
     for superfluous in (
         r"<metadata>.*?</metadata>",
@@ -99,7 +101,7 @@ def _drawing_only(svg: str) -> str:
 
 
 def _prefix_ids(svg: str, name: str) -> str:
-    """Drop ids that nothing refers to, and begin the others with the figure's name."""
+    """Remove unused ids and prefix the others with the figure's name."""
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
@@ -133,8 +135,8 @@ MARKERS = MappingProxyType({"scratch": "o", "head": "s", "finetune": "^", "asis"
 
 STYLE = MappingProxyType(
     {
-        "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
-        "svg.hashsalt": "fitgap",  # the ids inside are the same at every run
+        "svg.fonttype": "none",  # keep text as text: smaller, searchable, in the page's font
+        "svg.hashsalt": "fitgap",  # reproducible ids
         "font.family": "sans-serif",
         "font.size": 10,
         "axes.spines.top": False,
@@ -142,6 +144,6 @@ STYLE = MappingProxyType(
         "axes.linewidth": 0.8,
         "lines.solid_capstyle": "round",
         "path.simplify": True,
-        "text.parse_math": False,  # a variant named $x$ is shown as it is
+        "text.parse_math": False,  # show a variant named $x$ literally
     }
 )

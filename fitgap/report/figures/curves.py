@@ -1,4 +1,4 @@
-"""Training and validation curves: one panel per variant, same axes, band over seeds, the gap shaded."""
+"""Training and validation curves: one panel per variant on common axes, with a band over seeds and a shaded gap."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ SIZE = (300, 205)  # points
 
 
 def draw_panels(study: Study, family: str, measurement: str = "loss") -> dict[str, Markup]:
-    """Draw one panel per variant of a family, all with the same axes: model name -> SVG element.
+    """Draw one panel per variant of a family, on common axes; return model name -> SVG element.
 
     `measurement` is "loss" or "accuracy". Models without a history have no panel.
     """
@@ -39,7 +39,7 @@ def draw_panels(study: Study, family: str, measurement: str = "loss") -> dict[st
 
 
 def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:
-    """Write all loss curves of a family as one picture on white, .png or .svg, e.g. for a README."""
+    """Write all loss curves of a family as one .png or .svg image on white, e.g. for a README."""
     histories = _histories(study, family)
     frame, columns = axis_limits(histories, "loss"), min(3, len(histories))
     rows = -(-len(histories) // columns)
@@ -59,15 +59,15 @@ def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:
 
 
 def final_gap(history: pd.DataFrame) -> float:
-    """Give the mean over seeds of validation loss - training loss after the last epoch."""
+    """Return validation loss - training loss after the last epoch in nats, averaged over seeds."""
     last = history.groupby("epoch")[["train_loss", "val_loss"]].mean().iloc[-1]
     return float(last["val_loss"] - last["train_loss"])
 
 
 def axis_limits(histories: Mapping[str, pd.DataFrame], measurement: str) -> tuple[float, float, float]:
-    """Give last epoch, lowest and highest value of the common axes.
+    """Return the limits of the common axes: last epoch, lowest value, highest value.
 
-    A single exploding curve must not flatten all others: values beyond 2.5 times the 95th percentile are cut.
+    Losses above 2.5 times the 95th percentile are cut, so that one exploding curve does not flatten all others.
     """
     columns = [f"train_{measurement}", f"val_{measurement}"]
     values = pd.concat([history[columns] for history in histories.values()]).to_numpy()
@@ -79,7 +79,10 @@ def axis_limits(histories: Mapping[str, pd.DataFrame], measurement: str) -> tupl
 
 
 def draw_curves(axes: Axes, history: pd.DataFrame, measurement: str, frame, colours: Mapping[str, str]) -> None:
-    """Draw mean curves over seeds, the band from lowest to highest seed, the gap and the best epoch."""
+    """Draw the mean curves over seeds, the range of the seeds, the gap and the best epoch.
+
+    `frame` comes from `axis_limits`.
+    """
     last, low, high = frame
     canvas.style_axes(axes, colours, "epoch", LABELS[measurement])
     axes.set_xlim(0, last)
@@ -101,7 +104,7 @@ def draw_curves(axes: Axes, history: pd.DataFrame, measurement: str, frame, colo
 
 
 def describe_curves(history: pd.DataFrame, measurement: str) -> str:
-    """Say in words what a panel shows."""
+    """Return a text description of a panel."""
     mean = history.groupby("epoch").mean()
     first, last = mean.iloc[0], mean.iloc[-1]
     return (
@@ -112,7 +115,7 @@ def describe_curves(history: pd.DataFrame, measurement: str) -> str:
 
 
 def families_with_curves(study: Study) -> list[str]:
-    """Name the families of models that have curves."""
+    """Return the names of the families whose models have curves."""
     found = dict.fromkeys(family_of(name) for name in study.results)
     return [family for family in found if _histories(study, family)]
 

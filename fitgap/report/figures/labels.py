@@ -1,22 +1,27 @@
-"""Names beside points, placed where they cover neither each other nor a point."""
+"""Place labels beside points, without overlaps between labels or with points.
+
+Libraries such as adjustText push labels apart step by step and keep all of them; here a label that would cover
+something is left out, because the table beside the figure has its numbers.
+"""
 
 from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
 
-SIZE = 9  # of the letters, in points
-LETTER = 0.56  # mean width of a letter in units of its size; browsers set the final font, so an estimate is enough
-CLEARANCE = 7  # points between a marker's centre and its name
-STEPS = (0, 11, 22, 33, 44)  # how far a name may be moved up or down, in points
+SIZE = 9  # font size in points
+LETTER = 0.56  # mean letter width as a fraction of the font size; an estimate, since browsers choose the font
+CLEARANCE = 7  # points between a marker's centre and its label
+STEPS = (0, 11, 22, 33, 44)  # vertical offsets to try, in points
 
 
 def place_labels(axes: Axes, points: list[tuple[str, tuple[float, float]]], colour: str, line: str) -> None:
-    """Write each (name, point)'s name beside its point, with a thin line where the name had to move away.
+    """Write a label beside each point, with a thin connecting line if it had to move away.
 
-    Points are in data coordinates; the axes' limits and place must be final.
+    `points` are (label, (x, y)) in data coordinates. The axes' limits and position must be final. A label is left
+    out if there is no free place for it.
     """
-    axes.get_xlim(), axes.get_ylim()  # matplotlib sets limits only when asked; points have no place before
+    axes.get_xlim(), axes.get_ylim()  # matplotlib computes limits lazily; transData needs them
     to_points = 72 / axes.figure.dpi
     spots = [(name, axes.transData.transform(point) * to_points) for name, point in points]
     frame = np.asarray(axes.bbox.extents) * to_points
@@ -25,7 +30,7 @@ def place_labels(axes: Axes, points: list[tuple[str, tuple[float, float]]], colo
         candidates = [box for box in _candidates(x, y, name) if _inside(box, frame)]
         free = (box for box in candidates if not any(_overlap(box, other) for other in taken))
         box = next(free, None)
-        if box is None:  # a name that covers others is worse than one that the table gives
+        if box is None:  # no free place: leave the label out, the table has the name
             continue
         taken.append(box)
         _write(axes, name, (x, y), box, colour, line)

@@ -1,4 +1,4 @@
-"""Figures that compare models: accuracy against gap, time and depth, probes by block, and a claim's interval."""
+"""Figures that compare models: accuracy against gap, time and depth, probes by block, and intervals of claims."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ MARGINS = {"left": 0.13, "right": 0.98, "top": 0.97, "bottom": 0.14}
 
 
 def draw_trade_off(table: pd.DataFrame) -> Markup:
-    """Draw test accuracy against the final gap for every model that was trained."""
+    """Draw test accuracy against the final gap for every trained model."""
     shown = table.dropna(subset=["gap_last_mean", "test_accuracy_mean"])
     with canvas.report_style():
         figure, axes = canvas.new_figure(*SIZE)
@@ -32,7 +32,7 @@ def draw_trade_off(table: pd.DataFrame) -> Markup:
 
 
 def draw_cost(table: pd.DataFrame) -> Markup:
-    """Draw test accuracy against the seconds that training one seed took, on a logarithmic scale."""
+    """Draw test accuracy against the training time of one seed in seconds, on a logarithmic scale."""
     shown = table.dropna(subset=["seconds_mean", "test_accuracy_mean"])
     with canvas.report_style():
         figure, axes = canvas.new_figure(*SIZE)
@@ -48,7 +48,7 @@ def draw_cost(table: pd.DataFrame) -> Markup:
 
 
 def draw_depth(study: Study, table: pd.DataFrame) -> Markup:
-    """Draw test accuracy from all frozen to unfrozen ever deeper, beside the network from scratch.
+    """Draw test accuracy by fine-tuning depth, from all layers frozen on, beside training from scratch.
 
     Dots are seeds; bars are 95% intervals over seeds and test images.
     """
@@ -94,7 +94,7 @@ def _scatter(axes: Axes, shown: pd.DataFrame, column: str, spread: str | None) -
 
 
 def _in_words(rows: pd.DataFrame, column: str, name: str) -> str:
-    """Say in words what the points show."""
+    """Return a text description of the points."""
     spots = zip(rows["model"], rows["test_accuracy_mean"], rows[column], strict=True)
     return "; ".join(f"{model}: accuracy {accuracy:.1%}, {name} {value:.2f}" for model, accuracy, value in spots) + "."
 
@@ -103,7 +103,7 @@ DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
 
 
 def draw_progress(study: Study, paces: list[Pace]) -> Markup:
-    """Draw mean validation accuracy against seconds of training, one line per model that has a pace."""
+    """Draw mean validation accuracy against training time in seconds, one line per model with measured times."""
     timed = [pace for pace in paces if np.isfinite(pace.seconds_per_epoch + pace.head_start)]
     with canvas.report_style():
         figure, axes = canvas.new_figure(*SIZE)
@@ -126,7 +126,7 @@ def draw_progress(study: Study, paces: list[Pace]) -> Markup:
 
 
 def draw_blocks(study: Study) -> Markup:
-    """Draw the test accuracy of the probe on each block, with 95% intervals over test images."""
+    """Draw the test accuracy of each block's probe, with 95% intervals over test images."""
     accuracies = study.probe.history["test_accuracy"]
     images = study.probe.test_probabilities.shape[1]
     places = range(len(accuracies))
@@ -148,7 +148,7 @@ BAR_WIDTH, BAR_HEIGHT = 120, 16
 
 
 def draw_interval(claim: dict[str, Any]) -> Markup:
-    """Draw a claim's interval, turned so that right of the middle line speaks for it; empty without one."""
+    """Draw a claim's interval, oriented so that values right of the middle line support it; empty without one."""
     if claim["ci_low"] is None:
         return Markup("")
     side = -1 if claim["direction"] == "below" else 1

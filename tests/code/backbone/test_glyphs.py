@@ -1,4 +1,4 @@
-"""Printed characters: the same at every run, fairly shared among the classes, and really characters."""
+"""Test the printed characters: reproducible, balanced over classes, and legible."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A precision that this machine computes slowly gets a word of warning, before the work."""
+"""Test that a precision which is slow on this machine causes a warning before the work."""
 
 import pytest
 

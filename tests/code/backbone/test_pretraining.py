@@ -1,4 +1,4 @@
-"""Learning the source task: it learns, repeats itself bit by bit, and leaves a plain VGG16."""
+"""Test pre-training: it learns, is bitwise reproducible, and yields a plain VGG16."""
 
 import hashlib
 import subprocess
@@ -27,7 +27,7 @@ def tensorflow_started():
 
 @pytest.fixture(scope="module")
 def network():
-    """Give a network whose batch normalisations are far from their initial 1, 0, 0, 1."""
+    """Return a network with batch normalisation parameters far from their initial 1, 0, 0, 1."""
     from fitgap.backbone import batch_normalised
 
     random = np.random.default_rng(0)
@@ -62,7 +62,7 @@ def sides(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def nothing_kept() -> Checkpoint:
-    """Give an empty place for checkpoints; so short a training keeps none."""
+    """Return an empty checkpoint; a training this short writes none."""
     return Checkpoint(Path("nowhere"))
 
 
@@ -166,7 +166,7 @@ def test_killed_and_taken_up_again_it_arrives_at_the_same_bits(tmp_path, monkeyp
 
 
 def environment() -> dict[str, str]:
-    """Let the other process find the same packages as this one."""
+    """Return environment variables with which another process finds the same packages as this one."""
     import os
 
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -1,4 +1,4 @@
-"""Linear probes see what is there, choose by validation alone, and come out the same every time."""
+"""Test linear probes: they find linear structure, use only validation data for selection, and are reproducible."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ CLASSES = 4
 
 
 def task(columns: int, clarity: float, seed: int = 0) -> tuple[dict, dict]:
-    """Give features of which the first few tell the class, the clearer the better, and labels, by split."""
+    """Return features and labels by split; the first few features encode the class."""
     random = np.random.default_rng(seed)
     sizes = {"train": 80, "validation": 200, "test": 400}
     labels = {name: np.arange(size, dtype=np.int64) % CLASSES for name, size in sizes.items()}

@@ -1,4 +1,4 @@
-"""Files of weights and classifiers: those that are read, and those that get one line."""
+"""Test weight and classifier files: valid ones are read, invalid ones raise a one-line error."""
 
 import h5py
 import numpy as np

@@ -1,4 +1,4 @@
-"""What `make bench` counts and writes; what it times is no matter of tests."""
+"""Test the counts and the page of `make bench`; its timings are not tested."""
 
 import numpy as np
 import pandas as pd
@@ -117,7 +117,7 @@ def test_what_is_neither_work_nor_import_is_overhead():
 
 @pytest.fixture
 def found() -> dict:
-    """All that a run of `make bench` measures, made up: whoever is named later is slower."""
+    """Synthetic measurements of `make bench`: contestants listed later are slower."""
     rows = [
         {
             "round": number,

@@ -273,7 +273,7 @@ REFUSED = {
     "test without train": (under("test", tree()) | under("val", tree()), {}, "no train/"),
     "class missing in test": (under("train", tree()) | under("test", one_class()), {}, "no test/dog/"),
     "one bad file": (tree(**{"cat/bad.jpg": b"x"}), {}, r"cat/bad.jpg \(not a picture"),
-    "a picture beside the classes": (tree(**{"stray.png": noise(5)}), {}, r"stray.png \(lies beside"),
+    "a picture beside the classes": (tree(**{"stray.png": noise(5)}), {}, r"stray.png \(not inside"),
     "too many bad files": (tree(**{f"cat/b{i}.png": b"" for i in range(9)}), {"max_bad_fraction": 0.3}, "9 of 25"),
     "too many images wanted": (tree(), {"train_images": 12}, "at most 14"),
     "two want all": (tree(), {"train_images": "all"}, "only one of them can have all"),
@@ -417,7 +417,7 @@ def test_near_duplicates_are_listed_and_warned_of(tmp_path):
 def test_image_in_two_classes_is_warned_of(tmp_path):
     path = written(tree(**{"dog/also.png": noise(3)}), tmp_path / "pictures")
     _, warnings, _ = prepared(path, tmp_path / "prepared")
-    assert any("1 images stand in two classes" in line for line in warnings)
+    assert any("1 images are in two classes" in line for line in warnings)
 
 
 def test_full_disk_is_noticed_before_the_work(tmp_path, monkeypatch):

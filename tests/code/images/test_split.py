@@ -1,4 +1,4 @@
-"""The split: fixed, stratified, and no image on two sides."""
+"""Test the split: reproducible, stratified and disjoint."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Estimates and intervals: against cases computed by hand, against scipy, and by simulation."""
+"""Test estimates and intervals against hand-computed cases, scipy and simulations."""
 
 import math
 
@@ -132,7 +132,7 @@ def test_no_number_of_seeds_settles_what_the_test_images_leave_open():
 
 
 def test_false_supported_over_seeds(capsys):
-    """One difference whose true value is 0: the boundary, where a false verdict is likeliest."""
+    """One difference with true value 0: the boundary, where a false verdict is most likely."""
     random = np.random.default_rng(2)
     rates = {n: _supported(lambda n=n: compared(estimate_over_seeds(random.normal(size=n)))) for n in (3, 5, 10)}
     _report(capsys, "a difference that is 0, over seeds", rates)
@@ -177,7 +177,7 @@ def test_wide_margins_are_found():
 
 
 def _accuracies(random, seeds, of_seeds, ahead):
-    """Give the difference of two models on 300 images: logits of image, seed and model, and chance."""
+    """Simulate the difference of two models on 300 images: random effects of image, seed and model, plus noise."""
     image = random.normal(2, 1.5, 300)
     right = [
         random.random((seeds, 300))

@@ -1,4 +1,4 @@
-"""Batch normalisation in one kernel does what Keras's does: outputs, gradients, moving statistics, in every mode."""
+"""Test fused batch normalisation against Keras's: outputs, gradients and moving statistics, in every mode."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def maps(shape=(4, 6, 5), count=7):
 
 
 def results_and_kernels(tensorflow, network, inputs, training: bool) -> tuple[list[np.ndarray], int]:
-    """Give outputs, gradients and statistics of one step, with all weights as before; and how many fused kernels."""
+    """Return outputs, gradients and statistics of one step with unchanged weights, and the number of fused kernels."""
     inputs, before = tensorflow.constant(inputs), network.get_weights()
 
     @tensorflow.function(autograph=False)

@@ -1,4 +1,4 @@
-"""Convolutions on small maps: products with patches do what Keras's convolution does, and only while training."""
+"""Test im2col convolutions on small feature maps against Keras's convolution; they are used in training only."""
 
 import numpy as np
 import pytest

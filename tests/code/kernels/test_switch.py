@@ -1,4 +1,4 @@
-"""The switch turns all hand-written kernels off, and what they override in Keras is still there."""
+"""Test that the switch disables all hand-written kernels, and that the Keras methods they override still exist."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""The networks: remedies stand where the notes put them, and seeds make comparisons paired."""
+"""Test the networks: remedies are placed as in the notes, and seeds pair the comparisons."""
 
 import numpy as np
 import pytest

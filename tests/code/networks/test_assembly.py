@@ -1,4 +1,4 @@
-"""Whole networks: the freeze point is a cache point, and what is exported is what was trained."""
+"""Test whole networks: cached features equal the frozen layers, and exports equal the trained networks."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Which source classes count as which target class."""
+"""Test the mapping of source classes to target classes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Way 1: what the source classifier's answers are worth on the target."""
+"""Test way 1: the evaluation of the source classifier on the target data."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a killed stage had finished is found again, where nothing that it reads has changed, and only there."""
+"""Test checkpoints: a killed stage resumes if and only if its inputs are unchanged."""
 
 import os
 import time
@@ -29,7 +29,7 @@ variants:
 
 @pytest.fixture(autouse=True)
 def repository(tmp_path, monkeypatch):
-    """A repository with a stage, its code and its data, in which the test stands."""
+    """A repository with a stage, its code and its data, as the current directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     for name, text in {

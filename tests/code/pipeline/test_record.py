@@ -1,4 +1,4 @@
-"""results/: what is written is what is read, bit for bit, and what is measured is what is said."""
+"""Test results/: reading returns exactly what was written, and summaries match the measurements."""
 
 import json
 import subprocess

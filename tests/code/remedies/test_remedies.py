@@ -1,4 +1,4 @@
-"""Each remedy acts where it says, and nowhere else; a further one needs nothing but itself."""
+"""Test the remedies: each acts only where declared, and a new one needs no other changes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every claim finds what is true by a wide margin, does not find what is false, and says so when it cannot."""
+"""Test the claims: clear effects are supported, their opposites contradicted, and undecidable ones are reported."""
 
 import json
 from copy import deepcopy
@@ -239,7 +239,7 @@ def test_false_supported_of_whole_claims(capsys):
 
 
 def _alike(random, variant, data):
-    """Give a result that differs from any other by chance alone: seeds vary, and so do answers."""
+    """Return a result that differs from others by chance only: both seeds and predictions vary."""
     labels = data.split("test")[1]
     ability = 1.5 + random.normal(0, 0.2, (3, 1)) + random.normal(0, 1, len(labels))
     right = random.random((3, len(labels))) < 1 / (1 + np.exp(-ability))

@@ -1,4 +1,4 @@
-"""report.html and report.md: whole, self-contained, accessible in structure, and safe against odd names."""
+"""Test report.html and report.md: complete, self-contained, accessible in structure, and safe with odd names."""
 
 import re
 import subprocess
@@ -124,8 +124,8 @@ def test_what_became_of_the_best_model_is_told(study, html):
     for kind in (page.render_html, page.render_markdown):
         text = kind(study, summary_table(study), claims.judge_all(study), ABOUT, facts)
         assert "models:/fitgap-x@champion" in text and "version 3" in text and "a&lt;b" in text
-        alone = kind(study, summary_table(study), claims.judge_all(study), ABOUT, {"why": "Nobody was registered."})
-        assert "Nobody was registered." in alone and "models:/" not in alone
+        alone = kind(study, summary_table(study), claims.judge_all(study), ABOUT, {"why": "No model was registered."})
+        assert "No model was registered." in alone and "models:/" not in alone
 
 
 def test_trainings_at_the_higher_rate_have_curves_but_no_place_among_the_offers(study, html):

@@ -1,4 +1,4 @@
-"""The summary: one row per model, empty where nothing was measured, as a CSV file that reads back."""
+"""Test the summary: one row per model, empty cells for missing values, lossless as CSV."""
 
 import io
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""TensorFlow's start: quick, and without consequences for what is imported later."""
+"""Test TensorFlow's start: fast, and without side effects on later imports."""
 
 import subprocess
 import sys

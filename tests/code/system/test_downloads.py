@@ -1,4 +1,4 @@
-"""What Keras downloads, over a bad network: a real server on loopback drops, truncates, corrupts and hangs."""
+"""Test Keras's downloads over a bad network: a loopback server drops, truncates, corrupts and stalls them."""
 
 import hashlib
 import inspect

@@ -1,4 +1,4 @@
-"""A folder is whole or absent."""
+"""Test that folders are written completely or not at all."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A store that fails costs one line, a bounded time and no result."""
+"""Test failing stores: one line of warning, bounded time, and no result lost."""
 
 import os
 import socket
@@ -40,7 +40,7 @@ def test_a_store_that_crawls_is_given_up(repository, monkeypatch, capsys):
 
 @pytest.fixture
 def silent_server():
-    """Give the port of a server that takes connections and never answers."""
+    """Yield the port of a server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 

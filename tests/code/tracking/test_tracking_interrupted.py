@@ -1,4 +1,4 @@
-"""A process that died while it wrote a run leaves no doubles and no run that looks whole."""
+"""Test a process killed while writing a run: no duplicates, and no partial run that looks complete."""
 
 import pytest
 import tracking_samples as samples
@@ -13,7 +13,7 @@ def repository(tmp_path, monkeypatch):
 
 @pytest.fixture
 def dies(monkeypatch):
-    """Give a function that lets the writing of a result die at a method of MLflow's client."""
+    """Return a function that interrupts the writing of a result at a method of MLflow's client."""
     from mlflow import MlflowClient
 
     def die(method: str, result) -> None:

@@ -1,4 +1,4 @@
-"""A network attached to its run comes back as it was."""
+"""Test that a network attached to its run loads unchanged."""
 
 import zipfile
 
@@ -18,7 +18,7 @@ def repository(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def network():
-    """Give a small network that was trained, so that its optimizer has a state."""
+    """Return a small trained network, so that its optimizer has a state."""
     import keras
 
     layers = [

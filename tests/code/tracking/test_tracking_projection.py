@@ -1,4 +1,4 @@
-"""From a result to what runs shall hold, without MLflow."""
+"""Test the projection of a result to the content of runs, without MLflow."""
 
 import dataclasses
 from dataclasses import replace

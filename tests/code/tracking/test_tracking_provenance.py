@@ -1,4 +1,4 @@
-"""Which code a run says it came from."""
+"""Test the code provenance recorded in a run."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""The registry's champion: who gets the title first, who takes it, who keeps it, and what a crash leaves."""
+"""Test the registry's champion: first registration, replacement, keeping the title, and recovery from crashes."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ def network(tensorflow):
 
 
 def result(variant="dropout", losses=(0.30, 0.31, 0.32), digest=samples.DIGEST):
-    """Give the result of a model with these lowest validation losses, by seed."""
+    """Return the result of a model with these lowest validation losses by seed."""
     made = samples.model(variant)
     seeds = [{**samples.model(variant).record.seeds[0], "seed": s, "val_loss_best": x} for s, x in enumerate(losses)]
     inputs = {"data": {"name": "digits", "digest": digest}}
@@ -78,7 +78,7 @@ def test_the_version_leads_to_the_run(register):
 
 def test_the_same_again_changes_nothing(register):
     register(result())
-    assert register(result()).why == "**scratch@dropout** holds it already."
+    assert register(result()).why == "**scratch@dropout** is already the champion."
     assert versions() == [(1, "scratch@dropout")]
 
 
@@ -86,7 +86,7 @@ def test_a_clearly_better_one_takes_it(register):
     register(result())
     outcome = register(result("batchnorm", (0.10, 0.11, 0.125)))
     assert outcome.version == "2" and champion().version in (2, "2")
-    assert "**scratch@batchnorm** takes it from **version 1, scratch@dropout**" in outcome.why
+    assert "**scratch@batchnorm** replaces **version 1, scratch@dropout** as champion" in outcome.why
     assert "-0.198 nats" in outcome.why and "3 seeds" in outcome.why
 
 
@@ -101,7 +101,7 @@ def test_a_clearly_better_one_takes_it(register):
 def test_one_that_is_not_clearly_better_is_not_registered(register, losses, said):
     register(result())
     outcome = register(result("batchnorm", losses))
-    assert outcome.version == "1" and "keeps it" in outcome.why and said in outcome.why
+    assert outcome.version == "1" and "stays champion" in outcome.why and said in outcome.why
     assert versions() == [(1, "scratch@dropout")]
 
 
@@ -145,7 +145,7 @@ def test_a_holder_made_by_hand_keeps_it(register, tmp_path):
     client.create_registered_model(NAME)
     client.create_model_version(NAME, str(tmp_path), tags={registry.LOSSES: "[]"})
     client.set_registered_model_alias(NAME, "champion", "1")
-    assert "not known" in register(result()).why
+    assert "are unknown" in register(result()).why
 
 
 def test_without_a_network_nothing_is_registered(register):

@@ -1,4 +1,4 @@
-"""What a result looks like in MLflow, and that it stands there once."""
+"""Test the MLflow runs of a result: their content, and that they are written once."""
 
 import pytest
 import tracking_samples as samples

@@ -1,4 +1,4 @@
-"""The same runs through a real tracking server."""
+"""Test that a real tracking server holds the same runs."""
 
 import os
 import signal

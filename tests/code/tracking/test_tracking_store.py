@@ -1,4 +1,4 @@
-"""Where runs go, and what is told of a store that was moved, deleted or left by an old MLflow."""
+"""Test the store's location, and messages on stores that were moved, deleted or written by an old MLflow."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""An experiment that was killed: the seeds it had trained are not trained again, and nothing else differs."""
+"""Test a killed experiment: finished seeds are not trained again, and the result is the same."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The training loop: honest histories, the best epoch's weights, pairs by seed, the same bits every time."""
+"""Test the training loop: histories, the best epoch's weights, pairing by seed, bitwise reproducibility."""
 
 import numpy as np
 import pytest
