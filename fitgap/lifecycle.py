@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitgap.pipeline import inputs, timings
-from fitgap.pipeline.record import Result
+from fitgap.pipeline.record import Record, Result, not_applicable
 from fitgap.pipeline.timings import Clock
 from fitgap.system.errors import UserError
 from fitgap.system.files import fresh_folder
@@ -99,3 +99,15 @@ def finish(
             result.write(made)
     timings.save(result, clock.spent, seed_seconds, **(rates or {}))
     return runs.log_result(result, artifacts, tables or {}) if is_tracked else None
+
+
+def finish_without_model(record: Record, why: str, clock: Clock, models: Path, folder: Path) -> None:
+    """End a training stage whose variant has no model in its family.
+
+    Write an empty folder of models and a result that states why: DVC expects both.
+    """
+    import pandas as pd
+
+    with fresh_folder(models):
+        pass
+    finish(not_applicable(record, why, pd.DataFrame(columns=["seed", "epoch"])), clock, folder)

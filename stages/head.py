@@ -9,18 +9,15 @@ writes  models/head/VARIANT/ (every seed's weights; fine-tuning starts from them
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from fitgap import lifecycle
 from fitgap.backbone.storage import read_backbone
 from fitgap.definitions.vgg16_layers import count_parameters
 from fitgap.images.prepared import read_prepared
 from fitgap.params.reading import load_params
-from fitgap.params.schema import ModelSpec
 from fitgap.pipeline.checkpoints import open_checkpoint
-from fitgap.pipeline.record import Identity, Record, not_applicable
+from fitgap.pipeline.record import Record
 from fitgap.system.determinism import start_tensorflow
-from fitgap.system.files import fresh_folder
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 MODELS, RESULTS = Path("models/head"), Path("results/head")
@@ -33,7 +30,8 @@ def main(name: str) -> None:
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
     inputs = {"data": images.identity, "backbone": backbone.identity}
     if model.obstacle:
-        leave_without_model(model, inputs, clock)
+        record = Record("head", name, model.recorded, inputs, measured={})
+        lifecycle.finish_without_model(record, model.obstacle, clock, MODELS / name, RESULTS / name)
         return
     start_tensorflow(seed=0)
     from fitgap.networks.assembly import Assembly
@@ -54,15 +52,6 @@ def main(name: str) -> None:
             outcome = run_experiment(experiment, params.seeds, checkpoint)
         outcome.save_weights(MODELS / name, params.seeds)
         lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
-
-
-def leave_without_model(model: ModelSpec, inputs: dict[str, Identity], clock: lifecycle.Clock) -> None:
-    """Write an empty models folder and a result that states why there is no model."""
-    with fresh_folder(MODELS / model.name):
-        pass
-    record = Record("head", model.name, model.recorded, inputs, measured={})
-    result = not_applicable(record, model.obstacle, pd.DataFrame(columns=["seed", "epoch"]))
-    lifecycle.finish(result, clock, RESULTS / model.name)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from fitgap import lifecycle
 from fitgap.images.prepared import read_prepared
 from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.pipeline.record import Record
 from fitgap.system.determinism import start_tensorflow
 from fitgap.tracking.models import log_model
 
@@ -20,12 +21,15 @@ PREPARED, MODELS, RESULTS = Path("data/prepared"), Path("models/scratch"), Path(
 def main(name: str) -> None:
     """Train one network per seed with the remedies of variant `name`."""
     clock, params = lifecycle.Clock(), load_params()
-    model = params.model("scratch", name)
+    model, images = params.model("scratch", name), read_prepared(PREPARED)
+    if model.obstacle:
+        record = Record("scratch", name, model.recorded, {"data": images.identity}, measured={})
+        lifecycle.finish_without_model(record, model.obstacle, clock, MODELS / name, RESULTS / name)
+        return
     start_tensorflow(seed=0)
     from fitgap.networks.architectures import build_whole
     from fitgap.training.experiment import run_experiment, scratch_experiment
 
-    images = read_prepared(PREPARED)
     with open_checkpoint(f"scratch@{name}") as checkpoint:
         with clock.working():
             outcome = run_experiment(scratch_experiment(params, model, images), params.seeds, checkpoint)

@@ -198,11 +198,9 @@ class Params(Section):
             raise ValueError(
                 f"finetune.head: {self.finetune.head!r} is not a variant; allowed: {', '.join(self.variants)}"
             )
-        obstacle = self.variants[self.finetune.head].obstacle("head")
-        if obstacle:
-            raise ValueError(
-                f"finetune.head: {self.finetune.head!r} has no head to start from: {obstacle}; name another"
-            )
+        start = self.variants[self.finetune.head]
+        if obstacle := start.obstacle("head") or start.obstacle("finetune"):
+            raise ValueError(f"finetune.head: no model can start from {self.finetune.head!r}: {obstacle}; name another")
         for depth in self.finetune.depths:
             if LAYERS.index(first_layer(depth)) > LAYERS.index(self.head.layer):
                 raise ValueError(
@@ -216,6 +214,9 @@ class Params(Section):
         unknown = [name for name in self.highrate.variants if name not in self.variants]
         if unknown:
             raise ValueError(f"highrate.variants: {unknown[0]!r} is not a variant; allowed: {', '.join(self.variants)}")
+        for name in self.highrate.variants:
+            if obstacle := self.variants[name].obstacle("highrate"):
+                raise ValueError(f"highrate.variants: {name!r} has no model here: {obstacle}; remove it from the list")
         usual = self.scratch.learning_rate
         if self.highrate.learning_rate <= usual:
             raise ValueError(

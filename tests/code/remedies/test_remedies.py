@@ -119,7 +119,7 @@ def test_a_variant_without_sense_in_a_family_has_no_model_there(repository):
 def test_fine_tuning_cannot_start_from_a_head_that_is_not_there(repository):
     tree = load_params(repository / "params.yaml").model_dump()
     tree["finetune"]["head"] = "augment"
-    with pytest.raises(ValidationError, match="'augment' has no head to start from"):
+    with pytest.raises(ValidationError, match="no model can start from 'augment'"):
         type(load_params(repository / "params.yaml")).model_validate(tree)
 
 
@@ -129,3 +129,28 @@ def test_fine_tuning_cannot_start_from_a_head_that_is_not_there(repository):
 def test_limits_hold(keys, key):
     with pytest.raises(ValidationError, match=key):
         Variant(**keys)
+
+
+def test_a_remedy_for_heads_alone_is_refused_or_left_out_elsewhere(repository, monkeypatch):
+    from typing import ClassVar
+
+    from fitgap.params import schema
+
+    class ForHeads(Remedy):
+        families: ClassVar[tuple[str, ...]] = ("head",)
+        reason: ClassVar[str] = "it acts on heads alone"
+
+        dropout: float = 0.0
+
+    monkeypatch.setattr(schema, "REMEDIES", (ForHeads,))
+    tree = load_params(repository / "params.yaml").model_dump()
+    tree["variants"] = {"baseline": {}, "odd": {"dropout": 0.5}}
+    assert set(
+        schema.Params.model_validate(tree | {"highrate": tree["highrate"] | {"variants": []}}).without_model
+    ) == {"scratch@odd"}
+    tree["highrate"]["variants"] = ["odd"]
+    with pytest.raises(ValidationError, match="highrate.variants: 'odd' has no model here"):
+        schema.Params.model_validate(tree)
+    tree["highrate"]["variants"], tree["finetune"]["head"] = [], "odd"
+    with pytest.raises(ValidationError, match="no model can start from 'odd'"):
+        schema.Params.model_validate(tree)
