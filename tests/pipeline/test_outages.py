@@ -340,6 +340,7 @@ def test_what_dvc_restores_from_its_cache_gets_its_runs(clone, server, undisturb
     assert differences(undisturbed[0], contents(server)) == []
 
 
+@pytest.mark.slow
 def test_what_is_pulled_on_another_machine_gets_its_runs_there(clone, server, undisturbed, tmp_path):
     clone.run("git", "add", "dvc.lock")
     clone.run("git", "commit", "--quiet", "-m", "results")
