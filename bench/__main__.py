@@ -17,6 +17,7 @@ from typing import Any
 from bench import arithmetic, extraction, kernels, machine, notebook, page, pipeline, precision, side_by_side, training
 from fitgap.definitions.vgg16_layers import SMALL
 from fitgap.images import prepared
+from fitgap.images.draws import draw_rows
 from fitgap.params.reading import load_params
 
 MEASURED = Path("bench/measured.json")
@@ -71,15 +72,17 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
         pipeline.nothing_to_do(copy, rounds),
         pipeline.with_many_variants(copy, rounds),
     )
-    sizes = {name: len(images.labels[rows]) for name, rows in images.rows.items()}, len(images.class_names)
+    params = load_params()
+    drawn = {name: len(rows) for name, rows in draw_rows(images, params.data, seed=0).items()}
+    sizes = {**drawn, "all": len(images.labels)}, len(images.class_names)
     return {
         "seconds": total,
         "cores": machine.cores(),
         "core_seconds": whole["core_seconds"],
         "import_seconds": imports,
         "shares": pipeline.shares(total, kept, imports["stages"]),
-        "multiply_adds": arithmetic.pipeline(load_params(), *sizes),
-        "without_zeros": arithmetic.pipeline(load_params(), *sizes, with_zeros=False),
+        "multiply_adds": arithmetic.pipeline(params, *sizes),
+        "without_zeros": arithmetic.pipeline(params, *sizes, with_zeros=False),
         "stages": kept[["stage_seconds", "start_seconds", "work_seconds", "seed_seconds"]]
         .reset_index()
         .to_dict("records"),

@@ -49,22 +49,27 @@ def update(depth: str, size: int = 32) -> dict[str, float]:
 def pipeline(params: Params, images: dict[str, int], classes: int, with_zeros: bool = True) -> dict[str, int]:
     """Count the pipeline's multiply-adds by stage; heads and linear probes are negligible and left out.
 
-    `images` maps split names to numbers of images.
+    `images` maps split names to numbers of images, and "all" to the number of prepared images. The learning curve is
+    counted with the deepest fine-tuning.
     """
-    size, seeds = params.data.image_size, len(params.seeds)
+    size, seeds, curve = params.data.image_size, len(params.seeds), params.learning_curve
     seen = 4 * images["train"] + images["validation"]  # per epoch: updates count three times, evaluation once
+    of_curve = sum(4 * images_drawn + images["validation"] for images_drawn in curve.sizes)
     notes = notes_network(size, params.scratch.filters, params.scratch.dense_units, classes, with_zeros)
-    base, everything, glyphs = vgg16(size, with_zeros=with_zeros), sum(images.values()), params.backbone.glyphs.images
+    base, everything, glyphs = vgg16(size, with_zeros=with_zeros), images["all"], params.backbone.glyphs.images
     models = {"scratch": len(params.variants), "highrate": len(params.highrate.variants)}
     trained = {
         name: count * seeds * (params.scratch.epochs * seen + images["test"]) * notes for name, count in models.items()
     }
-    upper = sum(vgg16(size, freeze_point(depth), with_zeros=with_zeros) for depth in params.finetune.depths)
+    uppers = [vgg16(size, freeze_point(depth), with_zeros=with_zeros) for depth in params.finetune.depths]
+    tested = len(curve.sizes) * images["test"]
+    ways = [(params.scratch.epochs, notes), (params.finetune.epochs, max(uppers))]
     return {
         "backbone": (3 * glyphs + min(HELD_OUT, glyphs)) * base,
         "features": everything * base,
         "asis": images["test"] * base,
         "probe": everything * base,
         **trained,
-        "finetune": seeds * (params.finetune.epochs * seen + images["test"]) * upper,
+        "finetune": seeds * (params.finetune.epochs * seen + images["test"]) * sum(uppers),
+        "learning_curve": curve.repetitions * sum((epochs * of_curve + tested) * of for epochs, of in ways),
     }

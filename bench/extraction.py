@@ -42,9 +42,9 @@ def contestants(weights: Path, size: int, precision: str) -> list[Contestant]:
 
 def ours(weights: Path, size: int, precision: str) -> Callable:
     """Extract features like the stage `features`."""
-    from fitgap.system.determinism import start_tensorflow
+    from fitgap.system.determinism import start_tensorflow, threads_for
 
-    start_tensorflow(0, batches_at_once(size))
+    start_tensorflow(0, threads_for(batches_at_once(size)))
     from fitgap.backbone import features
 
     begin = time.perf_counter()
@@ -53,9 +53,9 @@ def ours(weights: Path, size: int, precision: str) -> Callable:
 
 def with_constants(weights: Path, size: int, precision: str) -> Callable:
     """Extract with the weights as constants of the graph: oneDNN reorders them once instead of in every batch."""
-    from fitgap.system.determinism import start_tensorflow
+    from fitgap.system.determinism import start_tensorflow, threads_for
 
-    start_tensorflow(0, batches_at_once(size))
+    start_tensorflow(0, threads_for(batches_at_once(size)))
     import tensorflow as tf
 
     from fitgap.backbone import vgg16

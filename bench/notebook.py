@@ -209,6 +209,7 @@ def largest_difference(weights: Path, data: Path) -> float:
     from fitgap.backbone import vgg16
     from fitgap.definitions.vgg16_layers import freeze_point
     from fitgap.images import prepared
+    from fitgap.images.draws import draw_rows, examples_of
     from fitgap.networks.assembly import Assembly
     from fitgap.params.reading import load_params
     from fitgap.training.trainer import Trainer
@@ -221,7 +222,8 @@ def largest_difference(weights: Path, data: Path) -> float:
         inputs, vgg16.apply_layers([*vgg16.frozen_layers(weights, 32, below), *other.layers[1:]], inputs)
     )
     for network, given in ((upper, _features(weights, images.images, below)), (whole, images.images)):
-        splits, trainer = images.with_labels(given), Trainer(network, chosen.finetune)
+        splits = examples_of(images, given, draw_rows(images, chosen.data, seed=0))
+        trainer = Trainer(network, chosen.finetune)
         trainer.train(network, splits["train"], splits["validation"], seed=0)
     pairs = zip(upper.trainable_weights, whole.trainable_weights, strict=True)
     return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in ((x.numpy(), y.numpy()) for x, y in pairs))

@@ -36,18 +36,16 @@ def override_method(name: str, functions: Mapping[keras.Layer, Callable]) -> Ite
 
 
 @contextmanager
-def fast_kernels(network: keras.Model, *, is_on: bool, training: bool) -> Iterator[None]:
+def fast_kernels(network: keras.Model, *, is_on: bool) -> Iterator[None]:
     """Inside this context, traced functions run the network with hand-written kernels.
 
     Parameters
     ----------
     is_on : False keeps Keras's own operations
-    training : whether gradients are computed; im2col pays off only then
     """
     with ExitStack() as stack:
-        if is_on and training:
-            stack.enter_context(small_convolutions_as_matmul(network))
         if is_on:
+            stack.enter_context(small_convolutions_as_matmul(network))
             stack.enter_context(fused_batch_norm(network))
         yield
 

@@ -38,7 +38,7 @@ def main() -> None:
     elif not params.asis.images:
         result, rates = not_applicable(record, "asis.images in params.yaml is 0"), {}
     else:
-        positions = stratified_subset(images.split("test")[1], params.asis.images)
+        positions = stratified_subset(images.part("test")[1], params.asis.images)
         result, rates = judge(record, images, backbone, positions, clock)
     lifecycle.finish(result, clock, RESULT, rates=rates)
 
@@ -55,7 +55,7 @@ def judge(
     from fitgap.training.evaluation import Evaluator
 
     network = source_classifier.build_source_network(backbone, images.about["image_size"])
-    tested, labels = (part[positions] for part in images.split("test"))
+    tested, labels = (part[positions] for part in images.part("test"))
     with clock.working():
         probabilities = Evaluator(network, source_classifier.largest_input_shape(network)).outputs(tested)
     class_map = source_classifier.read_class_map(CLASS_MAP)
@@ -68,7 +68,7 @@ def judge(
         measured={**measured, "source_classes": len(backbone.class_names), "test_images": len(labels)},
         classes=answers,
         # None means the whole test set, the usual case.
-        test_positions=positions.tolist() if len(labels) < len(images.split("test")[1]) else None,
+        test_positions=positions.tolist() if len(labels) < len(images.part("test")[1]) else None,
         known_classes=judgement.known_classes,
         parameters={"total": total, "trainable": 0, "frozen": total},
         seeds=[{"seed": record.params["backbone.seed"], "test_accuracy": judgement.accuracy_all_classes}],

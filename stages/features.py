@@ -14,7 +14,7 @@ from fitgap.images.prepared import read_prepared
 from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import open_checkpoint
 from fitgap.pipeline.record import Record, Result
-from fitgap.system.determinism import start_tensorflow
+from fitgap.system.determinism import start_tensorflow, threads_for
 from fitgap.system.files import fresh_folder
 
 PREPARED, BACKBONE = Path("data/prepared"), Path("data/backbone")
@@ -24,7 +24,7 @@ FEATURES, RESULT = Path("data/features"), Path("results/features")
 def main() -> None:
     """Cache the activations at the freeze points."""
     clock, params = lifecycle.Clock(), load_params()
-    start_tensorflow(0, batches_at_once(params.data.image_size))
+    start_tensorflow(0, threads_for(batches_at_once(params.data.image_size)))
     from fitgap.backbone.features import extract_features, feature_files, write_feature_info
 
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)

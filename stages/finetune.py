@@ -11,7 +11,6 @@ import numpy as np
 
 from fitgap import lifecycle
 from fitgap.backbone.storage import read_backbone
-from fitgap.definitions.vgg16_layers import count_parameters, freeze_point
 from fitgap.images.prepared import read_prepared
 from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import open_checkpoint
@@ -25,21 +24,12 @@ def main(depth: str) -> None:
     """Train the head and the layers from `depth` upwards, on activations cached at the freeze point."""
     clock, params = lifecycle.Clock(), load_params()
     model = params.model("finetune", depth)
-    start_tensorflow(seed=0)
-    from fitgap.networks.assembly import Assembly
-    from fitgap.training.experiment import Experiment, run_experiment, weights_file
+    start_tensorflow(0, params.compute.training_threads)
+    from fitgap.training.experiment import finetune_experiment, run_experiment
 
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
-    assembly, heads = Assembly(params, len(images.class_names), backbone.weights), HEADS / params.finetune.head
-    experiment = Experiment(
-        model=model,
-        inputs={"data": images.identity, "backbone": backbone.identity},
-        classes=images.class_names,
-        splits=images.with_labels(np.load(FEATURES / f"below_{depth}.npy", mmap_mode="r")),
-        build=lambda seed: assembly.finetune(depth, model.variant, seed, heads / weights_file(seed)),
-        fast=params.compute.hand_written_kernels,
-        frozen_parameters=count_parameters(freeze_point(depth)),
-    )
+    features = np.load(FEATURES / f"below_{depth}.npy", mmap_mode="r")
+    experiment = finetune_experiment(params, model, images, backbone, features, HEADS / params.finetune.head)
     with open_checkpoint(f"finetune@{depth}") as checkpoint:
         with clock.working():
             outcome = run_experiment(experiment, params.seeds, checkpoint)

@@ -12,7 +12,6 @@ import numpy as np
 
 from fitgap import lifecycle
 from fitgap.backbone.storage import read_backbone
-from fitgap.definitions.vgg16_layers import count_parameters
 from fitgap.images.prepared import read_prepared
 from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import open_checkpoint
@@ -28,25 +27,16 @@ def main(name: str) -> None:
     clock, params = lifecycle.Clock(), load_params()
     model = params.model("head", name)
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
-    inputs = {"data": images.identity, "backbone": backbone.identity}
     if model.obstacle:
+        inputs = {"data": images.identity, "backbone": backbone.identity}
         record = Record("head", name, model.recorded, inputs, measured={})
         lifecycle.finish_without_model(record, model.obstacle, clock, MODELS / name, RESULTS / name)
         return
-    start_tensorflow(seed=0)
-    from fitgap.networks.assembly import Assembly
-    from fitgap.training.experiment import Experiment, run_experiment
+    start_tensorflow(0, params.compute.training_threads)
+    from fitgap.training.experiment import head_experiment, run_experiment
 
-    assembly = Assembly(params, len(images.class_names))
-    experiment = Experiment(
-        model=model,
-        inputs=inputs,
-        classes=images.class_names,
-        splits=images.with_labels(np.load(FEATURES / f"{params.head.layer}.npy", mmap_mode="r")),
-        build=lambda seed: assembly.head(model.variant, seed),
-        fast=params.compute.hand_written_kernels,
-        frozen_parameters=count_parameters(params.head.layer),
-    )
+    features = np.load(FEATURES / f"{params.head.layer}.npy", mmap_mode="r")
+    experiment = head_experiment(params, model, images, backbone, features)
     with open_checkpoint(f"head@{name}") as checkpoint:
         with clock.working():
             outcome = run_experiment(experiment, params.seeds, checkpoint)

@@ -1,4 +1,4 @@
-"""prepare: load images from a source and split them into training, validation and test sets.
+"""prepare: load images from a source and divide them into a pool and test images.
 
 reads   params.yaml (data); data.path for your own pictures; Keras's cache for CIFAR-10
 writes  data/prepared/, results/prepare/, a run in MLflow
@@ -22,10 +22,10 @@ def main() -> None:
     """Prepare the images selected in params.yaml."""
     clock, params = lifecycle.Clock(), load_params()
     with clock.working(), fresh_folder(PREPARED) as folder:
-        about, warnings = prepare(load_collection(params.data), params.data, folder)
+        about, warnings = prepare(load_collection(params.data), params.data, folder, params.learning_curve.sizes)
     for warning in warnings:
         print(f"fitgap: {warning}", file=sys.stderr)
-    counts = {f"{split}_images": rows for split, rows in about["rows"].items()}
+    counts = {f"{part}_images": rows for part, rows in about["rows"].items()}
     record = Record(
         stage="prepare",
         variant=None,

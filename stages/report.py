@@ -16,7 +16,7 @@ from fitgap.pipeline import timings
 from fitgap.pipeline.record import Record, Result, read_result
 from fitgap.report import page
 from fitgap.report.claims import judge_all
-from fitgap.report.study import PROBE, Study, expected_models
+from fitgap.report.study import CURVE, PROBE, Study, expected_models
 from fitgap.report.tables import claims_table
 from fitgap.system import repository
 from fitgap.system.files import fresh_folder
@@ -31,13 +31,14 @@ ARTIFACTS = ("report.html", "report.md", "summary.csv", "claims.json")
 def main() -> None:
     """Compare the models declared in params.yaml; ignore results of deleted variants."""
     clock, params = lifecycle.Clock(), load_params()
-    others = {name: read_result(RESULTS / name) for name in SOURCES}
+    sizes = [f"{CURVE}/{size}" for size in params.learning_curve.sizes]
+    others = [read_result(RESULTS / name) for name in (*SOURCES, *sizes)]
     found = [read_result(RESULTS / name.replace("@", "/")) for name in expected_models(params)]
     times = {result.name: timings.load(result) for result in found}
-    study = Study.gather(params, [*found, others[PROBE]], read_prepared(PREPARED), times)
+    study = Study.gather(params, [*found, *others], read_prepared(PREPARED), times)
     claims = judge_all(study)
     result = describe_report(study, claims)
-    ids = track([*others.values(), *found], study)
+    ids = track([*others, *found], study)
     registration = register_best(study, ids)
     with fresh_folder(REPORTS) as folder:
         page.write_report(folder, study, claims, registration)

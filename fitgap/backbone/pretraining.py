@@ -69,7 +69,7 @@ def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer, kernels
     @tf.function(jit_compile=False, autograph=False)
     def update(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            with fast_kernels(network, is_on=kernels, training=True):
+            with fast_kernels(network, is_on=kernels):
                 logits = network(images, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -70,15 +71,17 @@ def layer_columns(network: keras.Model) -> dict[str, slice]:
     return {name: slice(end - width, end) for name, end, width in zip(POOLS, ends, widths, strict=True)}
 
 
-def fit_probe(features: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Probe:
+def fit_probe(outputs: np.ndarray, labels: np.ndarray, rows: Mapping[str, np.ndarray]) -> Probe:
     """Fit a probe on the training images, select its penalty by validation loss, and test it once.
 
-    The problem is convex and the solver deterministic, so there are no seeds.
+    The problem is convex and the solver deterministic: a seed changes the images only.
 
     Parameters
     ----------
-    features, labels : by split ("train", "validation", "test"): float32 (n, columns), int64 (n,)
+    outputs, labels : of all images, float32 (n, columns), int64 (n,)
+    rows : the rows of each split ("train", "validation", "test")
     """
+    features, labels = ({name: values[found] for name, found in rows.items()} for values in (outputs, labels))
     with threadpool_limits(1):  # L-BFGS's matrix multiplications are too small to gain from more threads
         fitted = {strength: _regression(strength, features["train"], labels["train"]) for strength in STRENGTHS}
     losses = {s: _loss_and_accuracy(one, features["validation"], labels["validation"])[0] for s, one in fitted.items()}
@@ -97,7 +100,10 @@ def fit_probe(features: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarra
 
 
 def _regression(strength: float, features: np.ndarray, labels: np.ndarray) -> Pipeline:
-    regression = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=ITERATIONS))
+    # With fewer images than columns, the weights lie in the span of the images. Rotating the features into it is exact
+    # and much faster (Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 2009, section 18.3.5).
+    rotation = PCA(svd_solver="full") if len(features) < features.shape[1] else "passthrough"
+    regression = make_pipeline(StandardScaler(), rotation, LogisticRegression(C=strength, max_iter=ITERATIONS))
     with warnings.catch_warnings():
         # Early stopping acts as an additional weak penalty; the validation loss selects among all of them.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fitgap.images.prepared import SPLITS
+from fitgap.images.prepared import PARTS
 
 
 def pixel_hash(image: np.ndarray) -> str:
@@ -26,21 +26,23 @@ def difference_hash(image: np.ndarray) -> bytes:
 
 
 def near_duplicates(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return the images that are near duplicates, but not copies, of an image in an earlier split.
+    """Return the images that are near duplicates, but not copies, of an image that may stand in another split.
 
-    Near duplicates have equal difference hashes. Each image is listed once, with the first image of the same hash.
+    Near duplicates have equal difference hashes. Each image is listed once, with the first image of the same hash. Two
+    images of the pool are listed too, because a repetition may draw one for training and the other for validation.
 
     Parameters
     ----------
-    manifest : DataFrame with the columns name, split, sha256, looks (the difference hash)
+    manifest : DataFrame with the columns name, part, sha256, looks (the difference hash)
 
     Returns
     -------
-    DataFrame with the columns name, split, like_name, like_split
+    DataFrame with the columns name, part, like_name, like_part
     """
-    rows = manifest[manifest["split"].isin(SPLITS)]
-    rows = rows.assign(rank=rows["split"].map(SPLITS.index)).sort_values("rank", kind="stable")
-    firsts = rows.drop_duplicates("looks").set_index("looks")[["name", "split", "sha256", "rank"]].add_prefix("like_")
+    rows = manifest[manifest["part"].isin(PARTS)]
+    rows = rows.assign(rank=rows["part"].map(PARTS.index)).sort_values("rank", kind="stable")
+    firsts = rows.drop_duplicates("looks").set_index("looks")[["name", "part", "sha256", "rank"]].add_prefix("like_")
     pairs = rows.join(firsts, on="looks")
-    alike = pairs[(pairs["rank"] > pairs["like_rank"]) & (pairs["sha256"] != pairs["like_sha256"])]
-    return alike[["name", "split", "like_name", "like_split"]].reset_index(drop=True)
+    apart = (pairs["rank"] > pairs["like_rank"]) | (pairs["part"] == "pool")
+    alike = pairs[apart & (pairs["sha256"] != pairs["like_sha256"])]
+    return alike[["name", "part", "like_name", "like_part"]].reset_index(drop=True)

@@ -1,11 +1,11 @@
 """Turn a collection of pictures into the folder data/prepared/, with little memory.
 
-Each picture is decoded once and its pixels are appended to a temporary file. After that the pictures are split, and the
-pixels are copied in the order of the splits. Memory holds only one manifest row per picture.
+Each picture is decoded once and its pixels are appended to a temporary file. After that the pictures are divided, and
+the pixels are copied in the order of the parts. Memory holds only one manifest row per picture.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fitgap.images import duplicates, prepared, split
+from fitgap.images import draws, duplicates, prepared, split
 from fitgap.images.sources.collection import Collection, Picture
 from fitgap.params.schema import Data
 from fitgap.system.errors import UserError
@@ -23,8 +23,14 @@ COLUMNS = ("name", "sha256", "label", "official", "looks")
 SHOWN = 20  # files listed on the terminal; the full lists are in data/prepared/
 
 
-def prepare(collection: Collection, data: Data, folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Decode, split and write all pictures of a collection.
+def prepare(
+    collection: Collection, data: Data, folder: Path, sizes: Sequence[int] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """Decode, divide and write all pictures of a collection.
+
+    Parameters
+    ----------
+    sizes : further sizes of training sets that must be possible to draw
 
     Returns
     -------
@@ -34,8 +40,8 @@ def prepare(collection: Collection, data: Data, folder: Path) -> tuple[dict[str,
     Raises
     ------
     UserError
-        If the disk is too full, if a larger share of files than `data.max_bad_fraction` is unusable, if the split is
-        impossible, or if there are near duplicates and `data.near_duplicates` is "fail".
+        If the disk is too full, if a larger share of files than `data.max_bad_fraction` is unusable, if there are too
+        few images, or if there are near duplicates and `data.near_duplicates` is "fail".
     """
     pixels = 3 * data.image_size**2
     require_space(folder, 2 * pixels * collection.count, f"{collection.count:,} images")
@@ -43,18 +49,18 @@ def prepare(collection: Collection, data: Data, folder: Path) -> tuple[dict[str,
         manifest, unusable = _decode_all(collection, decoded)
         _check_unusable(unusable, collection.count, data.max_bad_fraction)
         manifest["class"] = [collection.class_names[label] for label in manifest["label"]]
-        amounts = {name: getattr(data, f"{name}_images") for name in prepared.SPLITS}
-        manifest["split"] = split.stratified_split(manifest, amounts, data.split_seed)
+        manifest["part"] = split.divide(manifest, data)
         alike = duplicates.near_duplicates(manifest)
         if len(alike) and data.near_duplicates == "fail":
             raise UserError(
                 f"{_describe_duplicates(alike)}; delete one of each pair, or set data.near_duplicates to warn"
             )
-        order = split.order_by_split(manifest)
+        order = split.order_by_part(manifest)
         about = _about(collection, data, manifest, len(unusable), len(alike))
-        kept = manifest.iloc[order][["name", "sha256", "label", "class", "split"]].reset_index(drop=True)
+        kept = manifest.iloc[order][["name", "sha256", "label", "class", "part"]].reset_index(drop=True)
         images = _images(decoded, manifest["place"].to_numpy()[order], pixels)
         about = prepared.write_prepared(folder, images, data.image_size, kept, about)
+    draws.check_drawing(prepared.read_prepared(folder), data, sizes)
     alike.to_csv(folder / "near_duplicates.csv", index=False, lineterminator="\n")
     unusable.to_csv(folder / "unusable.csv", index=False, lineterminator="\n")
     return about, _warnings(manifest, unusable, alike)
@@ -100,7 +106,7 @@ def _about(collection: Collection, data: Data, manifest: pd.DataFrame, unusable:
         "exact_duplicates": int(manifest["sha256"].duplicated().sum()),
         "near_duplicates": alike,
         "unusable_files": unusable,
-        "left_out": int((manifest["split"] == split.LEFT_OUT).sum()),
+        "left_out": int((manifest["part"] == split.LEFT_OUT).sum()),
     }
 
 
@@ -108,7 +114,8 @@ def _warnings(manifest: pd.DataFrame, unusable: pd.DataFrame, alike: pd.DataFram
     torn = manifest.groupby("sha256")["label"].nunique() > 1
     lines = {
         f"{len(unusable)} files cannot be used; data/prepared/unusable.csv names them": len(unusable),
-        f"{len(alike)} images look like one of another split; data/prepared/near_duplicates.csv names them": len(alike),
+        f"{len(alike)} images look like one that may stand in another split; data/prepared/near_duplicates.csv names "
+        "them": len(alike),
         f"{int(torn.sum())} images are in two classes at once": int(torn.sum()),
     }
     return [line for line, count in lines.items() if count]
@@ -129,5 +136,5 @@ def _listed(texts: pd.Series) -> str:
 
 
 def _describe_duplicates(alike: pd.DataFrame) -> str:
-    pairs = alike["name"] + " in " + alike["split"] + " like " + alike["like_name"] + " in " + alike["like_split"]
-    return f"{len(alike)} images look like one of another split: {_listed(pairs)}"
+    pairs = alike["name"] + " in " + alike["part"] + " like " + alike["like_name"] + " in " + alike["like_part"]
+    return f"{len(alike)} images look like one that may stand in another split: {_listed(pairs)}"

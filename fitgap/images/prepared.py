@@ -1,10 +1,13 @@
-"""Read and write data/prepared/: images and labels as memory-mapped arrays in the order of the splits, with a manifest.
+"""Read and write data/prepared/: images and labels as memory-mapped arrays in the order of the parts, with a manifest.
 
-images.npy     uint8, (n, size, size, 3), RGB, 0-255; all training rows first, then validation, then test
+A folder has three parts. Each repetition draws its training images from the pool, and its validation images too unless
+the source fixes them. Test images are fixed.
+
+images.npy     uint8, (n, size, size, 3), RGB, 0-255; the pool first, then fixed validation images, then test images
 labels.npy     int64, (n,), indices into `class_names`
-manifest.csv   one line per row: row, name, sha256 (of the pixels), label, class, split
-prepared.json  source, class names, rows of each split, duplicates, digest
-near_duplicates.csv   one line per near duplicate of an image in an earlier split: name, split, like_name, like_split
+manifest.csv   one line per row: row, name, sha256 (of the pixels), label, class, part
+prepared.json  source, class names, rows of each part, duplicates, digest
+near_duplicates.csv   one line per near duplicate of an earlier image: name, part, like_name, like_part
 unusable.csv          one line per unusable file: name, reason
 """
 
@@ -22,13 +25,13 @@ import pandas as pd
 
 from fitgap.system.arrays import create_array, write_rows
 
-SPLITS = ("train", "validation", "test")
+PARTS = ("pool", "validation", "test")
 BATCH_BYTES = 2**20  # written at once
 
 
 @dataclass(frozen=True)
 class PreparedImages:
-    """Images with labels and a fixed split.
+    """Images with labels, in three parts.
 
     Attributes
     ----------
@@ -38,9 +41,11 @@ class PreparedImages:
         int64, (n,).
     class_names : list of str
     rows : dict
-        Split name -> slice of rows.
+        Part -> slice of rows. "validation" is empty unless the source fixes the validation images.
     about : dict
         The contents of prepared.json: `source`, `exact_duplicates`, `near_duplicates`, `digest`.
+    copies : array
+        int64, (n,). Rows with equal numbers are copies of one image.
     """
 
     images: np.ndarray
@@ -48,28 +53,26 @@ class PreparedImages:
     class_names: list[str]
     rows: dict[str, slice]
     about: dict[str, Any]
+    copies: np.ndarray
 
     @property
     def identity(self) -> dict[str, str]:
         """Name and digest, as used in records and in MLflow's dataset input."""
         return {"name": self.about["source"], "digest": self.about["digest"]}
 
-    def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images and labels of one split."""
+    def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images and labels of one part."""
         return self.images[self.rows[name]], self.labels[self.rows[name]]
-
-    def with_labels(self, inputs: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return split name -> (rows of `inputs`, labels); `inputs` has one row per image, such as its feature map."""
-        return {name: (inputs[rows], self.labels[rows]) for name, rows in self.rows.items()}
 
 
 def read_prepared(folder: Path) -> PreparedImages:
     """Open a prepared folder; `images` is memory-mapped, so no pixels are read yet."""
     about = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
-    ends = np.cumsum([about["rows"][name] for name in SPLITS]).tolist()
-    rows = {name: slice(end - about["rows"][name], end) for name, end in zip(SPLITS, ends, strict=True)}
+    ends = np.cumsum([about["rows"][name] for name in PARTS]).tolist()
+    rows = {name: slice(end - about["rows"][name], end) for name, end in zip(PARTS, ends, strict=True)}
     images = np.load(folder / "images.npy", mmap_mode="r")
-    return PreparedImages(images, np.load(folder / "labels.npy"), about["class_names"], rows, about)
+    copies = pd.factorize(pd.read_csv(folder / "manifest.csv", usecols=["sha256"])["sha256"])[0]
+    return PreparedImages(images, np.load(folder / "labels.npy"), about["class_names"], rows, about, copies)
 
 
 def write_prepared(
@@ -80,7 +83,7 @@ def write_prepared(
     Parameters
     ----------
     images : iterable of uint8 arrays with image_size * image_size * 3 values, in the manifest's order
-    manifest : DataFrame with the columns name, sha256, label, class and split, sorted by split
+    manifest : DataFrame with the columns name, sha256, label, class and part, sorted by part
     about : entries for prepared.json, without `rows` and `digest`
 
     Returns
@@ -91,7 +94,7 @@ def write_prepared(
     np.save(folder / "labels.npy", manifest["label"].to_numpy(np.int64))
     text = manifest.rename_axis("row").reset_index().to_csv(index=False, lineterminator="\n")
     (folder / "manifest.csv").write_text(text, encoding="utf-8")
-    rows = {name: int((manifest["split"] == name).sum()) for name in SPLITS}
+    rows = {name: int((manifest["part"] == name).sum()) for name in PARTS}
     about = {**about, "rows": rows, "digest": hashlib.sha256(text.encode()).hexdigest()}
     (folder / "prepared.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return about

@@ -1,4 +1,4 @@
-"""Draw fixed, stratified splits; all copies of an image are in the same split."""
+"""Divide images into a pool and fixed test images, stratified by class; all copies of an image are in the same part."""
 
 from collections.abc import Mapping
 
@@ -6,51 +6,54 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from fitgap.images.prepared import SPLITS
+from fitgap.images.amounts import ALL, Amount, count_images
+from fitgap.images.prepared import PARTS
+from fitgap.params.schema import Data
 from fitgap.system.errors import UserError
 
-ALL = "all"
-LEFT_OUT = ""  # split name of images in no split
-Amount = int | str  # a number of images, or "all" that are left
+LEFT_OUT = ""  # name of the part of images in no part
+PART_OF = {"train": "pool"}  # a source's own splits are called parts of the same name, but for this one
 
 
-def stratified_split(manifest: pd.DataFrame, amounts: Mapping[str, Amount], seed: int) -> pd.Series:
-    """Assign each row to train, validation, test or no split, stratified by class.
+def divide(manifest: pd.DataFrame, data: Data) -> pd.Series:
+    """Assign each row to the pool, to fixed validation images, to the test images, or to no part.
 
-    The split is drawn over distinct images. Copies (rows with the same `sha256`) join the split of their first image.
+    The division is drawn over distinct images, stratified by class, with `data.split_seed`. Copies (rows with the same
+    `sha256`) join the part of their first image.
 
-    If the source names a split for some images (`official`), that split is drawn from these images only. Splits that
-    the source does not name are drawn from its train images. Images copied between official splits count for test
-    first, then for validation; their other copies are left out.
+    If the source names a split for some images (`official`), its test images are the only test images, its validation
+    images are fixed as validation images, and the pool consists of the others. Images copied between official splits
+    count for test first, then for validation; their other copies are left out.
 
     Parameters
     ----------
     manifest : DataFrame with the columns `sha256`, `label` and `official`
-    amounts : number of distinct images, or "all" for the rest, of train, validation and test
-    seed : seed of the random draw
+    data : section of params.yaml; `pool_images`, `test_images` and, for fixed ones, `validation_images` are numbers of
+        distinct images, or "all" for the rest
 
     Raises
     ------
     UserError
-        If there are too few images for the amounts, or if a class would be missing from a split.
+        If there are too few images for the amounts, or if a class would be missing from a part.
 
     Returns
     -------
-    Series of split names with the index of `manifest`; `LEFT_OUT` for images in no split
+    Series of parts with the index of `manifest`; `LEFT_OUT` for images in no part
     """
     distinct = _drop_copies(manifest)
-    given = [name for name in SPLITS if (distinct["official"] == name).any()]
-    pools = {name: [name] for name in given} or {"": list(SPLITS)}
-    for name in (name for name in SPLITS if given and name not in given):
-        pools["train"].append(name)
+    given = [name for name in ("train", "validation", "test") if (distinct["official"] == name).any()]
+    sources = {name: [PART_OF.get(name, name)] for name in given} or {"": ["pool", "test"]}
+    if given and "test" not in given:
+        sources["train"].append("test")
     drawn: dict[str, pd.DataFrame] = {}
-    for official, names in pools.items():
-        pool = distinct[distinct["official"] == official]
-        drawn |= _share_out(pool, _counts(pool, {name: amounts[name] for name in names}), seed)
-    split_of = {image: name for name, rows in drawn.items() for image in rows["sha256"]}
-    _check_classes(manifest, drawn, amounts)
+    for official, parts in sources.items():
+        rows = distinct[distinct["official"] == official]
+        amounts = {part: getattr(data, f"{part}_images") for part in parts}
+        drawn |= _share_out(rows, count_images(rows["label"].to_numpy(), amounts), data.split_seed)
+    part_of = {image: part for part, rows in drawn.items() for image in rows["sha256"]}
+    check_classes(manifest, {part: rows["label"] for part, rows in drawn.items()}, data)
     kept = manifest["official"].eq(manifest["sha256"].map(distinct.set_index("sha256")["official"]))
-    return manifest["sha256"].map(split_of).where(kept).fillna(LEFT_OUT)
+    return manifest["sha256"].map(part_of).where(kept).fillna(LEFT_OUT)
 
 
 def _drop_copies(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -59,34 +62,13 @@ def _drop_copies(manifest: pd.DataFrame) -> pd.DataFrame:
     return manifest.loc[by_weight].drop_duplicates("sha256").sort_index()
 
 
-def _counts(pool: pd.DataFrame, amounts: Mapping[str, Amount]) -> dict[str, int]:
-    """Replace "all" by the number of remaining images; raise a UserError if the pool is too small."""
-    classes, available = pool["label"].nunique(), len(pool)
-    named = {name: amount for name, amount in amounts.items() if amount != ALL}
-    rest = [name for name in amounts if name not in named]
-    if len(rest) > 1:
-        raise UserError(
-            f"params.yaml: data.{rest[0]}_images and data.{rest[1]}_images: all: both are drawn from the same "
-            f"{available} images, so only one of them can have all that are left; give the other a number"
-        )
-    for name, count in named.items():
-        if count < classes:
-            raise UserError(f"params.yaml: data.{name}_images: {count}: at least {classes}, one image for each class")
-    most = available - classes * len(rest)
-    if sum(named.values()) > most:
-        keys, sizes = (" + ".join(texts) for texts in ([f"data.{n}_images" for n in named], map(str, named.values())))
-        left = f", so that each of the {classes} classes is left a {rest[0]} image" if rest else ""
-        raise UserError(f"params.yaml: {keys}: {sizes}: at most {most} of the {available} distinct images{left}")
-    return {name: named.get(name, available - sum(named.values())) for name in amounts}
-
-
-def _share_out(pool: pd.DataFrame, counts: Mapping[str, int], seed: int) -> dict[str, pd.DataFrame]:
-    """Draw the splits: separate the last one from the others, then recurse on these."""
+def _share_out(rows: pd.DataFrame, counts: Mapping[str, int], seed: int) -> dict[str, pd.DataFrame]:
+    """Draw the parts: separate the last one from the others, then recurse on these."""
     *before, last = counts
     if not before:
-        return {last: _draw(pool, counts[last], seed)[0]}
+        return {last: _draw(rows, counts[last], seed)[0]}
     earlier = {name: counts[name] for name in before}
-    first, rest = _draw(pool, sum(earlier.values()), seed)
+    first, rest = _draw(rows, sum(earlier.values()), seed)
     return {**_share_out(first, earlier, seed), last: _draw(rest, counts[last], seed)[0]}
 
 
@@ -100,13 +82,13 @@ def _draw(rows: pd.DataFrame, count: int, seed: int) -> tuple[pd.DataFrame, pd.D
     return first, rest
 
 
-def _check_classes(manifest: pd.DataFrame, drawn: Mapping[str, pd.DataFrame], amounts: Mapping[str, Amount]) -> None:
-    """Raise a UserError if a class is missing from a split."""
-    for name, rows in drawn.items():
-        for label in sorted(set(manifest["label"]) - set(rows["label"])):
+def check_classes(manifest: pd.DataFrame, drawn: Mapping[str, pd.Series], data: Data) -> None:
+    """Raise a UserError if a class is missing from a part; `drawn` maps parts to the labels of their images."""
+    for name, labels in drawn.items():
+        for label in sorted(set(manifest["label"]) - set(labels)):
             images = manifest[manifest["label"] == label]
             raise UserError(
-                f"params.yaml: data.{name}_images: {amounts[name]}: class {_name_of(images)} has "
+                f"params.yaml: data.{name}_images: {getattr(data, f'{name}_images')}: class {_name_of(images)} has "
                 f"{images['sha256'].nunique()} distinct images, too few to be in each split; add some, or ask for more"
             )
 
@@ -122,10 +104,10 @@ def stratified_subset(labels: np.ndarray, amount: Amount) -> np.ndarray:
     return np.sort(_draw(whole, count, seed=0)[0].index.to_numpy())
 
 
-def order_by_split(manifest: pd.DataFrame) -> np.ndarray:
-    """Return the row positions in the order of data/prepared/: train, validation, test; without rows in no split.
+def order_by_part(manifest: pd.DataFrame) -> np.ndarray:
+    """Return the row positions in the order of data/prepared/: pool, validation, test; without rows in no part.
 
-    Within a split the order of the manifest is kept.
+    Within a part the order of the manifest is kept.
     """
-    ranks = manifest["split"].map({name: rank for rank, name in enumerate(SPLITS)})
+    ranks = manifest["part"].map({name: rank for rank, name in enumerate(PARTS)})
     return np.argsort(ranks.to_numpy(), kind="stable")[: int(ranks.notna().sum())]

@@ -7,12 +7,14 @@ computed from these two variances.
 
 import bisect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special, stats
 
-LEVEL = 0.95  # confidence level of every interval in the report
+ERROR = 0.05  # largest rate of false verdicts
+LEVEL = 1 - ERROR  # confidence level of every interval in the report
 MIN_SEEDS = 3  # two seeds yield an interval, but no verdict
 POWER = 0.8  # statistical power that `seeds_needed` plans for
 MAX_SEEDS = 1000  # larger numbers of seeds are not practical
@@ -38,12 +40,15 @@ class Estimate:
         Variance of one seed's value; None (unknown) with fewer than two seeds.
     image_variance : float
         The part of the mean's variance that more seeds would not reduce.
+    by_seed : tuple of float
+        One value per seed.
     """
 
     value: float
     seeds: int
     seed_variance: float | None
     image_variance: float = 0.0
+    by_seed: tuple[float, ...] = ()
 
     @property
     def is_enough(self) -> bool:
@@ -109,6 +114,7 @@ class Proportion:
     images: int
     seeds: int = 1
     is_enough: bool = True
+    by_seed: tuple[float, ...] = ()
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Return the score interval of Wilson (1927), doi:10.1080/01621459.1927.10502953."""
@@ -118,34 +124,6 @@ class Proportion:
 
     def seeds_needed(self, level: float = LEVEL) -> None:
         """Return None: the value does not depend on seeds."""
-
-
-@dataclass(frozen=True)
-class ImageMean:
-    """A mean over test images, for models that are fitted deterministically: only the images vary."""
-
-    value: float
-    images: int
-    variance: float
-    seeds: int = 1
-    is_enough: bool = True
-
-    def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Return the two-sided t interval over images."""
-        half = float(_quantile(level, self.images - 1) * math.sqrt(self.variance / self.images))
-        return self.value - half, self.value + half
-
-    def seeds_needed(self, level: float = LEVEL) -> None:
-        """Return None: the value does not depend on seeds."""
-
-
-def estimate_over_images(values: np.ndarray) -> ImageMean:
-    """Estimate a mean over test images; for paired differences of correctness, this is the paired t interval.
-
-    `values` is float, (images,). With hundreds of images it agrees with McNemar's test (1947),
-    doi:10.1007/BF02295996, and it also provides an interval.
-    """
-    return ImageMean(float(np.mean(values)), len(values), float(np.var(values, ddof=1)))
 
 
 def estimate_over_seeds(values, resolution: float = 0.0) -> Estimate:
@@ -164,9 +142,11 @@ def estimate_over_seeds(values, resolution: float = 0.0) -> Estimate:
     values = np.asarray(values, dtype=np.float64)
     values = values[np.isfinite(values)]
     if len(values) < 2:
-        return Estimate(float(values.mean()) if len(values) else math.nan, len(values), None)
+        mean = float(values.mean()) if len(values) else math.nan
+        return Estimate(mean, len(values), None, by_seed=tuple(values.tolist()))
     rounding = resolution**2 / 6  # one rounding has variance step^2 / 12 (Sheppard 1898)
-    return Estimate(float(values.mean()), len(values), max(float(values.var(ddof=1)), rounding))
+    variance = max(float(values.var(ddof=1)), rounding)
+    return Estimate(float(values.mean()), len(values), variance, by_seed=tuple(values.tolist()))
 
 
 def estimate_over_seeds_and_images(values: np.ndarray) -> Estimate:
@@ -185,11 +165,36 @@ def estimate_over_seeds_and_images(values: np.ndarray) -> Estimate:
     seeds, images = values.shape
     by_seed, by_image, mean = values.mean(axis=1), values.mean(axis=0), float(values.mean())
     if seeds < 2 or images < 2:
-        return Estimate(mean, seeds, None)
+        return Estimate(mean, seeds, None, by_seed=tuple(by_seed.tolist()))
     # Mean squares: of seeds, of images, and of the residual (their interaction and noise).
     of_seeds = images * by_seed.var(ddof=1)
     of_images = seeds * by_image.var(ddof=1)
     rest = values - by_seed[:, None] - by_image[None, :] + mean
     of_rest = float((rest**2).sum()) / ((seeds - 1) * (images - 1))
     image_variance = max(of_images - of_rest, 0.0) / (seeds * images)
-    return Estimate(mean, seeds, float(of_seeds / images), float(image_variance))
+    return Estimate(mean, seeds, float(of_seeds / images), float(image_variance), tuple(by_seed.tolist()))
+
+
+def estimate_win_rate(differences: Sequence[float], direction: int = 1) -> tuple[float, float, float] | None:
+    """Estimate the probability that a repetition favours one side, P(A > B); ties count half.
+
+    Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks, MLSys 2021, arXiv:2103.03098, section 5.
+    Their bootstrap interval has no width if every repetition agrees, so this is the exact interval of a proportion:
+    Clopper and Pearson, Biometrika 26 (1934), doi:10.1093/biomet/26.4.404.
+
+    Parameters
+    ----------
+    differences : A - B, one per repetition
+    direction : 1 if A is favoured by values above 0, -1 if below
+
+    Returns
+    -------
+    The share of repetitions and the ends of its 95% interval; None without repetitions.
+    """
+    signs = direction * np.sign(np.asarray(differences, dtype=np.float64))
+    count, wins = len(signs), float((signs > 0).sum() + (signs == 0).sum() / 2)
+    if not count:
+        return None
+    low = stats.beta.ppf(ERROR / 2, wins, count - wins + 1) if wins else 0.0
+    high = stats.beta.ppf(1 - ERROR / 2, wins + 1, count - wins) if wins < count else 1.0
+    return wins / count, float(low), float(high)

@@ -7,16 +7,20 @@ supported      every comparison's 95% interval is entirely on the stated side of
                and acceptance sampling, Technometrics 24 (1982), doi:10.1080/00401706.1982.10487790.
 contradicted   some comparison's interval is entirely on the other side of 0. One is sufficient, so the intervals
                are corrected for their number (Bonferroni; Dunn 1961, doi:10.1080/01621459.1961.10482090).
-inconclusive   neither, or fewer than 3 seeds.
+no relevant difference
+               neither, and some comparison's difference is smaller than its margin, by two one-sided tests at 5%:
+               Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987), doi:10.1007/BF01068419. That is,
+               its 90% interval lies between -margin and margin. The tests are corrected for their number too.
+inconclusive   none of these, or fewer than 3 seeds: too uncertain.
 """
 
 from dataclasses import dataclass
 
-from fitgap.inference.estimates import LEVEL, Estimate, ImageMean, Proportion
+from fitgap.inference.estimates import ERROR, LEVEL, Estimate, Proportion
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
-NOT_APPLICABLE = "not applicable"
-VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_APPLICABLE)
+NO_DIFFERENCE, NOT_APPLICABLE = "no relevant difference", "not applicable"
+VERDICTS = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, INCONCLUSIVE, NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
@@ -27,22 +31,32 @@ class Comparison:
     ----------
     label : str
         Description of the two sides compared.
-    estimate : Estimate, Proportion or ImageMean
+    estimate : Estimate or Proportion
     direction : int
         1 if values above 0 support the claim, -1 if values below 0 do.
     unit : str
         "share" (of images), "nats", "epochs", or "" for a number without a unit.
+    margin : float or None
+        Differences of at most this size are not relevant; None if there is no such size.
     """
 
     label: str
-    estimate: Estimate | Proportion | ImageMean
+    estimate: Estimate | Proportion
     direction: int
     unit: str
+    margin: float | None = None
 
     def ends(self, level: float = LEVEL) -> tuple[float, float]:
         """Return the interval, (low, high), sign-flipped if needed so that values above 0 support the claim."""
         ends = [self.direction * end for end in self.estimate.interval(level)]
         return min(ends), max(ends)
+
+    def is_equivalent(self, error: float = ERROR) -> bool:
+        """Whether the difference is smaller than the margin, by two one-sided tests at this error rate."""
+        if self.margin is None:
+            return False
+        low, high = self.ends(1 - 2 * error)
+        return -self.margin < low and high < self.margin
 
 
 @dataclass(frozen=True)
@@ -62,25 +76,29 @@ def judge(comparisons: list[Comparison]) -> Finding:
     everything = tuple(comparisons)
     thin = [c for c in comparisons if not c.estimate.is_enough]
     if thin:
-        note = f"too few seeds: {thin[0].estimate.seeds}"
+        note = f"too few repetitions: {thin[0].estimate.seeds}"
         return Finding(INCONCLUSIVE, thin[0], LEVEL, everything, _seeds_needed(comparisons), note)
     weakest = min(comparisons, key=lambda c: c.ends()[0])
     if weakest.ends()[0] > 0:
         return Finding(SUPPORTED, weakest, LEVEL, everything)
-    level = 1 - (1 - LEVEL) / len(comparisons)
-    worst = min(comparisons, key=lambda c: c.ends(level)[1])
-    if worst.ends(level)[1] < 0:
-        return Finding(CONTRADICTED, worst, level, everything)
+    error = ERROR / len(comparisons)
+    worst = min(comparisons, key=lambda c: c.ends(1 - error)[1])
+    if worst.ends(1 - error)[1] < 0:
+        return Finding(CONTRADICTED, worst, 1 - error, everything)
+    alike = [c for c in comparisons if c.is_equivalent(error)]
+    if alike:
+        closest = min(alike, key=lambda c: max(map(abs, c.ends(1 - 2 * error))) / c.margin)
+        return Finding(NO_DIFFERENCE, closest, 1 - 2 * error, everything)
     # Show what prevents support: a difference on the wrong side takes precedence over an uncertain one.
     shown = worst if worst.direction * worst.estimate.value < 0 else weakest
-    return Finding(INCONCLUSIVE, shown, level, everything, _seeds_needed(comparisons))
+    return Finding(INCONCLUSIVE, shown, 1 - error, everything, _seeds_needed(comparisons))
 
 
 def _seeds_needed(comparisons: list[Comparison]) -> int | None:
     """Return the approximate number of seeds to decide all comparisons, or the clearest one against the claim."""
     bad = [c for c in comparisons if c.direction * c.estimate.value < 0]
     if bad:
-        level = 1 - (1 - LEVEL) / len(comparisons)
+        level = 1 - ERROR / len(comparisons)
         return min((n for c in bad if (n := c.estimate.seeds_needed(level))), default=None)
     needed = [c.estimate.seeds_needed() for c in comparisons]
     return None if None in needed else max(needed)

@@ -27,17 +27,23 @@ from fitgap.system.errors import UserError
 
 
 class Data(Section):
-    """Section `data`: the images and their split."""
+    """Section `data`: the images, and how many each repetition draws."""
 
     source: Literal["digits", "cifar10", "directory"]
     path: PathText
     image_size: Annotated[int, Field(ge=32, le=512)]
+    pool_images: Amount
     train_images: Amount
     validation_images: Amount
     test_images: Amount
     split_seed: Seed
     max_bad_fraction: Fraction
     near_duplicates: Literal["warn", "fail"]
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """The settings of what each seed draws, as stored in records and runs."""
+        return {"train_images": self.train_images, "validation_images": self.validation_images}
 
 
 class Glyphs(Section):
@@ -74,6 +80,7 @@ class Compute(Section):
 
     precision: Literal["float32", "bfloat16"]
     hand_written_kernels: bool
+    training_threads: Amount
 
 
 class Training(Section):
@@ -112,6 +119,13 @@ class Finetune(Training):
 
     head: Name
     depths: Annotated[list[Literal[DEPTHS]], Field(min_length=1), AfterValidator(unique)]
+
+
+class LearningCurve(Section):
+    """Section `learning_curve`: the three ways at several sizes of the training set."""
+
+    sizes: Annotated[list[Count], AfterValidator(unique)]
+    repetitions: Count
 
 
 class _Variant(Section):
@@ -171,6 +185,7 @@ class Params(Section):
     highrate: HighRate
     head: Head
     finetune: Finetune
+    learning_curve: LearningCurve
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -207,6 +222,15 @@ class Params(Section):
                     f"finetune.depths: {depth!r} lies above head.layer ({self.head.layer}), "
                     "where the head begins; name a lower depth or a higher head.layer"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _learning_curve_has_its_seeds(self):
+        if self.learning_curve.sizes and self.learning_curve.repetitions > len(self.seeds):
+            raise ValueError(
+                f"learning_curve.repetitions: {self.learning_curve.repetitions}: at most {len(self.seeds)}, the number "
+                "of seeds; lower it or add seeds"
+            )
         return self
 
     @model_validator(mode="after")
@@ -253,8 +277,30 @@ class Params(Section):
         rate = getattr(self, family).learning_rate if rate is None else rate
         schedule = getattr(self, own.network).model_copy(update={"learning_rate": rate})
         layers = {"depth": name, "layer": self.head.layer} if family == "finetune" else {}
-        recorded = {**schedule.model_dump(exclude={"depths"}), **layers, **variant.model_dump()}
+        recorded = {**schedule.model_dump(exclude={"depths"}), **layers, **self.data.drawn, **variant.model_dump()}
         return ModelSpec(own, name, variant, schedule, {**recorded, "learning_rate": rate, "seeds": self.seeds})
+
+    def with_train_images(self, size: int, usual: int) -> "Params":
+        """Return these params with another size of the training set.
+
+        Batches grow with it, so that every size has the same number of epochs and of updates. Otherwise networks with
+        few images would hardly be trained.
+
+        Parameters
+        ----------
+        size, usual : the new size, and the one that the batch sizes in params.yaml are for
+        """
+        changed: dict[str, Any] = {"data": self.data.model_copy(update={"train_images": size})}
+        for name in ("scratch", "head", "finetune"):
+            section = getattr(self, name)
+            batch = max(2, round(section.batch_size * size / usual))
+            changed[name] = section.model_copy(update={"batch_size": batch})
+        return self.model_copy(update=changed)
+
+    @property
+    def curve_seeds(self) -> list[int]:
+        """The seeds of the learning curve: the first ones."""
+        return self.seeds[: self.learning_curve.repetitions]
 
     @property
     def without_model(self) -> dict[str, str]:

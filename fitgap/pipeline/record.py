@@ -3,7 +3,8 @@
     record.json             what was measured, on which inputs, with which params: per seed, in full
     metrics.json            the few numbers that `dvc metrics show` and `dvc exp show` list
     history.csv             one row per seed and epoch (training stages only)
-    test_probabilities.npy  float32, (seeds, test images, classes) (models only)
+    test_probabilities.npy  float32, (seeds, test images, classes) (models only; for probes and the learning curve
+                            a layer or a way comes first)
 
 MLflow's runs and the report are written from these files. They contain no clock time, run id or absolute path, so
 that the same computation writes the same bytes. Wall times are stored separately (timings.py).
@@ -49,6 +50,8 @@ class Record:
         The classes that a model predicts, in the order of its outputs.
     layers : list of str or None
         The layers that probes were fitted on.
+    ways : list of str or None
+        The families that a point of the learning curve compares.
     test_positions : list of int or None
         Positions in the test split that a model was evaluated on; None if all.
     known_classes : list of str or None
@@ -75,6 +78,7 @@ class Record:
     measured: dict[str, Any] | None = None
     classes: list[str] | None = None
     layers: list[str] | None = None
+    ways: list[str] | None = None
     test_positions: list[int] | None = None
     known_classes: list[str] | None = None
     parameters: dict[str, int] | None = None
@@ -105,7 +109,8 @@ class Result:
     history : DataFrame or None
         Columns `seed`, `epoch` (from 1), then per-epoch measurements.
     test_probabilities : array or None
-        float32, (seeds, test images, classes), in the order of `record.seeds`.
+        float32, (seeds, test images, classes), in the order of `record.seeds`. Results of several layers or ways have
+        one more axis in front.
     """
 
     record: Record

@@ -8,19 +8,13 @@ from pathlib import Path
 
 from fitgap import lifecycle
 from fitgap.definitions.families import family_of
+from fitgap.definitions.measurements import MEASUREMENTS, UNITS
 from fitgap.params.reading import load_params
 from fitgap.report.claims import declare
-from fitgap.report.claims.claim import Claim
+from fitgap.report.claims.claim import TOPICS, Claim
+from fitgap.report.claims.regularisers import MARGIN as STEADINESS_MARGIN
 
 PAGE = Path("docs/claims.md")
-SECTIONS = {  # heading -> how the ids of its claims begin; other claims follow under OTHER
-    "Dropout": ("dropout_",),
-    "Batch normalisation": ("batchnorm_",),
-    "Regularisers: L1, L2, ElasticNet": ("l1_", "l2_", "elasticnet_"),
-    "Overall": ("no_remedy_",),
-    "Transfer learning with VGG16": ("transfer_", "way1_", "finetune_", "upper_layers_"),
-}
-OTHER = "Further statements"
 MOST_NAMED = 4  # models; a longer list is shortened to its families
 SIDES = {
     "above": " Values above 0 speak for the statement.",
@@ -56,15 +50,22 @@ These are explanations and definitions; fitgap follows them and does not judge t
 Each statement below is a claim: it names the models that are compared, the statistic, and the rule. The code fixes
 all three before any result is seen. `scratch@dropout` is the model of stage `scratch` with the variant `dropout`. The
 *gap* is validation loss minus training loss, both in inference mode and without penalties. A difference is taken
-between the first model and each of the others, seed by seed.
+between the first model and each of the others, seed by seed. A seed is a *repetition*: it draws its own training and
+validation images.
 
 - *supported*: the rule's intervals lie on the stated side of 0.
 - *contradicted*: an interval lies on the other side of 0.
-- *inconclusive*: neither, or fewer than three seeds. The report then estimates how many seeds would settle it.
+- *no relevant difference*: neither, and two one-sided tests at 5% show that the difference (of one comparison, if there
+  are several) is smaller than its margin.
+- *inconclusive*: none of these, or fewer than three seeds: too uncertain. The report then estimates how many
+  repetitions would settle it.
 - *not applicable*: params.yaml does not train a model that the claim needs, or gives it other remedies than the
   statement is about.
 
-Statistics over several comparisons, and their sources, are explained in
+{margins}
+
+Beside each estimate stands the share of repetitions that favour the statement, P(A > B), with its 95% interval
+(Bouthillier et al. 2021, arXiv:2103.03098). Statistics over several comparisons, and their sources, are explained in
 [fitgap/inference/verdicts.py](../fitgap/inference/verdicts.py) and
 [fitgap/inference/estimates.py](../fitgap/inference/estimates.py). The verdicts of a run stand in
 `reports/report.html` and `reports/claims.json`. The statements on fine-tuning depend on `finetune.depths`; the page
@@ -79,18 +80,21 @@ def main() -> None:
 
 
 def render(claims: Iterable[Claim]) -> str:
-    """Return the whole page as Markdown."""
-    sections = group(claims)
-    return "\n".join([INTRODUCTION, *(_section(heading, found) for heading, found in sections.items() if found)])
+    """Return the whole page as Markdown, with one section per topic."""
+    found = list(claims)
+    sections = {title: [claim for claim in found if claim.topic == topic] for topic, title in TOPICS.items()}
+    introduction = INTRODUCTION.replace("{margins}", describe_margins())
+    return "\n".join([introduction, *(_section(title, among) for title, among in sections.items() if among)])
 
 
-def group(claims: Iterable[Claim]) -> dict[str, list[Claim]]:
-    """Sort claims under the headings of SECTIONS by the beginning of their ids; the rest goes under OTHER."""
-    sections: dict[str, list[Claim]] = {heading: [] for heading in (*SECTIONS, OTHER)}
-    for claim in claims:
-        headings = (heading for heading, beginnings in SECTIONS.items() if claim.id.startswith(beginnings))
-        sections[next(headings, OTHER)].append(claim)
-    return sections
+def describe_margins() -> str:
+    """Return a sentence on the margins of the measurements."""
+    margins = [(one.title, one.margin, one.unit) for one in MEASUREMENTS.values() if one.margin is not None]
+    named = [f"{title} {UNITS[unit][0] * margin:g}{UNITS[unit][1]}" for title, margin, unit in margins]
+    return (
+        f"Margins, fixed before the shipped seeds were run: {', '.join(named)}; jumps of the validation loss "
+        f"{STEADINESS_MARGIN:g} nats. The norm of the weights has none."
+    )
 
 
 def _section(heading: str, claims: list[Claim]) -> str:

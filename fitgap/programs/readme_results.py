@@ -1,9 +1,9 @@
 """Show one run's results in the README: `python -m fitgap.programs.readme_results [REPORTS]`.
 
-reads   reports/ (or the folder named): summary.csv, claims.json, report.md, curves-scratch.png
-writes  README.md between its two markers, docs/results.json (the same values), docs/curves.png
+reads   reports/ (or the folder named): summary.csv, claims.json, report.md and the PNG files of PICTURES
+writes  README.md between its two markers, docs/results.json (the same values), the pictures in docs/
 
-Table, findings and picture come from one run; tests/code/programs/test_readme_results.py checks that they still do.
+Table, findings and pictures come from one run; tests/code/programs/test_readme_results.py checks that they still do.
 """
 
 import hashlib
@@ -22,7 +22,8 @@ from fitgap.report import formatting
 from fitgap.system.errors import UserError
 
 README, DOCS = Path("README.md"), Path("docs")
-RESULTS, PICTURE = "results.json", "curves.png"
+RESULTS = "results.json"
+PICTURES = {"curves-scratch.png": "curves.png", "learning_curve.png": "learning_curve.png"}  # in reports/ -> in docs/
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 SHOWN = ("scratch@baseline", "scratch@dropout", "scratch@batchnorm", "head@baseline")
 DESCRIPTIONS = {  # family -> what its models are
@@ -39,8 +40,9 @@ def main(reports: str = "reports") -> None:
     results = read_results(folder)
     README.write_text(replace_block(README.read_text(encoding="utf-8"), render(results)), encoding="utf-8")
     (DOCS / RESULTS).write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    shutil.copyfile(folder / "curves-scratch.png", DOCS / PICTURE)
-    print(f"Written: {README}, {DOCS / RESULTS}, {DOCS / PICTURE}")
+    for source, target in PICTURES.items():
+        shutil.copyfile(folder / source, DOCS / target)
+    print(f"Written: {', '.join(map(str, [README, *(DOCS / name for name in (RESULTS, *PICTURES.values()))]))}")
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     UserError
         If the folder does not hold a whole report with all models of SHOWN.
     """
-    for name in ("summary.csv", "claims.json", "report.md", "curves-scratch.png"):
+    for name in ("summary.csv", "claims.json", "report.md", *PICTURES):
         if not (folder / name).exists():
             raise UserError(f"{folder / name}: not found; `make repro` writes it")
     findings = read_findings((folder / "report.md").read_text(encoding="utf-8"))
@@ -62,7 +64,7 @@ def read_results(folder: Path) -> dict[str, Any]:
         "rows": [_row(row) for row in table.to_dict("records")],
         "findings": findings,
         "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
-        "curves_md5": compute_md5(folder / "curves-scratch.png"),
+        "pictures_md5": {target: compute_md5(folder / source) for source, target in PICTURES.items()},
     }
 
 
@@ -113,7 +115,7 @@ def render(results: dict[str, Any]) -> str:
         "|---|---|---:|---:|",
         *(_table_line(row) for row in results["rows"]),
         "",
-        f"Mean ± standard deviation over {results['seeds']} seeds. What the report says of them:",
+        f"Mean ± standard deviation over {results['seeds']} repetitions. What the report says of them:",
         "",
         *(f"- {sentence}" for sentence in results["findings"]),
         "",
@@ -132,7 +134,7 @@ def _table_line(row: dict[str, Any]) -> str:
 
 def _verdict_line(verdicts: dict[str, int]) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-    return f"Of the notes' {sum(verdicts.values())} statements ([docs/claims.md](docs/claims.md)): {counts}."
+    return f"Of {sum(verdicts.values())} statements ([docs/claims.md](docs/claims.md)): {counts}."
 
 
 def replace_block(text: str, block: str) -> str:

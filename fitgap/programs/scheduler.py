@@ -27,6 +27,7 @@ REQUIRES: dict[str, tuple[str, ...]] = {
     "features": ("backbone",),
     "head": ("backbone", "features"),
     "finetune": ("backbone", "features", "head"),
+    "learning_curve": ("backbone", "features", "finetune"),
     "scratch": (),
     "highrate": (),
     "probe": ("backbone",),

@@ -1,14 +1,27 @@
-"""The report's summary in three sentences, generated from the results. **Names** are marked as in Markdown."""
+"""The report's summary in three sentences, and what its intervals cover, generated from the results.
+
+**Names** are marked as in Markdown.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fitgap.definitions.measurements import MEASUREMENTS
-from fitgap.inference.verdicts import CONTRADICTED, SUPPORTED
+from fitgap.images.draws import count_drawn
+from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED
 from fitgap.report.claims.comparisons import ACCURACY, BASELINE, judge_best_of_all
+from fitgap.report.claims.learning_curve import WAYS
+from fitgap.report.figures.learning_curve import find_crossings
 from fitgap.report.study import Study
+
+COMPARED = {
+    SUPPORTED: "which beats",
+    CONTRADICTED: "which falls behind",
+    NO_DIFFERENCE: "with no relevant difference to",
+}
 
 
 def write_answer(study: Study, table: pd.DataFrame, claims: list[dict[str, Any]]) -> list[str]:
@@ -61,13 +74,66 @@ def transfer(study: Study, rows: pd.DataFrame, claims: list[dict[str, Any]]) -> 
         return "What borrowing brings cannot be said: a model it takes has no results."
     best = tuned["val_loss_best_mean"].idxmin()  # selected by validation loss, never by test results
     verdicts = {claim["id"]: claim["verdict"] for claim in claims}
-    verdict = verdicts.get(f"finetune_{_variant(best)}_beats_scratch")
-    said = {SUPPORTED: "which beats", CONTRADICTED: "which falls behind"}.get(verdict, "not clearly apart from")
+    compared = COMPARED.get(verdicts.get(f"finetune_{_variant(best)}_beats_scratch"), "not clearly apart from")
     return (
         f"With VGG16 borrowed from {study.borrowed_from}, a new classifier on the frozen base gets "
         f"{_percent(rows.loc[head])} right; fine-tuned from **{_variant(best)}** on it gets "
-        f"{_percent(rows.loc[best])}, {said} training from scratch ({_percent(rows.loc[scratch])})."
+        f"{_percent(rows.loc[best])}, {compared} training from scratch ({_percent(rows.loc[scratch])})"
+        f"{_crossing(study)}."
     )
+
+
+def _crossing(study: Study) -> str:
+    """Return a clause on where training from scratch catches up; an empty string without a learning curve."""
+    crossings = find_crossings(study)
+    way = next((way for way in ("finetune", "head") if way in crossings), None)
+    if way is None:
+        return ""
+    words = crossings[way].in_words(len(study.prepared.class_names))
+    return f"; against {WAYS[way]}, training from scratch {words}"
+
+
+def describe_coverage(study: Study) -> str:
+    """Return a paragraph on what the report's intervals cover, and what they do not."""
+    drawn, text = study.drawn, _how_drawn(study)
+    varied = "initial weights, data order and dropout masks"
+    if drawn:
+        covered = (
+            f"So the intervals cover the choice of {' and '.join(map(_long, drawn))} images within this pool, {varied}."
+        )
+    else:
+        covered = f"So the intervals cover {varied}, not the choice of the images."
+    return (
+        f"A repetition is one seed. {text} {covered} Where test accuracies are compared, they also cover the choice of "
+        "the test images. They do not cover other data, another pre-training of the backbone, or other settings in "
+        "params.yaml."
+    )
+
+
+def _how_drawn(study: Study) -> str:
+    """Return which images differ between repetitions, and which are fixed."""
+    counts, drawn = count_images(study), study.drawn
+    if not drawn:
+        return (
+            f"All train on the same {counts['train']:,} images, because the source fixes them or the whole "
+            "pool is used."
+        )
+    own = " and ".join(f"{counts[name]:,} {_long(name)}" for name in drawn)
+    fixed = [name for name in ("train", "validation", "test") if name not in drawn]
+    rest = " and ".join(f"{counts[name]:,} {_long(name)}" for name in fixed)
+    return f"Each draws its own {own} images from a pool of {counts['pool']:,}; the {rest} images are fixed."
+
+
+def count_images(study: Study) -> dict[str, int]:
+    """Count the images of the pool and of each split; in the pool, copies count once."""
+    prepared = study.prepared
+    fixed = {name: rows.stop - rows.start for name, rows in prepared.rows.items() if name != "pool"}
+    pool = len(np.unique(prepared.copies[prepared.rows["pool"]]))
+    return fixed | count_drawn(prepared, study.params.data) | {"pool": pool}
+
+
+def _long(split: str) -> str:
+    return "training" if split == "train" else split
 
 
 def _certainty(study: Study, model: str, measurement: str) -> str:
@@ -77,8 +143,10 @@ def _certainty(study: Study, model: str, measurement: str) -> str:
     finding = judge_best_of_all(study, model, measurement, MEASUREMENTS[measurement].better)
     if finding.verdict == SUPPORTED:
         return "clearly ahead of every other variant"
-    rival = finding.deciding.label.split(" - ")[1].split(":")[0]
-    return f"but not clearly ahead of {_variant(rival)}"
+    rival = _variant(finding.deciding.label.split(" - ")[1].split(":")[0])
+    if finding.verdict == NO_DIFFERENCE:
+        return f"but with no relevant difference to {rival}"
+    return f"but not clearly ahead of {rival}"
 
 
 def _variant(model: str) -> str:

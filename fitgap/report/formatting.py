@@ -1,10 +1,13 @@
-"""Format numbers, and the table rows shared by report.html and report.md."""
+"""Format numbers, and the texts and table rows shared by report.html and report.md."""
 
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
 
 from fitgap.definitions.measurements import HEADLINES, MEASUREMENTS, UNITS
+from fitgap.inference.verdicts import INCONCLUSIVE, NO_DIFFERENCE
+from fitgap.report.claims.claim import TOPICS
 
 HEADINGS = [MEASUREMENTS[name].title for name in HEADLINES]
 MODEL_HEADINGS = ("model", HEADINGS[0], "95% interval", *HEADINGS[1:], "weights", "trained", "seconds")
@@ -60,29 +63,66 @@ def short(value: Any) -> str:
     return str(value)
 
 
-def measured(claim: dict[str, Any]) -> str:
-    """Format an estimate with its interval: −0.204 nats (95% interval −0.222 to −0.186)."""
-    if claim["estimate"] is None:
-        return NOTHING
-    factor, unit = UNITS[claim["unit"]]
-    mean, low, high = (
-        None if claim[key] is None else signed(factor * claim[key]) for key in ("estimate", "ci_low", "ci_high")
-    )
-    if low is None:
-        return f"{mean}{unit} (no interval from so few seeds)"
-    return f"{mean}{unit} ({100 * claim['confidence']:.4g}% interval {low} to {high})"
-
-
 def signed(value: float) -> str:
     """Format as +0.123 or −0.123, with three significant digits."""
     return f"{value:+#.3g}".replace("-", "−").removesuffix(".")
 
 
+def by_topic(claims: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Group claims, which are sorted by topic, under the headings of their topics."""
+    return {TOPICS[topic]: list(found) for topic, found in groupby(claims, key=lambda claim: claim["topic"])}
+
+
+def estimated(claim: dict[str, Any]) -> str:
+    """Format an estimate without its interval: −0.204 nats."""
+    if claim["estimate"] is None:
+        return NOTHING
+    factor, unit = UNITS[claim["unit"]]
+    return signed(factor * claim["estimate"]) + unit
+
+
+def measured(claim: dict[str, Any]) -> str:
+    """Format an estimate with its interval: −0.204 nats (95% interval −0.222 to −0.186)."""
+    if claim["estimate"] is None:
+        return NOTHING
+    if claim["ci_low"] is None:
+        return f"{estimated(claim)} (no interval from so few repetitions)"
+    low, high = (signed(UNITS[claim["unit"]][0] * claim[end]) for end in ("ci_low", "ci_high"))
+    return f"{estimated(claim)} ({100 * claim['confidence']:.4g}% interval {low} to {high})"
+
+
+def margin(claim: dict[str, Any]) -> str:
+    """Format the largest difference that is not relevant: 2 points; an empty string if there is none."""
+    if claim["margin"] is None:
+        return ""
+    factor, unit = UNITS[claim["unit"]]
+    return f"{factor * claim['margin']:g}{unit}"
+
+
+def win_rate(claim: dict[str, Any]) -> str:
+    """Format the share of repetitions that favour the statement; an empty string if there is none.
+
+    This is the probability that A > B: Bouthillier et al., MLSys 2021, arXiv:2103.03098.
+    """
+    if claim["win_rate"] is None:
+        return ""
+    share, low, high = (f"{100 * claim[key]:.0f}" for key in ("win_rate", "win_rate_low", "win_rate_high"))
+    return f"favoured by {share}% of repetitions (95% interval {low}–{high}%)"
+
+
 def remark(claim: dict[str, Any]) -> str:
-    """Return a claim's note and the number of seeds that would settle it; an empty string if there is neither."""
-    parts = [claim["note"]] if claim["note"] else []
-    if claim["seeds_needed"]:
-        parts.append(f"about {claim['seeds_needed']} seeds would settle it")
-    elif claim["verdict"] == "inconclusive" and claim["ci_low"] is not None:
-        parts.append("no reasonable number of seeds would settle it")
-    return "; ".join(parts)
+    """Return what the verdict means in numbers, and the claim's note; an empty string if there is neither."""
+    return "; ".join(filter(None, [_meaning(claim), claim["note"]]))
+
+
+def _meaning(claim: dict[str, Any]) -> str:
+    if claim["verdict"] == NO_DIFFERENCE:
+        return f"no difference larger than {margin(claim)}"
+    if claim["ci_low"] is None:
+        return ""
+    if claim["verdict"] != INCONCLUSIVE:
+        ends = abs(claim["ci_low"]), abs(claim["ci_high"])
+        is_small = claim["margin"] is not None and max(ends) <= claim["margin"]
+        return f"clear, but not relevant: smaller than {margin(claim)}" if is_small else ""
+    needed = claim["seeds_needed"]
+    return f"too uncertain: {f'about {needed}' if needed else 'no reasonable number of'} repetitions would settle it"

@@ -55,7 +55,7 @@ class Mistakes:
 def collect_mistakes(study: Study, name: str) -> Mistakes:
     """Collect the misclassifications of model `name`."""
     probabilities, names = study.results[name].test_probabilities, study.prepared.class_names
-    images, labels = study.prepared.split("test")
+    images, labels = study.prepared.part("test")
     answers = probabilities.argmax(axis=-1)
     counts = confusion_matrix(np.tile(labels, len(answers)), answers.ravel(), labels=range(len(names)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -17,9 +17,9 @@ class Pace:
     ----------
     model : str
     reached, seeds : int
-        Number of seeds that reach the target, and number of seeds.
+        Number of repetitions (seeds) that reach the target, and number of all.
     epochs : float
-        Mean over the seeds that reach the target; NaN if none does.
+        Mean over the repetitions that reach the target; NaN if none does.
     seconds_per_epoch : float
         NaN if no time was measured.
     head_start : float
@@ -65,6 +65,6 @@ def _pace(study: Study, name: str, targets: pd.Series, start: str | None) -> Pac
 
 
 def training_seconds(study: Study, name: str) -> float:
-    """Return the mean training time of one seed in seconds; NaN if no time was measured."""
+    """Return the mean training time of one repetition in seconds; NaN if no time was measured."""
     seconds = list(((study.times.get(name) or {}).get("seed_seconds") or {}).values())
     return float(np.mean(seconds)) if seconds else np.nan

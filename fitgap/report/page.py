@@ -15,18 +15,18 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from fitgap.definitions.families import FAMILIES, TRAINED
-from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_APPLICABLE, SUPPORTED, VERDICTS
+from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
 from fitgap.report import formatting
-from fitgap.report.answer import write_answer
-from fitgap.report.figures import curves, models
+from fitgap.report.answer import count_images, describe_coverage, write_answer
+from fitgap.report.figures import curves, learning_curve, models
 from fitgap.report.figures.canvas import COLOURS
-from fitgap.report.figures.models import draw_interval
+from fitgap.report.figures.forest import draw_forest
 from fitgap.report.mistakes import collect_mistakes
 from fitgap.report.pace import measure_paces
 from fitgap.report.study import Study
 from fitgap.report.tables import claims_table, curves_table, summary_table
 
-SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}
+SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_DIFFERENCE: "≈", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}
 Claims, Facts = list[dict[str, Any]], Mapping[str, str]
 MAX_CLASSES = 15  # larger confusion matrices are unreadable; the worst classes are listed instead
 
@@ -50,7 +50,7 @@ def render_html(
         there is a registered version to load.
     """
     content = _content(study, table, claims, about, registration)
-    return _render("report.html.j2", {**content, **_drawn(study, table)})
+    return _render("report.html.j2", {**content, **_drawn(study, table, claims)})
 
 
 def render_markdown(
@@ -63,12 +63,16 @@ def render_markdown(
 
 def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None) -> dict:
     verdicts = [claim["verdict"] for claim in claims]
+    curve = learning_curve.measure_learning_curve(study)
     return {
         "study": study,
         "params": study.params,
         "answer": write_answer(study, table, claims),
         "curve_families": curves.families_with_curves(study),
+        "images": count_images(study),
+        "coverage": describe_coverage(study),
         "claims": claims,
+        "topics": formatting.by_topic(claims),
         "tally": {verdict: verdicts.count(verdict) for verdict in VERDICTS},
         "signs": SIGNS,
         "headings": formatting.MODEL_HEADINGS,
@@ -77,6 +81,9 @@ def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, re
         "tables": formatting,
         "mistakes": collect_mistakes(study, study.best) if study.best else None,
         "most_classes": MAX_CLASSES,
+        "curve": curve,
+        "curve_rows": learning_curve.tabulate_curve(curve) if curve else [],
+        "without_curve": learning_curve.explain_absence(study),
         "paces": measure_paces(study) if study.is_transfer else [],
         "about": about,
         "registration": registration,
@@ -84,7 +91,7 @@ def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, re
     }
 
 
-def _drawn(study: Study, table: pd.DataFrame) -> dict[str, Any]:
+def _drawn(study: Study, table: pd.DataFrame, claims: Claims) -> dict[str, Any]:
     """Draw all figures; those without data are None, and the page notes that."""
     offered = table[~table["failed"] & table["family"].map(lambda name: FAMILIES[name].is_offered)]
     timed = study.is_transfer and offered["seconds_mean"].notna().any()
@@ -102,7 +109,8 @@ def _drawn(study: Study, table: pd.DataFrame) -> dict[str, Any]:
         "progress": models.draw_progress(study, measure_paces(study)) if timed else None,
         "depth": models.draw_depth(study, offered) if study.is_transfer else None,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
-        "interval": draw_interval,
+        "forest": draw_forest(claims),
+        "learning_curve": learning_curve.draw_learning_curve(study),
     }
 
 
@@ -162,6 +170,7 @@ def write_report(
         (folder / name).write_text(text, encoding="utf-8")
     for family in curves.families_with_curves(study):
         curves.write_sheet(study, folder / f"curves-{family}.png", family)
+    learning_curve.write_learning_curve(study, folder / "learning_curve.png")
 
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "mlflow", "dvc")

@@ -1,6 +1,6 @@
 """The report's input data: params, results by model, prepared images and wall times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from fitgap.definitions.families import FAMILIES, family_of
+from fitgap.images.draws import count_drawn, drawn_splits
 from fitgap.images.prepared import PreparedImages
 from fitgap.params.schema import Params
 from fitgap.pipeline.record import Result
 
-PROBE = "probe"
+PROBE, CURVE = "probe", "learning_curve"
 LEARNED = {"glyphs": "printed characters", "imagenet": "ImageNet", "path": "weights of your own"}
 ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # if not finite, the model diverged
 
@@ -39,6 +40,8 @@ class Study:
         Model name -> wall times from `fitgap.pipeline.timings.load`, or None.
     probe : Result or None
         Result of the linear probes on the blocks of the backbone.
+    curve : dict
+        Size of the training set -> Result of the learning curve; sizes ascend, the usual size is not among them.
     orphans : tuple of str
         Names of results whose models params do not declare.
     """
@@ -48,6 +51,7 @@ class Study:
     prepared: PreparedImages
     times: dict[str, dict[str, Any] | None]
     probe: Result | None = None
+    curve: dict[int, Result] = field(default_factory=dict)
     orphans: tuple[str, ...] = ()
 
     @classmethod
@@ -60,7 +64,23 @@ class Study:
         declared = expected_models(params)
         kept = {name: found[name] for name in declared if name in found}
         orphans = tuple(name for name in found if name not in declared and family_of(name) in FAMILIES)
-        return cls(params, kept, prepared, times or {}, found.get(PROBE), orphans)
+        points = [(size, found.get(f"{CURVE}@{size}")) for size in sorted(params.learning_curve.sizes)]
+        curve = {size: point for size, point in points if point is not None and point.record.ways}
+        return cls(params, kept, prepared, times or {}, found.get(PROBE), curve, orphans)
+
+    @cached_property
+    def drawn(self) -> list[str]:
+        """The splits whose images differ between seeds: "train", "validation", both or none."""
+        return drawn_splits(self.prepared, self.params.data)
+
+    @cached_property
+    def train_images(self) -> int:
+        """Number of distinct training images of a seed."""
+        return count_drawn(self.prepared, self.params.data)["train"]
+
+    def right_by_layer(self, result: Result) -> np.ndarray:
+        """Return 1.0 for each correct prediction of probes, or of ways: float, (layers or ways, seeds, images)."""
+        return (result.test_probabilities.argmax(axis=-1) == self.prepared.part("test")[1]).astype(float)
 
     @property
     def is_transfer(self) -> bool:
@@ -138,7 +158,7 @@ class Study:
 
         Columns are positions in the test split, because way 1 may cover only some of the images.
         """
-        truth = np.asarray(self.prepared.class_names)[self.prepared.split("test")[1]]
+        truth = np.asarray(self.prepared.class_names)[self.prepared.part("test")[1]]
         result = self.results[name]
         asked = result.record.test_positions or range(len(truth))
         return pd.DataFrame(self.answers(name) == truth[asked], index=result.seeds.index, columns=asked)

@@ -83,11 +83,14 @@ def _times(times: dict[str, Any] | None) -> dict[str, float]:
 
 CLAIM_COLUMNS = (
     "id",
+    "topic",
     "statement",
     "verdict",
     "estimate",
     "ci_low",
     "ci_high",
+    "margin",
+    "win_rate",
     "unit",
     "n",
     "compared",

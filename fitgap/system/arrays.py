@@ -5,6 +5,7 @@ Every page that a memory map touches counts towards the process's memory until t
 map.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,3 +38,28 @@ def read_rows(array: np.ndarray, start: int, end: int) -> np.ndarray:
     if isinstance(array, np.memmap):
         array = open_memmap(array.filename, "r")
     return np.array(array[start:end])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of an array; those of a memory-mapped array are read when they are sliced.
+
+    Attributes
+    ----------
+    array : array
+        (n, ...)
+    positions : array
+        int64, (rows,), ascending.
+    """
+
+    array: np.ndarray
+    positions: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        array = self.array
+        if isinstance(array, np.memmap):
+            array = open_memmap(array.filename, "r")  # as in `read_rows`
+        return np.asarray(array[self.positions[part]])

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 UNUSED_IMPORTS = ("matplotlib", "sklearn")
 
 
-def start_tensorflow(seed: int, at_once: int = 1) -> None:
+def start_tensorflow(seed: int, threads: int | str = "all") -> None:
     """Import TensorFlow without its start-up messages and make it deterministic.
 
     Call it before anything else imports TensorFlow.
@@ -25,7 +25,7 @@ def start_tensorflow(seed: int, at_once: int = 1) -> None:
     Parameters
     ----------
     seed : of Python's, NumPy's and TensorFlow's random numbers
-    at_once : number of computations that the stage runs in parallel; the cores are divided among them
+    threads : processor threads of one operation, or "all" for one per core; results differ by rounding
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with _hold_stderr(), _hide_modules(*UNUSED_IMPORTS), freeze_garbage_collection():
@@ -34,8 +34,8 @@ def start_tensorflow(seed: int, at_once: int = 1) -> None:
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
-        if at_once > 1:
-            tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // at_once))
+        if threads != "all":
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
@@ -73,6 +73,11 @@ def _hold_stderr() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def threads_for(at_once: int) -> int | str:
+    """Return the threads of each of `at_once` computations that divide the cores among them."""
+    return "all" if at_once == 1 else max(1, (os.cpu_count() or 1) // at_once)
 
 
 def derive_seed(seed: int, name: str) -> int:

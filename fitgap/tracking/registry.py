@@ -1,7 +1,8 @@
 """Register the best model in MLflow's registry; `models:/<name>@champion` loads it.
 
-Losses on different images cannot be compared, so every data set has its own registered model, named after the data's
-source and digest. A new model gets the alias only if it beats the champion by more than the uncertainty.
+Losses on different images cannot be compared. So a registered model is named after the data's source and digest and the
+number of validation images: these and a seed determine which images validate. A new model gets the alias only if it
+beats the champion by more than the uncertainty.
 """
 
 import json
@@ -75,7 +76,8 @@ def register(result: Result, run_id: str | None) -> Registration:
 
 def _name(result: Result) -> str:
     data = result.record.inputs["data"]
-    return f"fitgap-{data['name']}-{data['digest'][:_DIGITS]}"
+    drawn = result.record.params.get("validation_images", "all")
+    return f"fitgap-{data['name']}-{data['digest'][:_DIGITS]}-{drawn}"
 
 
 def _settle(opened: store.Store, name: str, result: Result, run_id: str) -> Registration:

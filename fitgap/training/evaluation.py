@@ -55,7 +55,7 @@ class Evaluator:
         return scipy.special.softmax(self.outputs(inputs), axis=1)
 
     def _answers(self, inputs):
-        with fast_kernels(self._network, is_on=self._fast, training=False):
+        with fast_kernels(self._network, is_on=self._fast):
             return self._network(inputs, training=False)
 
     def _batch_sums(self, inputs, labels):

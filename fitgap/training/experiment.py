@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from fitgap.backbone.storage import StoredBackbone
+from fitgap.definitions.vgg16_layers import count_parameters as count_frozen
+from fitgap.definitions.vgg16_layers import freeze_point
+from fitgap.images.draws import Examples, draw_rows, examples_of
 from fitgap.images.prepared import PreparedImages
 from fitgap.networks.assembly import Assembly
 from fitgap.params.schema import ModelSpec, Params
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.pipeline.record import Identity, Record, Result
 from fitgap.system.files import fresh_folder
-from fitgap.training.trainer import Examples, TrainedModel, Trainer
+from fitgap.training.trainer import TrainedModel, Trainer
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,8 @@ class Experiment:
     inputs : dict
         Name -> identity of each input, as stored in the record.
     classes : list of str
-    splits : dict of (inputs, labels)
-        For train, validation and test; inputs are images or features.
+    draw : callable
+        Takes a seed, returns (inputs, labels) for train, validation and test; inputs are images or features.
     build : callable
         Takes a seed, returns a network that outputs logits.
     frozen_parameters : int
@@ -42,7 +47,7 @@ class Experiment:
     model: ModelSpec
     inputs: dict[str, Identity]
     classes: list[str]
-    splits: dict[str, Examples]
+    draw: Callable[[int], dict[str, Examples]]
     build: Callable[[int], keras.Model]
     frozen_parameters: int = 0
     fast: bool = True
@@ -90,13 +95,13 @@ def run_experiment(experiment: Experiment, seeds: list[int], kept: Checkpoint) -
 
     Seeds found in the checkpoint `kept`, from an earlier killed run of the same stage, are not trained again.
     """
-    splits = experiment.splits
     trainer = Trainer(
         experiment.build(seeds[0]), experiment.model.schedule, experiment.model.variant.active, experiment.fast
     )
     trained, probabilities, rows = {}, [], []
     for seed in tqdm(seeds, desc=experiment.model.family.name, unit="seed", disable=None):
-        one = trained[seed] = _resume(kept, seed, trainer) or _train(experiment, kept, seed, trainer)
+        splits = experiment.draw(seed)
+        one = trained[seed] = _resume(kept, seed, trainer) or _train(experiment, splits, kept, seed, trainer)
         probabilities.append(trainer.evaluator.probabilities(splits["test"][0]))
         rows.append({"seed": seed, **measure_seed(one, probabilities[-1], splits["test"][1])})
     record = Record(
@@ -114,8 +119,9 @@ def run_experiment(experiment: Experiment, seeds: list[int], kept: Checkpoint) -
     return Outcome(Result(record, history, np.stack(probabilities)), trained, trainer.network)
 
 
-def _train(experiment: Experiment, kept: Checkpoint, seed: int, trainer: Trainer) -> TrainedModel:
-    splits = experiment.splits
+def _train(
+    experiment: Experiment, splits: dict[str, Examples], kept: Checkpoint, seed: int, trainer: Trainer
+) -> TrainedModel:
     one = trainer.train(experiment.build(seed), splits["train"], splits["validation"], seed)
     kept.save(f"seed-{seed}", one.arrays())
     return one
@@ -164,6 +170,54 @@ def count_parameters(network: keras.Model, frozen: int) -> dict[str, int]:
     return {"total": total, "trainable": trainable, "frozen": frozen}
 
 
+def draw_examples(params: Params, images: PreparedImages, inputs: np.ndarray, seed: int) -> dict[str, Examples]:
+    """Return one repetition's (inputs, labels) by split; `inputs` has one row per image, such as its feature map."""
+    return examples_of(images, inputs, draw_rows(images, params.data, seed))
+
+
+def head_experiment(
+    params: Params, model: ModelSpec, images: PreparedImages, backbone: StoredBackbone, features: np.ndarray
+) -> Experiment:
+    """Build the experiment that trains a classifier on frozen features; `features` has one row per image."""
+    assembly = Assembly(params, len(images.class_names))
+    return Experiment(
+        model=model,
+        inputs={"data": images.identity, "backbone": backbone.identity},
+        classes=images.class_names,
+        draw=partial(draw_examples, params, images, features),
+        build=lambda seed: assembly.head(model.variant, seed),
+        fast=params.compute.hand_written_kernels,
+        frozen_parameters=count_frozen(params.head.layer),
+    )
+
+
+def finetune_experiment(
+    params: Params,
+    model: ModelSpec,
+    images: PreparedImages,
+    backbone: StoredBackbone,
+    features: np.ndarray,
+    heads: Path,
+) -> Experiment:
+    """Build the experiment that trains VGG16 from the model's depth up, starting from trained heads.
+
+    Parameters
+    ----------
+    features : activations at the freeze point, one row per image
+    heads : folder of the heads' weights, one file per seed
+    """
+    assembly = Assembly(params, len(images.class_names), backbone.weights)
+    return Experiment(
+        model=model,
+        inputs={"data": images.identity, "backbone": backbone.identity},
+        classes=images.class_names,
+        draw=partial(draw_examples, params, images, features),
+        build=lambda seed: assembly.finetune(model.name, model.variant, seed, heads / weights_file(seed)),
+        fast=params.compute.hand_written_kernels,
+        frozen_parameters=count_frozen(freeze_point(model.name)),
+    )
+
+
 def scratch_experiment(params: Params, model: ModelSpec, images: PreparedImages) -> Experiment:
     """Build the experiment that trains the notes' network on raw images, at the model's learning rate."""
     assembly = Assembly(params, len(images.class_names))
@@ -171,7 +225,7 @@ def scratch_experiment(params: Params, model: ModelSpec, images: PreparedImages)
         model=model,
         inputs={"data": images.identity},
         classes=images.class_names,
-        splits=images.with_labels(images.images),
+        draw=partial(draw_examples, params, images, images.images),
         build=lambda seed: assembly.scratch(model.variant, seed),
         fast=params.compute.hand_written_kernels,
     )

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from fitgap.images.draws import Examples
 from fitgap.kernels import fast_kernels
 from fitgap.params.schema import Training
 from fitgap.remedies.remedy import Loss, Remedy
 from fitgap.system.determinism import derive_seed
 from fitgap.training.evaluation import Evaluator, penalty, weight_norm
 
-Examples = tuple[np.ndarray, np.ndarray]  # inputs, labels
 SCALARS = ("updates", "seconds", "images_per_second")
 
 
@@ -81,7 +81,7 @@ class Trainer:
         Parameters
         ----------
         start : a network of the same shape; its weights and dropout state are copied
-        training, validation : inputs (n, ...) and labels, int64 (n,)
+        training, validation : inputs (n, ...) and labels, int64 (n,); the training inputs are read into memory
 
         Returns
         -------
@@ -91,6 +91,7 @@ class Trainer:
             with penalty and dropout), penalty and weight_norm (both at the epoch's end).
         """
         self._begin_from(start)
+        training = training[0][:], training[1]
         epochs, observer = self._schedule.epochs, HistoryRecorder(self.network, self.evaluator, training, validation)
         begin = time.perf_counter()
         examples = tuple(tf.constant(array) for array in training)
@@ -130,7 +131,7 @@ class Trainer:
 
     def _update(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            with fast_kernels(self.network, is_on=self._fast, training=True):
+            with fast_kernels(self.network, is_on=self._fast):
                 logits = self.network(inputs, training=True)
             objective = tf.add_n([tf.reduce_mean(self._loss(labels, logits)), *self.network.losses])
         weights = self.network.trainable_variables
@@ -150,9 +151,8 @@ def _optimizer_of(remedies: Sequence[Remedy], learning_rate: float) -> keras.opt
 
 def epoch_orders(count: int, epochs: int, seed: int) -> Iterator[np.ndarray]:
     """Yield the order of the examples of each epoch, int64 (count,); it depends only on `seed`."""
-    rows, its_seed = tf.data.Dataset.range(count), derive_seed(seed, "data order")
-    shuffled = rows.shuffle(count, its_seed, reshuffle_each_iteration=True).batch(count)
-    return (next(shuffled.as_numpy_iterator()) for _ in range(epochs))
+    random = np.random.default_rng(derive_seed(seed, "data order"))
+    return (random.permutation(count) for _ in range(epochs))
 
 
 class HistoryRecorder:

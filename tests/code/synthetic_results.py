@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from fitgap.definitions.vgg16_layers import BLOCKS, POOLS
 from fitgap.images.prepared import PreparedImages
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 from fitgap.pipeline.record import Record, Result
 from fitgap.report.study import Study
 
+SEEDS = [0, 1, 2]
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 # family/variant -> accuracy at the end, final training loss, rise of the validation loss after its best epoch
 CHARACTERS = {
@@ -25,11 +27,15 @@ CHARACTERS = {
 SHIFT = {"scratch": 0.0, "highrate": 0.0, "head": -0.06, "finetune": 0.035}
 AT_HIGH_RATE = {"baseline": (0.11, 2.3, 0.0), "batchnorm": (0.935, 0.002, 0.3)}
 PROBES = (0.85, 0.93, 0.96, 0.95, 0.87)  # accuracy by block
+# way -> accuracy with 10, 100 and 400 training images; in between by the logarithm
+BY_SIZE = {"scratch": (0.3, 0.92, 0.985), "head": (0.7, 0.86, 0.87), "finetune": (0.72, 0.955, 0.96)}
+KNOTS = (10, 100, 400)
 
 
 def params(**changes) -> Params:
-    """Return the shipped params with dotted keys changed, e.g. `params(**{"backbone.weights": "none"})`."""
+    """Return the shipped params for 3 seeds with dotted keys changed, e.g. `params(**{"backbone.weights": "none"})`."""
     tree = load_params(SHIPPED).model_dump()
+    tree["seeds"], tree["learning_curve"]["repetitions"] = SEEDS, len(SEEDS)
     for key, value in changes.items():
         *sections, last = key.split(".")
         place = tree
@@ -39,7 +45,7 @@ def params(**changes) -> Params:
     return Params.model_validate(yaml.safe_load(yaml.safe_dump(tree, sort_keys=False)))
 
 
-def prepared(class_names=None, images: int = 240) -> PreparedImages:
+def prepared(class_names=None, images: int = 800) -> PreparedImages:
     """Return small noise images with a bright bar at a position that encodes the class; half are for testing."""
     names = class_names or [str(digit) for digit in range(10)]
     random = np.random.default_rng(0)
@@ -47,14 +53,10 @@ def prepared(class_names=None, images: int = 240) -> PreparedImages:
     pixels = random.integers(0, 90, (images, 32, 32, 3), dtype=np.uint8)
     for pixel, label in zip(pixels, labels, strict=True):
         pixel[:, 3 * label : 3 * label + 3] = 220
-    quarter = images // 4
-    rows = {
-        "train": slice(0, quarter),
-        "validation": slice(quarter, 2 * quarter),
-        "test": slice(2 * quarter, images),
-    }
+    half = images // 2
+    rows = {"pool": slice(0, half), "validation": slice(half, half), "test": slice(half, images)}
     about = {"source": "digits", "digest": "0" * 64, "duplicates": 0, "near_duplicates": 0}
-    return PreparedImages(pixels, labels, names, rows, about)
+    return PreparedImages(pixels, labels, names, rows, about, np.arange(images))
 
 
 def curves(random, accuracy: float, floor: float, rise: float, epochs: int) -> pd.DataFrame:
@@ -106,7 +108,7 @@ def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epoch
     accuracy = min(accuracy + SHIFT[stage], 0.99)
     random = np.random.default_rng([sum(map(ord, f"{stage}@{variant}")), len(seeds)])
     histories = [curves(random, accuracy + 0.003 * random.normal(), floor, rise, epochs) for _ in seeds]
-    labels = data.split("test")[1]
+    labels = data.part("test")[1]
     given = probabilities(random, labels, len(data.class_names), accuracy, len(seeds))
     measured = [measurements(history) for history in histories]
     for row, answers in zip(measured, given, strict=True):
@@ -132,15 +134,41 @@ def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epoch
     return Result(Record(**record), history[columns].reset_index(drop=True), given)
 
 
-def probe(data: PreparedImages) -> Result:
-    """Return the result of linear probes on each block."""
-    random, labels = np.random.default_rng(2), data.split("test")[1]
-    given = np.concatenate([probabilities(random, labels, len(data.class_names), share, 1) for share in PROBES])
-    accuracies = (given.argmax(axis=-1) == labels).mean(axis=1)
-    history = pd.DataFrame({"block": range(1, 6), "val_loss": 1 - np.array(PROBES), "test_accuracy": accuracies})
+def probe(data: PreparedImages, seeds=(0, 1, 2)) -> Result:
+    """Return the result of linear probes: one on each block for each seed."""
+    random, labels = np.random.default_rng(2), data.part("test")[1]
+    given = np.stack([probabilities(random, labels, len(data.class_names), share, len(seeds)) for share in PROBES])
+    accuracies = (given.argmax(axis=-1) == labels).mean(axis=-1)
+    rows = [
+        {
+            **{"block": block, "seed": seed, "columns": 512, "C": 0.1, "train_loss": 0.01, "train_accuracy": 1.0},
+            **{"val_loss": 1 - share, "val_accuracy": share, "test_accuracy": accuracies[block - 1, place]},
+        }
+        for block, share in enumerate(PROBES, start=1)
+        for place, seed in enumerate(seeds)
+    ]
     record = {"stage": "probe", "variant": None, "params": {}, "inputs": {"prepared": data.identity}}
-    measured = {f"test_accuracy_block{number}": share for number, share in enumerate(accuracies.tolist(), start=1)}
-    return Result(Record(**record, measured=measured), history, given)
+    measured = {f"val_accuracy_{block}": share for block, share in zip(BLOCKS, PROBES, strict=True)}
+    measured |= {f"test_accuracy_{block}": float(right.mean()) for block, right in zip(BLOCKS, accuracies, strict=True)}
+    return Result(Record(**record, measured=measured, layers=list(POOLS)), pd.DataFrame(rows), given)
+
+
+def curve_point(size: int, data: PreparedImages, seeds=(0, 1, 2)) -> Result:
+    """Return the result of learning_curve@SIZE."""
+    random, labels = np.random.default_rng(size), data.part("test")[1]
+    shares = {way: float(np.interp(np.log(size), np.log(KNOTS), knots)) for way, knots in BY_SIZE.items()}
+    given = np.stack([probabilities(random, labels, len(data.class_names), s, len(seeds)) for s in shares.values()])
+    history = pd.DataFrame({"train_images": size, "seed": seeds})
+    for way, answers, share in zip(shares, given, shares.values(), strict=True):
+        history[f"{way}_test_accuracy"] = (answers.argmax(axis=-1) == labels).mean(axis=-1)
+        history[f"{way}_test_loss"] = history[f"{way}_val_loss_best"] = 2.8 * (1 - share)
+        history[f"{way}_val_accuracy_best"], history[f"{way}_gap_last"] = share, 0.3
+        history[f"{way}_epochs_to_best"] = 9
+    names = [name for name in history if name not in ("train_images", "seed")]
+    measured = {f"{name.partition('_')[2]}_{name.partition('_')[0]}": float(history[name].mean()) for name in names}
+    record = {"stage": "learning_curve", "variant": str(size), "params": {"train_images": size}}
+    record |= {"inputs": {"prepared": data.identity}, "classes": data.class_names}
+    return Result(Record(**record, measured=measured, ways=list(shares)), history, given)
 
 
 def asis(data: PreparedImages, weights: str = "glyphs") -> Result:
@@ -149,7 +177,7 @@ def asis(data: PreparedImages, weights: str = "glyphs") -> Result:
     if weights == "none":
         record |= {"measured": {}, "not_applicable": "random weights have no classifier of their own"}
         return Result(Record(**record), test_probabilities=np.empty((0, 0, 0), np.float32))
-    labels, classes = data.split("test")[1], [*data.class_names, *(f"other{i}" for i in range(26))]
+    labels, classes = data.part("test")[1], [*data.class_names, *(f"other{i}" for i in range(26))]
     given = probabilities(np.random.default_rng(1), labels, len(classes), 0.4, 1)
     right = float((given[0].argmax(axis=-1) == labels).mean())
     known = len(data.class_names)
@@ -191,7 +219,10 @@ def times(result: Result) -> dict:
 def study(settings: Params | None = None, data: PreparedImages | None = None, seeds=None, **characters) -> Study:
     """Return a complete study; `characters` overrides the defaults of variants."""
     settings, data = settings or params(), data or prepared()
-    seeds = tuple(seeds or settings.seeds)
+    if seeds:
+        curve = settings.learning_curve.model_copy(update={"repetitions": len(seeds)})
+        settings = settings.model_copy(update={"seeds": list(seeds), "learning_curve": curve})
+    seeds = tuple(settings.seeds)
     found = [
         model(stage, variant, data, seeds, getattr(settings, stage).epochs, characters.get(variant))
         for stage in ("scratch", "head")
@@ -202,4 +233,8 @@ def study(settings: Params | None = None, data: PreparedImages | None = None, se
     high = settings.highrate.variants
     found += [model("highrate", name, data, seeds, settings.scratch.epochs, AT_HIGH_RATE[name]) for name in high]
     found.append(asis(data, settings.backbone.weights))
-    return Study.gather(settings, [*found, probe(data)], data, {result.name: times(result) for result in found})
+    found += [
+        probe(data, seeds),
+        *(curve_point(size, data, settings.curve_seeds) for size in settings.learning_curve.sizes),
+    ]
+    return Study.gather(settings, found, data, {result.name: times(result) for result in found})

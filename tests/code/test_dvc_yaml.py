@@ -28,7 +28,19 @@ LEAVES_NOTHING = (
 )
 # They train nothing: of remedies they know the keys in params.yaml, through the schema, and no more.
 WITHOUT_REMEDIES = ("prepare", "backbone", "features", "probe")
-STAGES = ("prepare", "backbone", "features", "asis", "probe", "scratch", "highrate", "head", "finetune", "report")
+STAGES = (
+    "prepare",
+    "backbone",
+    "features",
+    "asis",
+    "probe",
+    "scratch",
+    "highrate",
+    "head",
+    "finetune",
+    "learning_curve",
+    "report",
+)
 
 
 def imported(file: Path) -> set[str]:

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fitgap.images import prepared
+from fitgap.images.draws import draw_rows
 from fitgap.params.reading import load_params
 
 SHIPPED = {"data.source": "digits", "data.train_images": 100, "backbone.weights": "glyphs"}
@@ -43,13 +44,13 @@ def test_every_image_has_finite_features(data, images):
 
 
 @pytest.mark.parametrize(("layer", "least"), [("below_block5", 0.95), ("block5_pool", 0.87)])
-def test_linear_probe_on_the_training_digits(data, images, layer, least):
+def test_linear_probe_on_the_training_digits(repository, data, images, layer, least):
     """`below_block5` holds block4_pool. Alain & Bengio 2016, arXiv:1610.01644, on linear probes."""
     features = np.load(data / "features" / f"{layer}.npy").reshape(len(images.labels), -1)
-    train, test = images.rows["train"], images.rows["test"]
+    rows = draw_rows(images, load_params(repository / "params.yaml").data, seed=0)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    probe.fit(features[train], images.labels[train])
-    assert probe.score(features[test], images.labels[test]) >= least
+    probe.fit(features[rows["train"]], images.labels[rows["train"]])
+    assert probe.score(features[rows["test"]], images.labels[rows["test"]]) >= least
 
 
 def test_backbone_knows_its_own_characters(repository, data):

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from fitgap.images import prepared
+from fitgap.images.draws import draw_rows
+from fitgap.params.reading import load_params
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +57,18 @@ def test_images_use_the_range_of_bytes(images):
     assert images.images.max() >= 245
 
 
-def test_every_class_is_in_every_split_with_its_share(images):
+def test_every_class_is_in_every_part_with_its_share(images):
     shares = np.bincount(images.labels) / len(images.labels)
-    for name in images.rows:
-        counts = np.bincount(images.split(name)[1], minlength=len(images.class_names))
+    for name, rows in images.rows.items():
+        if rows.stop == rows.start:
+            continue
+        counts = np.bincount(images.part(name)[1], minlength=len(images.class_names))
         assert (counts > 0).all()
         np.testing.assert_allclose(counts, shares * counts.sum(), atol=1)
 
 
-def test_no_image_stands_in_two_splits(manifest):
-    assert (manifest.groupby("sha256")["split"].nunique() == 1).all()
+def test_no_image_stands_in_two_parts(manifest):
+    assert (manifest.groupby("sha256")["part"].nunique() == 1).all()
 
 
 def test_manifest_tells_the_truth_about_every_row(images, manifest):
@@ -73,18 +77,28 @@ def test_manifest_tells_the_truth_about_every_row(images, manifest):
     assert manifest["label"].tolist() == images.labels.tolist()
     assert manifest["class"].tolist() == [images.class_names[label] for label in images.labels]
     for name, rows in images.rows.items():
-        assert set(manifest["split"][rows]) == {name}
+        assert set(manifest["part"][rows]) <= {name}
+    assert [sum(rows.stop - rows.start for rows in images.rows.values())] == [len(manifest)]
     assert manifest["name"].is_unique
 
 
 def test_default_sizes(made_afresh):
     images = prepared.read_prepared(made_afresh)
     assert {name: rows.stop - rows.start for name, rows in images.rows.items()} == {
-        "train": 100,
-        "validation": 400,
-        "test": 1297,
+        "pool": 900,
+        "validation": 0,
+        "test": 897,
     }
-    assert set(np.bincount(images.split("train")[1])) == {10}
+
+
+def test_repetitions_of_the_default_draw_images_of_their_own(made_afresh, repository):
+    images, chosen = prepared.read_prepared(made_afresh), load_params(repository / "params.yaml")
+    drawn = [draw_rows(images, chosen.data, seed) for seed in chosen.seeds]
+    for rows in drawn:
+        assert (len(rows["train"]), len(rows["validation"]), len(rows["test"])) == (100, 200, 897)
+        assert set(np.bincount(images.labels[rows["train"]])) == {10}
+        assert not set(rows["train"]) & set(rows["validation"])
+    assert len({rows["train"].tobytes() for rows in drawn}) == len(drawn)
 
 
 def test_digits_are_scikit_learns(made_afresh, manifest):

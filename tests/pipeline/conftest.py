@@ -21,6 +21,8 @@ from filelock import FileLock
 
 SMALL = {
     "seeds": [0, 1],
+    "data.pool_images": 200,
+    "data.train_images": 100,
     "data.validation_images": 100,
     "data.test_images": 200,
     "backbone.glyphs.images": 96,
@@ -30,6 +32,8 @@ SMALL = {
     "head.epochs": 3,
     "finetune.epochs": 2,
     "finetune.depths": ["block5"],
+    "learning_curve.sizes": [20],
+    "learning_curve.repetitions": 2,
     "variants": {"baseline": {}, "dropout": {"dropout": 0.5}},
 }
 

@@ -15,7 +15,11 @@ AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-WIDTHS = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 900}}
+WIDTHS = {
+    "small phone": {"width": 320, "height": 640},
+    "phone": {"width": 390, "height": 844},
+    "desk": {"width": 1280, "height": 900},
+}
 KINDS = ("real", "synthetic")
 
 
@@ -109,6 +113,7 @@ def test_no_request_leaves_the_file_and_nothing_complains(open_page, files, kind
         ("real", "phone", "dark", True),
         ("synthetic", "desk", "light", True),
         ("synthetic", "phone", "dark", True),
+        ("synthetic", "small phone", "light", False),
     ],
 )
 def test_axe_finds_no_violations(open_page, kind, size, scheme, is_unfolded):
@@ -130,8 +135,9 @@ def said(violation: dict) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_page_is_no_wider_than_a_phone(open_page, kind):
-    page = open_page(kind, viewport=WIDTHS["phone"]).page
+@pytest.mark.parametrize("size", ["small phone", "phone"])
+def test_page_is_no_wider_than_a_phone(open_page, kind, size):
+    page = open_page(kind, viewport=WIDTHS[size]).page
     unfold(page)
     assert page.evaluate("document.scrollingElement.scrollWidth <= document.scrollingElement.clientWidth")
 
@@ -146,12 +152,53 @@ def test_paper_cuts_nothing_off(open_page, kind):
 
 def test_page_shows_the_verdicts_of_claims_json(open_page, files):
     page = open_page("real", viewport=WIDTHS["desk"]).page
-    rows = page.locator("table.claims tbody tr")
+    rows = page.locator("table.claims tbody tr[id]")
     shown = rows.evaluate_all("rows => rows.map(row => [row.id, row.querySelector('.badge').innerText])")
     shown = {name.removeprefix("claim-"): verdict.split(maxsplit=1)[1] for name, verdict in shown}
     claims = json.loads(files["claims"].read_text(encoding="utf-8"))
     assert len(claims) >= 12
     assert shown == {claim["id"]: claim["verdict"] for claim in claims}
+
+
+@pytest.mark.parametrize("size", WIDTHS)
+def test_forest_plot_keeps_shapes_texts_and_bars_apart(open_page, size):
+    """At every width shapes are round, bars share one axis, and no text overlaps a bar."""
+    page = open_page("synthetic", viewport=WIDTHS[size]).page
+    rows = page.locator(".forest .rows li").evaluate_all(
+        """rows => rows.filter(row => row.querySelector('svg')).map(row => {
+            const box = one => { const r = row.querySelector(one).getBoundingClientRect();
+                                 return [r.left, r.top, r.right, r.bottom]; };
+            return {statement: box('a'), bar: box('svg'), mark: box('svg use:last-of-type'), number: box('.estimate')};
+        })"""
+    )
+    assert len(rows) > 15
+    assert len({(round(row["bar"][0]), round(row["bar"][2])) for row in rows}) == 1
+    assert all(row["bar"][2] - row["bar"][0] > 140 for row in rows)
+    for row in rows:
+        left, top, right, bottom = row["mark"]
+        assert right - left == pytest.approx(bottom - top, abs=0.5) and right - left >= 9.5
+        for text in ("statement", "number"):
+            assert not overlap(row["mark"], row[text])
+        assert row["number"][2] <= WIDTHS[size]["width"]
+
+
+def overlap(one, other) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def test_each_statement_of_the_forest_plot_leads_to_its_row(open_page):
+    page = open_page("real", viewport=WIDTHS["desk"]).page
+    links = page.locator(".forest .rows a")
+    shown = page.locator("table.claims tbody tr[id]").evaluate_all("rows => rows.map(row => '#' + row.id)")
+    assert links.evaluate_all("links => links.map(link => link.getAttribute('href'))") == shown
+    links.first.click()
+    assert page.evaluate("'#' + document.querySelector('tr:target').id") == shown[0]
+
+
+def test_first_screen_of_a_desk_has_the_sentences_and_the_forest_plot(open_page):
+    page = open_page("synthetic", viewport=WIDTHS["desk"]).page
+    assert page.locator(".answer li").count() == 3
+    assert page.locator(".forest .rows li").nth(3).bounding_box()["y"] < WIDTHS["desk"]["height"]
 
 
 def test_dark_is_dark_and_light_is_light(open_page):

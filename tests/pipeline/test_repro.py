@@ -7,10 +7,17 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
+
+from fitgap.images.draws import draw_rows
+from fitgap.images.prepared import read_prepared
+from fitgap.params.reading import load_params
+from fitgap.pipeline.record import read_result
 
 MODELS = ["scratch@baseline", "scratch@dropout", "highrate@baseline"]
 MODELS += ["head@baseline", "head@dropout", "finetune@block5", "asis"]
+CURVE = "learning_curve@20"
 COLUMNS = (
     "family variant test_accuracy_mean test_accuracy_sd val_loss_best_mean gap_last_mean gap_best_mean "
     "epochs_to_best_mean params_total params_trainable seconds_mean seeds"
@@ -18,7 +25,7 @@ COLUMNS = (
 
 
 def test_every_stage_runs_once(first_run):
-    assert sorted(first_run) == sorted(["prepare", "backbone", "features", "probe", *MODELS, "report"])
+    assert sorted(first_run) == sorted(["prepare", "backbone", "features", "probe", *MODELS, CURVE, "report"])
 
 
 def test_reports_are_whole(clone):
@@ -31,6 +38,7 @@ def test_reports_are_whole(clone):
     assert {claim["verdict"] for claim in clone.claims} <= {
         "supported",
         "contradicted",
+        "no relevant difference",
         "inconclusive",
         "not applicable",
     }
@@ -55,6 +63,29 @@ def test_accuracy_is_that_of_the_stored_probabilities(clone):
     assert clone.summary.loc["scratch@baseline", "test_accuracy_mean"] == pytest.approx(accuracy)
 
 
+def test_each_seed_has_drawn_its_own_images(clone):
+    images, chosen = read_prepared(clone.path / "data/prepared"), load_params(clone.path / "params.yaml")
+    one, other = (draw_rows(images, chosen.data, seed) for seed in chosen.seeds)
+    assert (len(one["train"]), len(one["validation"]), len(one["test"])) == (100, 100, 200)
+    assert one["train"].tolist() != other["train"].tolist()
+    probes = pd.read_csv(clone.path / "results/probe/history.csv")
+    assert list(zip(probes["block"], probes["seed"], strict=True)) == [(b, s) for b in range(1, 6) for s in (0, 1)]
+    assert np.load(clone.path / "results/probe/test_probabilities.npy").shape == (5, 2, 200, 10)
+
+
+def test_learning_curve_has_the_three_ways_of_every_seed(clone):
+    point = read_result(clone.path / "results/learning_curve/20")
+    assert point.record.ways == ["scratch", "head", "finetune"]
+    assert point.test_probabilities.shape == (3, 2, 200, 10)
+    assert point.history["seed"].tolist() == [0, 1]
+    assert set(point.history["train_images"]) == {20}
+    right = point.test_probabilities.argmax(axis=-1) == read_prepared(clone.path / "data/prepared").part("test")[1]
+    for way, own in zip(point.record.ways, right, strict=True):
+        assert point.history[f"{way}_test_accuracy"].tolist() == pytest.approx(own.mean(axis=1).tolist())
+    claims = {claim["id"]: claim for claim in clone.claims}
+    assert "training from scratch" in claims["finetune_pays_with_few_labels"]["note"]
+
+
 def test_nothing_to_do_runs_nothing(clone):
     assert clone.repro() == []
 
@@ -68,7 +99,7 @@ def test_no_clock_time_path_or_run_id_in_what_dvc_keeps(clone):
             assert "seconds" not in text, file
 
 
-@pytest.mark.parametrize("stage", ["scratch@dropout", "finetune@block5"])
+@pytest.mark.parametrize("stage", ["scratch@dropout", "finetune@block5", CURVE])
 def test_forced_stage_leaves_the_same_bytes(clone, stage):
     before = (clone.path / "dvc.lock").read_bytes()
     assert clone.repro("--force", "--single-item", stage) == [stage]
@@ -117,7 +148,16 @@ def test_edit_undone_is_restored_not_run_again(clone):
 
 def test_edit_of_the_head_that_fine_tuning_starts_from_runs_it_too(clone):
     clone.edit(**{"finetune.head": "dropout"})
-    assert clone.repro() == ["finetune@block5", "report"]
+    assert clone.repro() == ["finetune@block5", CURVE, "report"]
+
+
+def test_size_added_to_the_learning_curve_runs_that_size_and_the_report(clone):
+    clone.edit(**{"learning_curve.sizes": [20, 100]})
+    assert sorted(clone.repro()) == ["learning_curve@100", "prepare", "report"]
+    record = json.loads((clone.path / "results/learning_curve/100/record.json").read_text())
+    assert "data.train_images is this size" in record["not_applicable"]
+    clone.edit(**{"learning_curve.sizes": [20]})
+    assert clone.repro() == ["report"]
 
 
 def test_variant_added_in_params_alone_adds_its_two_models(clone):

@@ -8,6 +8,7 @@ from conftest import cloned
 from loopback import loopback
 
 SMALL = [
+    "data.pool_images=100",
     "data.train_images=60",
     "data.validation_images=40",
     "data.test_images=60",
@@ -16,6 +17,8 @@ SMALL = [
     "head.epochs=1",
     "finetune.epochs=1",
     "highrate.variants=[]",
+    "learning_curve.sizes=[20]",
+    "learning_curve.repetitions=1",
     "seeds=[0]",
 ]
 

@@ -1,6 +1,7 @@
 """Test the pipeline with your own pictures and weights: it runs to the report and repeats no stage."""
 
 import json
+import re
 import tarfile
 
 import numpy as np
@@ -13,7 +14,7 @@ from fitgap.programs.preset import flatten
 
 PHOTOGRAPHS = "settings/photographs.yaml"
 COLOURS = {"<b>red</b>": (220, 40, 40), "green": (40, 200, 60), "blé": (50, 60, 210)}
-
+SAME = r"same ([\d,]+ )?images"
 
 pytestmark = pytest.mark.slow  # a second and a third data source through the whole pipeline
 
@@ -24,17 +25,23 @@ def clone(clone):
     return clone
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """An archive of 90 noisy pictures in three colours, in train and test, of many sizes and formats."""
-    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for split, count in (("train", 20), ("test", 10)):
+def draw_pictures(folder, **counts: int) -> None:
+    """Write noisy pictures in three colours, of many sizes and formats; `counts` are by split, for each colour."""
+    random = np.random.default_rng(0)
+    for split, count in counts.items():
         for name, colour in COLOURS.items():
-            at = folder / "mine" / split / name.replace("/", "⁄")
+            at = folder / split / name.replace("/", "⁄")
             at.mkdir(parents=True)
             for i in range(count):
                 noisy = random.normal(colour, 50, (30 + i, 40, 3)).clip(0, 255).astype(np.uint8)
                 Image.fromarray(noisy).save(at / f"{i}.{('png', 'jpg', 'webp', 'bmp')[i % 4]}")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """An archive of 90 pictures in train and test."""
+    folder = tmp_path_factory.mktemp("pictures")
+    draw_pictures(folder / "mine", train=20, test=10)
     with tarfile.open(folder / "pictures.tar.gz", "w:gz") as archive:
         archive.add(folder / "mine", "mine")
     return folder / "pictures.tar.gz"
@@ -66,12 +73,12 @@ def test_digits_first(clone):
 
 def test_own_pictures_and_weights_from_the_archive_to_the_report(clone, pictures, weights):
     clone.edit(**{"data.source": "directory", "data.path": str(pictures), "backbone.weights": "path"})
-    clone.edit(**{"backbone.path": str(weights), "data.train_images": 30})
-    clone.edit(**{"data.validation_images": "all", "data.test_images": "all"})
+    clone.edit(**{"backbone.path": str(weights), "data.train_images": 30, "learning_curve.sizes": [12]})
+    clone.edit(**{"data.pool_images": "all", "data.validation_images": 20, "data.test_images": "all"})
     ran = clone.repro()
     assert {"prepare", "backbone", "features", "asis", "scratch@baseline", "report"} <= set(ran)
     about = json.loads((clone.path / "data/prepared/prepared.json").read_text())
-    assert about["rows"] == {"train": 30, "validation": 30, "test": 30}
+    assert about["rows"] == {"pool": 60, "validation": 0, "test": 30}
     assert about["source"] == "directory"
     asis = json.loads((clone.path / "results/asis/record.json").read_text())
     assert asis["known_classes"] == ["green"]
@@ -85,8 +92,32 @@ def test_report_shows_a_class_called_like_a_tag_and_runs_nothing(clone):
     assert "directory" in text
 
 
+def test_report_says_which_images_are_drawn(clone):
+    text = (clone.path / "reports/report.md").read_text()
+    assert "draws its own 30 training and 20 validation images from a pool of 60" in text
+    assert "the intervals cover the choice of training and validation images" in text
+    assert not re.search(SAME, text)
+
+
 def test_nothing_to_do_runs_nothing(clone):
     assert clone.repro() == []
+
+
+def test_report_on_fixed_splits_says_that_intervals_leave_out_the_choice_of_images(clone, tmp_path):
+    before = {
+        key: value for key, value in flatten(reading.read_tree(clone.path / "params.yaml")).items() if "data." in key
+    }
+    draw_pictures(tmp_path / "split", train=10, validation=5, test=5)
+    clone.edit(**{"data.path": str(tmp_path / "split"), "data.train_images": "all", "data.validation_images": "all"})
+    assert {"prepare", "scratch@baseline", "report"} <= set(clone.repro())
+    about = json.loads((clone.path / "data/prepared/prepared.json").read_text())
+    assert about["rows"] == {"pool": 30, "validation": 15, "test": 15}
+    text = (clone.path / "reports/report.md").read_text()
+    assert re.search(SAME, text)
+    assert "not the choice of the images" in text
+    assert "draws its own" not in text
+    clone.edit(**before)
+    assert clone.repro() == ["report"]
 
 
 def test_setting_for_photographs_shares_what_has_run_and_leaves_params_as_they_are(clone):
@@ -103,11 +134,12 @@ def test_setting_for_photographs_shares_what_has_run_and_leaves_params_as_they_a
 def test_back_to_the_digits_restores_everything_and_both_stand_in_mlflow(clone):
     before = runs(clone)
     changes = {"data.source": "digits", "backbone.weights": "glyphs", "data.train_images": 100}
-    clone.edit(**{**changes, "data.validation_images": 100, "data.test_images": 200})
+    clone.edit(**{**changes, "data.pool_images": 200, "data.validation_images": 100, "data.test_images": 200})
+    clone.edit(**{"learning_curve.sizes": [20]})
     clone.edit(**{"data.path": "data/pictures", "backbone.path": "data/weights"})
     assert clone.repro() == ["report"]
     assert runs(clone) == before
-    assert before["scratch"] == 3
+    assert before["scratch"] == 4  # two variants of the digits, and two collections of pictures
 
 
 def test_missing_pictures_get_one_line(clone):

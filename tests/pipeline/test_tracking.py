@@ -38,6 +38,7 @@ def test_every_stage_has_its_run(runs):
         "asis",
         "probe",
         "highrate@baseline",
+        "learning_curve@20",
         "report",
         "scratch@baseline",
         "head@dropout",

@@ -7,22 +7,24 @@ function to MODULES.
 from typing import Any
 
 from fitgap.params.schema import Params
-from fitgap.report.claims import overfitting, rankings, regularisers, transfer
-from fitgap.report.claims.claim import Claim, describe_claim, judge_claim
+from fitgap.report.claims import learning_curve, overfitting, rankings, regularisers, transfer
+from fitgap.report.claims.claim import TOPICS, Claim, describe_claim, judge_claim
 from fitgap.report.study import Study
 
-MODULES = (overfitting, regularisers, rankings, transfer)
+MODULES = (overfitting, regularisers, rankings, transfer, learning_curve)
 
 
 def declare(params: Params) -> list[Claim]:
-    """Return all claims for these params, in the order of the report."""
-    return [claim for module in MODULES for claim in module.claims(params)]
+    """Return all claims for these params, in the order of the report: by topic."""
+    found = [claim for module in MODULES for claim in module.claims(params)]
+    return sorted(found, key=lambda claim: list(TOPICS).index(claim.topic))
 
 
 def judge_all(study: Study) -> list[dict[str, Any]]:
     """Judge every claim; return the content of claims.json.
 
-    Each dict has id, statement, models, statistic, direction, compared, unit, estimate, ci_low, ci_high, n,
-    confidence, verdict, rule, seeds_needed, note, comparisons. Missing numbers are None.
+    Each dict has id, topic, statement, models, statistic, direction, compared, unit, n, estimate, ci_low, ci_high,
+    margin, win_rate, win_rate_low, win_rate_high, confidence, verdict, rule, seeds_needed, note, comparisons. Missing
+    numbers are None.
     """
     return [describe_claim(claim, judge_claim(claim, study)) for claim in declare(study.params)]

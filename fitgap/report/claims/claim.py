@@ -5,10 +5,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fitgap.inference.estimates import estimate_win_rate
 from fitgap.inference.verdicts import INCONCLUSIVE, NOT_APPLICABLE, Comparison, Finding
 from fitgap.report.study import Study
 
 DIRECTIONS = {1: "above", -1: "below"}
+TOPICS = {  # in the order of the report
+    "overall": "Overall results of the notes",
+    "dropout": "Dropout",
+    "batch normalisation": "Batch normalisation",
+    "regularisers": "Regularisers: L1, L2, ElasticNet",
+    "transfer": "Transfer learning with VGG16",
+    "labels": "How many labels until borrowing no longer pays (fitgap's own question)",
+}
+
+
+WIN_RATE = ("win_rate", "win_rate_low", "win_rate_high")  # P(A > B): share of repetitions that favour the statement
 
 
 class CannotTellError(Exception):
@@ -22,6 +34,8 @@ class Claim:
     Attributes
     ----------
     id : str
+    topic : str
+        A key of TOPICS; the report groups claims by it.
     statement : str
         In the notes' words.
     models : tuple of str
@@ -43,6 +57,7 @@ class Claim:
     """
 
     id: str
+    topic: str
     statement: str
     models: tuple[str, ...]
     statistic: str
@@ -73,6 +88,7 @@ def describe_claim(claim: Claim, finding: Finding) -> dict[str, Any]:
     decided = _numbers(finding.deciding, finding.level)
     return {
         "id": claim.id,
+        "topic": claim.topic,
         "statement": claim.statement,
         "models": list(claim.models),
         "statistic": claim.statistic,
@@ -90,16 +106,20 @@ def describe_claim(claim: Claim, finding: Finding) -> dict[str, Any]:
 
 def _numbers(comparison: Comparison | None, level: float) -> dict[str, Any]:
     if comparison is None:
-        return {"compared": "", "unit": "", "estimate": None, "ci_low": None, "ci_high": None, "n": 0}
+        missing = dict.fromkeys(("estimate", "ci_low", "ci_high", "margin", *WIN_RATE))
+        return {"compared": "", "unit": "", "n": 0, **missing}
     estimate = comparison.estimate
     low, high = estimate.interval(level) or (None, None)
+    rate = estimate_win_rate(estimate.by_seed, comparison.direction) or (None, None, None)
     return {
         "compared": comparison.label,
         "unit": comparison.unit,
+        "n": estimate.seeds,
         "estimate": _rounded(estimate.value),
         "ci_low": _rounded(low),
         "ci_high": _rounded(high),
-        "n": estimate.seeds,
+        "margin": comparison.margin,
+        **dict(zip(WIN_RATE, map(_rounded, rate), strict=True)),
     }
 
 

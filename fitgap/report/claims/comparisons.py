@@ -63,7 +63,13 @@ def compare(study: Study, model: str, others: Iterable[str], measurement: str, s
     """Compare a model with each of `others`; failed models are left out."""
     name = MEASUREMENTS[measurement]
     return [
-        Comparison(f"{model} - {other}: {name.title}", difference(study, model, other, measurement), side, name.unit)
+        Comparison(
+            f"{model} - {other}: {name.title}",
+            difference(study, model, other, measurement),
+            side,
+            name.unit,
+            name.margin,
+        )
         for other in others
         if other not in study.failed
     ]

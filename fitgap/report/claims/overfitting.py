@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+from fitgap.definitions.measurements import MEASUREMENTS
 from fitgap.inference.estimates import estimate_over_seeds, estimate_over_seeds_and_images
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
@@ -19,6 +20,7 @@ from fitgap.report.claims.comparisons import (
 )
 from fitgap.report.study import Study
 
+GAP_MARGIN = MEASUREMENTS["gap_last"].margin
 KEPT = 0.9  # a model "still overfits" if its final gap is at least this share of the baseline's
 
 
@@ -29,8 +31,8 @@ def still_overfits(study: Study, model: str) -> Finding:
     kept = estimate_over_seeds(own["gap_last"] - KEPT * baseline["gap_last"])
     return judge(
         [
-            Comparison(f"{model}: final gap - gap at the best epoch", growth, 1, "nats"),
-            Comparison(f"{model} - {KEPT} x {BASELINE}: final gap", kept, 1, "nats"),
+            Comparison(f"{model}: final gap - gap at the best epoch", growth, 1, "nats", GAP_MARGIN),
+            Comparison(f"{model} - {KEPT} x {BASELINE}: final gap", kept, 1, "nats", GAP_MARGIN),
         ]
     )
 
@@ -47,6 +49,7 @@ def _dropout(params: Params, every: tuple[str, ...]) -> list[Claim]:
     return [
         Claim(
             id="dropout_separates_least",
+            topic="overall",
             statement="Dropout: its training and validation curves separate least of all variants.",
             models=every,
             statistic="difference of the final gap (validation loss - training loss), nats",
@@ -58,6 +61,7 @@ def _dropout(params: Params, every: tuple[str, ...]) -> list[Claim]:
         ),
         Claim(
             id="dropout_gap_below_baseline",
+            topic="dropout",
             statement="Dropout: the curves do not drift apart as they do without a remedy.",
             models=pair,
             statistic="difference of the final gap (validation loss - training loss), nats",
@@ -69,6 +73,7 @@ def _dropout(params: Params, every: tuple[str, ...]) -> list[Claim]:
         ),
         Claim(
             id="dropout_improves_accuracy",
+            topic="dropout",
             statement="Dropout improves accuracy too.",
             models=pair,
             statistic="difference of the test accuracy",
@@ -87,6 +92,7 @@ def _batch_normalisation(params: Params, every: tuple[str, ...]) -> list[Claim]:
     return [
         Claim(
             id="batchnorm_highest_performance",
+            topic="overall",
             statement="Batch normalisation has the highest performance of all variants.",
             models=every,
             statistic="difference of the test accuracy",
@@ -98,6 +104,7 @@ def _batch_normalisation(params: Params, every: tuple[str, ...]) -> list[Claim]:
         ),
         Claim(
             id="batchnorm_still_overfits",
+            topic="overall",
             statement="Batch normalisation still overfits: it is not a remedy against overfitting as such.",
             models=pair,
             statistic="growth of the gap after the best epoch; final gap above 90% of the baseline's; nats",
@@ -109,6 +116,7 @@ def _batch_normalisation(params: Params, every: tuple[str, ...]) -> list[Claim]:
         ),
         Claim(
             id="batchnorm_lowers_loss",
+            topic="batch normalisation",
             statement="Batch normalisation brings the level of the loss down.",
             models=pair,
             statistic="difference of the best validation loss, nats",
@@ -167,6 +175,7 @@ def _accuracies_in_words(study: Study) -> str:
 def _learning_rate(params: Params) -> Claim:
     return Claim(
         id="batchnorm_bears_higher_rate",
+        topic="batch normalisation",
         statement="Batch normalisation allows a higher learning rate, at which the network without it fails.",
         models=HIGH_RATE + USUAL_RATE,
         statistic="change of the test accuracy from the usual to the higher learning rate",

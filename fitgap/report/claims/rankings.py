@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from fitgap.definitions.measurements import MEASUREMENTS
-from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Comparison, Finding, judge
+from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, SUPPORTED, Comparison, Finding, judge
 from fitgap.params.schema import Params
 from fitgap.report.claims.claim import CannotTellError, Claim
 from fitgap.report.claims.comparisons import ACCURACY, compare, failed_in, rivals
@@ -15,11 +15,11 @@ CONTESTS = (ACCURACY, "gap_last")
 
 
 def no_winner_everywhere(study: Study, families: tuple[str, ...]) -> Finding:
-    """Judge the claim that every remedy is beaten by some other variant in some contest.
+    """Judge the claim that every remedy is beaten, or equalled, by some other variant in some contest.
 
     A contest is one measurement in one family. For each remedy, judge the opposite: it is ahead of every other
-    variant in every contest. The claim is supported if that is contradicted for every remedy (an intersection-union
-    test again), and contradicted if it is supported for one.
+    variant in every contest. The claim is supported if for every remedy that is contradicted, or the difference to
+    some variant is not relevant (an intersection-union test again), and contradicted if it is supported for one.
     """
     remedies = [name for name, variant in study.params.variants.items() if variant.remedies]
     opposites = [judge(found) for name in remedies if (found := _contests(study, name, families))]
@@ -29,6 +29,7 @@ def no_winner_everywhere(study: Study, families: tuple[str, ...]) -> Finding:
         (SUPPORTED, CONTRADICTED),
         (INCONCLUSIVE, INCONCLUSIVE),
         (CONTRADICTED, SUPPORTED),
+        (NO_DIFFERENCE, SUPPORTED),
     ):
         shown = next((finding for finding in opposites if finding.verdict == opposite), None)
         if shown:
@@ -60,13 +61,14 @@ def claims(params: Params) -> list[Claim]:
     return [
         Claim(
             id="no_remedy_wins_everywhere",
+            topic="overall",
             statement="No remedy is guaranteed to help: none of them wins everywhere.",
             models=tuple(model for model in every if model not in params.without_model),
             statistic="difference of test accuracy or final gap between a remedy and another variant",
             direction="either",
-            rule="supported if for each remedy some variant is ahead of it in test accuracy or final gap, "
-            "from scratch or on frozen features, by intervals widened for all its comparisons (Bonferroni); "
-            "contradicted if one remedy is ahead of all variants in all of them",
+            rule="supported if for each remedy some variant is ahead of it in test accuracy or final gap, or behind it "
+            "by less than the margin, from scratch or on frozen features, by intervals widened for all its comparisons "
+            "(Bonferroni); contradicted if one remedy is ahead of all variants in all of them",
             evaluate=partial(no_winner_everywhere, families=families),
         )
     ]

@@ -13,6 +13,7 @@ from fitgap.report.claims.comparisons import BASELINE, RULE_ONE, judge_against, 
 from fitgap.report.study import Study
 
 REGULARISERS = {"l1": ("L1", {"l1"}), "l2": ("L2", {"l2"}), "elasticnet": ("ElasticNet", {"l1", "l2"})}
+MARGIN = 0.02  # nats; smaller differences of the jumps are not relevant
 FEWEST_EPOCHS = 4  # gives two second differences; a single one is no measure of steadiness
 
 
@@ -50,7 +51,7 @@ def steadier(study: Study, model: str) -> Finding:
     """Judge the claim that a model's validation loss jumps less than the baseline's."""
     values = [unsteadiness(study.history(name)) for name in (model, BASELINE)]
     estimate = estimate_over_seeds(values[0] - values[1])
-    return judge([Comparison(f"{model} - {BASELINE}: jumps of the validation loss", estimate, -1, "nats")])
+    return judge([Comparison(f"{model} - {BASELINE}: jumps of the validation loss", estimate, -1, "nats", MARGIN)])
 
 
 def claims(params: Params) -> list[Claim]:
@@ -71,6 +72,7 @@ def _of_one(params: Params, variant: str) -> list[Claim]:
     return [
         Claim(
             id=f"{variant}_steadier",
+            topic="regularisers",
             statement=f"{title} regularisation gives steadier validation curves.",
             statistic="difference of the validation loss's jumps around its local trend "
             "(residual sd from second differences over epochs), nats",
@@ -79,6 +81,7 @@ def _of_one(params: Params, variant: str) -> list[Claim]:
         ),
         Claim(
             id=f"{variant}_smaller_weights",
+            topic="regularisers",
             statement=f"{title} regularisation shrinks the weights.",
             statistic="difference of the kernels' Euclidean norm after the last epoch",
             evaluate=partial(judge_against, model=model, other=BASELINE, measurement="weight_norm_last", side=-1),

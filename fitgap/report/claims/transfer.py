@@ -5,8 +5,9 @@ from functools import partial
 
 import numpy as np
 
+from fitgap.definitions.measurements import MEASUREMENTS
 from fitgap.definitions.vgg16_layers import POOLS
-from fitgap.inference.estimates import Proportion, estimate_over_images, estimate_over_seeds
+from fitgap.inference.estimates import Proportion, estimate_over_seeds, estimate_over_seeds_and_images
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
 from fitgap.report.claims.claim import CannotTellError, Claim
@@ -36,8 +37,9 @@ def fewer_epochs(study: Study) -> Finding:
     if (differences[never] < 0).any():
         raise CannotTellError(f"{HEAD} has not reached it within its {longest:.0f} epochs; head.epochs is too few")
     estimate = estimate_over_seeds(differences, resolution=1)
-    finding = judge([Comparison(f"{HEAD} - {SCRATCH}: epochs to get there", estimate, -1, "epochs")])
-    note = f"in {never.sum()} of {len(never)} seeds it is not reached within {longest:.0f} epochs"
+    margin = MEASUREMENTS["epochs_to_best"].margin
+    finding = judge([Comparison(f"{HEAD} - {SCRATCH}: epochs to get there", estimate, -1, "epochs", margin)])
+    note = f"in {never.sum()} of {len(never)} repetitions it is not reached within {longest:.0f} epochs"
     return replace(finding, note=note) if never.any() else finding
 
 
@@ -74,6 +76,7 @@ def claims(params: Params) -> list[Claim]:
 def _way_2_is_quick(params: Params) -> Claim:
     return Claim(
         id="transfer_is_quick",
+        topic="transfer",
         statement="Transfer learning is a quick way to a good baseline: fewer epochs to the same accuracy.",
         models=(HEAD, SCRATCH),
         statistic="difference of the epochs until the scratch baseline's best validation accuracy is reached",
@@ -89,6 +92,7 @@ def _way_1(params: Params) -> list[Claim]:
     return [
         Claim(
             id="way1_names_source_classes_only",
+            topic="transfer",
             statement="Way 1, the network unchanged: it can only name the classes it was trained on.",
             models=("asis",),
             statistic="share of test images lost because its classes are not the target's",
@@ -100,6 +104,7 @@ def _way_1(params: Params) -> list[Claim]:
         ),
         Claim(
             id="way1_rarely_useful",
+            topic="transfer",
             statement="Way 1 is rarely useful: a new classifier on the frozen base is more accurate.",
             models=("asis", HEAD),
             statistic="difference of the test accuracy",
@@ -125,6 +130,7 @@ def _of_depth(params: Params, depth: str) -> list[Claim]:
     return [
         Claim(
             id=f"finetune_{depth}_beats_{rival}",
+            topic="transfer",
             statement=statement,
             models=(model, other),
             statistic="difference of the test accuracy",
@@ -141,30 +147,32 @@ def _of_depth(params: Params, depth: str) -> list[Claim]:
 def specific_at_the_end(study: Study) -> Finding:
     """Judge the claim that a lower block separates the target's classes better than the last block.
 
-    The lower block is selected by validation loss; test results are not used.
+    The lower block is selected by its mean validation loss; test results are not used.
     """
-    probe = study.probe
-    lower = probe.history["val_loss"].iloc[:-1].idxmin()
-    right = (probe.test_probabilities.argmax(axis=-1) == study.prepared.split("test")[1]).astype(float)
+    losses = study.probe.history.groupby("block")["val_loss"].mean().to_numpy()
+    lower = int(losses[:-1].argmin())
+    right = study.right_by_layer(study.probe)
     label = f"probe on {POOLS[lower]} - probe on {POOLS[-1]}: test accuracy"
-    finding = judge([Comparison(label, estimate_over_images(right[lower] - right[-1]), 1, "share")])
-    return replace(finding, note=_probes_in_words(right.mean(axis=1)))
+    estimate = estimate_over_seeds_and_images(right[lower] - right[-1])
+    finding = judge([Comparison(label, estimate, 1, "share", MEASUREMENTS[ACCURACY].margin)])
+    return replace(finding, note=_probes_in_words(right.mean(axis=(1, 2))))
 
 
 def _probes_in_words(accuracies: np.ndarray) -> str:
     by_block = ", ".join(f"{name} {share:.1%}" for name, share in zip(POOLS, accuracies, strict=True))
-    return f"by block: {by_block}; nothing in a probe is left to chance, so the interval is over test images alone"
+    return f"by block: {by_block}"
 
 
 def _layers(params: Params) -> Claim:
     return Claim(
         id="upper_layers_are_specific",
+        topic="transfer",
         statement="Layers near the input learn general features, layers near the output specific ones.",
         models=(PROBE,),
         statistic="difference of the test accuracy of linear probes on the target data: the lower block with "
         "the lowest validation loss against the last block",
         direction="above",
-        rule="supported if the 95% interval lies above 0; contradicted if it lies below; over test images",
+        rule=RULE_ONE.format(side="above") + BOTH,
         evaluate=specific_at_the_end,
         needed=(PROBE,),
         obstacle=transfer_obstacle(params),

@@ -1,4 +1,4 @@
-"""Training and validation curves: one panel per variant on common axes, with a band over seeds and a shaded gap."""
+"""Training and validation curves: one panel per variant on common axes, a band over repetitions, a shaded gap."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,7 +59,7 @@ def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:
 
 
 def final_gap(history: pd.DataFrame) -> float:
-    """Return validation loss - training loss after the last epoch in nats, averaged over seeds."""
+    """Return validation loss - training loss after the last epoch in nats, averaged over repetitions."""
     last = history.groupby("epoch")[["train_loss", "val_loss"]].mean().iloc[-1]
     return float(last["val_loss"] - last["train_loss"])
 
@@ -79,7 +79,7 @@ def axis_limits(histories: Mapping[str, pd.DataFrame], measurement: str) -> tupl
 
 
 def draw_curves(axes: Axes, history: pd.DataFrame, measurement: str, frame, colours: Mapping[str, str]) -> None:
-    """Draw the mean curves over seeds, the range of the seeds, the gap and the best epoch.
+    """Draw the mean curves over repetitions, their range, the gap and the best epoch.
 
     `frame` comes from `axis_limits`.
     """
@@ -108,7 +108,7 @@ def describe_curves(history: pd.DataFrame, measurement: str) -> str:
     mean = history.groupby("epoch").mean()
     first, last = mean.iloc[0], mean.iloc[-1]
     return (
-        f"Mean over {history['seed'].nunique()} seeds, epoch 1 to {mean.index[-1]}: "
+        f"Mean over {history['seed'].nunique()} repetitions, epoch 1 to {mean.index[-1]}: "
         f"training from {first[f'train_{measurement}']:.2f} to {last[f'train_{measurement}']:.2f}, "
         f"validation from {first[f'val_{measurement}']:.2f} to {last[f'val_{measurement}']:.2f}."
     )

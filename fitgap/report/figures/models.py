@@ -1,6 +1,4 @@
-"""Figures that compare models: accuracy against gap, time and depth, probes by block, and intervals of claims."""
-
-from typing import Any
+"""Figures that compare models: accuracy against gap, time and depth, and probes by block."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +7,7 @@ from matplotlib.axes import Axes
 
 from fitgap.definitions.families import family_of
 from fitgap.definitions.vgg16_layers import BLOCKS
-from fitgap.inference.estimates import Proportion
+from fitgap.inference.estimates import estimate_over_seeds_and_images
 from fitgap.report.figures import canvas, labels
 from fitgap.report.figures.canvas import MARKERS, STAND_INS
 from fitgap.report.pace import Pace
@@ -32,11 +30,11 @@ def draw_trade_off(table: pd.DataFrame) -> Markup:
 
 
 def draw_cost(table: pd.DataFrame) -> Markup:
-    """Draw test accuracy against the training time of one seed in seconds, on a logarithmic scale."""
+    """Draw test accuracy against the training time of one repetition in seconds, on a logarithmic scale."""
     shown = table.dropna(subset=["seconds_mean", "test_accuracy_mean"])
     with canvas.report_style():
         figure, axes = canvas.new_figure(*SIZE)
-        canvas.style_axes(axes, STAND_INS, "training time of one seed (seconds)", "test accuracy")
+        canvas.style_axes(axes, STAND_INS, "training time of one repetition (seconds)", "test accuracy")
         figure.subplots_adjust(**MARGINS)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -50,7 +48,7 @@ def draw_cost(table: pd.DataFrame) -> Markup:
 def draw_depth(study: Study, table: pd.DataFrame) -> Markup:
     """Draw test accuracy by fine-tuning depth, from all layers frozen on, beside training from scratch.
 
-    Dots are seeds; bars are 95% intervals over seeds and test images.
+    Dots are repetitions; bars are 95% intervals over repetitions and test images.
     """
     start = study.params.finetune.head
     steps = {f"head@{start}": "all frozen", **{n: f"from {n.split('@')[1]}" for n in study.names("finetune")}}
@@ -107,7 +105,7 @@ def draw_progress(study: Study, paces: list[Pace]) -> Markup:
     timed = [pace for pace in paces if np.isfinite(pace.seconds_per_epoch + pace.head_start)]
     with canvas.report_style():
         figure, axes = canvas.new_figure(*SIZE)
-        canvas.style_axes(axes, STAND_INS, "seconds of training (one seed)", "validation accuracy")
+        canvas.style_axes(axes, STAND_INS, "seconds of training (one repetition)", "validation accuracy")
         figure.subplots_adjust(**MARGINS)
         seen: dict[str, int] = {}
         for pace in timed:
@@ -126,40 +124,18 @@ def draw_progress(study: Study, paces: list[Pace]) -> Markup:
 
 
 def draw_blocks(study: Study) -> Markup:
-    """Draw the test accuracy of each block's probe, with 95% intervals over test images."""
-    accuracies = study.probe.history["test_accuracy"]
-    images = study.probe.test_probabilities.shape[1]
-    places = range(len(accuracies))
+    """Draw the test accuracy of each block's probe, with 95% intervals over repetitions and test images."""
+    estimates = [estimate_over_seeds_and_images(right) for right in study.right_by_layer(study.probe)]
+    places, means = range(len(estimates)), [estimate.value for estimate in estimates]
     with canvas.report_style():
         figure, axes = canvas.new_figure(*SIZE)
         canvas.style_axes(axes, STAND_INS, "from the input to the output of VGG16", "test accuracy")
         figure.subplots_adjust(**MARGINS)
         colour = STAND_INS["head"]
-        for place, accuracy in zip(places, accuracies, strict=True):
-            axes.plot([place, place], Proportion(accuracy, images).interval(), color=colour, linewidth=2.4)
-        axes.plot(places, accuracies, "s-", color=colour, linewidth=1.2, markersize=8)
+        for place, estimate in zip(places, estimates, strict=True):
+            axes.plot([place, place], estimate.interval() or [estimate.value] * 2, color=colour, linewidth=2.4)
+        axes.plot(places, means, "s-", color=colour, linewidth=1.2, markersize=8)
         axes.set_xticks(places, BLOCKS)
         axes.set_xlim(-0.5, len(BLOCKS) - 0.5)
-        words = "; ".join(f"{block}: {share:.1%}" for block, share in zip(BLOCKS, accuracies, strict=True))
+        words = "; ".join(f"{block}: {share:.1%}" for block, share in zip(BLOCKS, means, strict=True))
         return canvas.svg_element(figure, "blocks", "Test accuracy of linear probes by block", f"{words}.")
-
-
-BAR_WIDTH, BAR_HEIGHT = 120, 16
-
-
-def draw_interval(claim: dict[str, Any]) -> Markup:
-    """Draw a claim's interval, oriented so that values right of the middle line support it; empty without one."""
-    if claim["ci_low"] is None:
-        return Markup("")
-    side = -1 if claim["direction"] == "below" else 1
-    mean = side * claim["estimate"]
-    low, high = sorted(side * claim[end] for end in ("ci_low", "ci_high"))
-    reach = max(abs(low), abs(high)) or 1.0
-    left, right, dot = (BAR_WIDTH / 2 * (1 + 0.94 * value / reach) for value in (low, high, mean))
-    middle = BAR_HEIGHT / 2
-    return Markup(
-        f'<svg class="interval" viewBox="0 0 {BAR_WIDTH} {BAR_HEIGHT}" aria-hidden="true">'
-        f'<line class="zero" x1="{BAR_WIDTH / 2}" x2="{BAR_WIDTH / 2}" y1="0" y2="{BAR_HEIGHT}"/>'
-        f'<line class="span" x1="{left:.1f}" x2="{right:.1f}" y1="{middle}" y2="{middle}"/>'
-        f'<circle cx="{dot:.1f}" cy="{middle}" r="4"/></svg>'
-    )

@@ -19,9 +19,9 @@ def test_multiply_adds_of_the_pipeline_are_those_of_its_networks(tensorflow, rep
     from fitgap.backbone import weight_sources
 
     chosen = load_params(repository / "params.yaml")
-    counts = arithmetic.pipeline(chosen, {"train": 100, "validation": 400, "test": 1297}, classes=10)
+    counts = arithmetic.pipeline(chosen, {"train": 100, "validation": 200, "test": 897, "all": 1797}, classes=10)
     assert arithmetic.notes_network(32, [32], 16, 10) == 32 * 32 * 9 * (3 + 32) * 32 + 16 * 16 * 32 * 16 + 16 * 10
-    assert counts["backbone"] == (3 * 8000 + weight_sources.HELD_OUT) * arithmetic.vgg16(32)
+    assert counts["backbone"] == (3 * chosen.backbone.glyphs.images + weight_sources.HELD_OUT) * arithmetic.vgg16(32)
     assert counts["features"] == 1797 * arithmetic.vgg16(32)
     assert counts["highrate"] * len(chosen.variants) == counts["scratch"] * len(chosen.highrate.variants)
 

@@ -26,7 +26,13 @@ RED, GREEN = (200, 30, 40), (20, 180, 60)
 
 def data(**changes) -> Data:
     given = {"source": "directory", "path": "pictures", "image_size": SIZE, "train_images": 4, "validation_images": 4}
-    given |= {"test_images": "all", "split_seed": 0, "max_bad_fraction": 0.0, "near_duplicates": "warn"}
+    given |= {
+        "pool_images": 8,
+        "test_images": "all",
+        "split_seed": 0,
+        "max_bad_fraction": 0.0,
+        "near_duplicates": "warn",
+    }
     return Data(**given | changes)
 
 
@@ -191,7 +197,7 @@ def prepared(path: Path, folder: Path, **changes) -> tuple[dict, list[str], pd.D
     return about, warnings, pd.read_csv(folder / "manifest.csv")
 
 
-ONE_SPLIT = {"train_images": "all", "validation_images": 4}
+ONE_SPLIT = {"pool_images": "all"}  # the test images are in a folder of their own
 TREES = {
     "plain": (tree(), {}, 16),
     "hidden files": (tree(**{".hidden/x.png": b"", "cat/.DS_Store": b"x", "dog/._1.png": b"x"}), {}, 16),
@@ -203,7 +209,8 @@ TREES = {
     "train and test": (under("train", tree()) | under("test", _ := {k: noise(500 + i) for i, k in enumerate(tree())}),
                        ONE_SPLIT, 32),
     "all three": ({f"{s}/{k}": noise(1000 * j + i) for j, s in enumerate(("train", "val", "test"))
-                   for i, k in enumerate(tree())}, {"train_images": "all", "validation_images": "all"}, 48),
+                   for i, k in enumerate(tree())},
+                  {"pool_images": "all", "train_images": "all", "validation_images": "all"}, 48),
     "capital letters": ({f"{s}/{k}": noise(1000 * j + i) for j, s in enumerate(("Train", "TEST"))
                          for i, k in enumerate(tree())}, ONE_SPLIT, 32),
     "around train and test": ({f"set/{s}/{k}": noise(1000 * j + i) for j, s in enumerate(("train", "test"))
@@ -227,9 +234,9 @@ def test_tree_is_read(name, kind, tmp_path):
     path = written(files, tmp_path / "pictures") if kind == "folder" else packed(files, tmp_path / f"p.{kind}")
     _, _, manifest = prepared(path, tmp_path / "prepared", **changes)
     assert len(manifest) == images
-    assert set(manifest["split"]) == {"train", "validation", "test"}
+    assert set(manifest["part"]) == {"pool", "test"} | ({"validation"} if name == "all three" else set())
     assert manifest["class"].nunique() == 2
-    assert (manifest.groupby("sha256")["split"].nunique() == 1).all()
+    assert (manifest.groupby("sha256")["part"].nunique() == 1).all()
 
 
 def packed(files: dict[str, bytes], path: Path) -> Path:
@@ -275,13 +282,15 @@ REFUSED = {
     "one bad file": (tree(**{"cat/bad.jpg": b"x"}), {}, r"cat/bad.jpg \(not a picture"),
     "a picture beside the classes": (tree(**{"stray.png": noise(5)}), {}, r"stray.png \(not inside"),
     "too many bad files": (tree(**{f"cat/b{i}.png": b"" for i in range(9)}), {"max_bad_fraction": 0.3}, "9 of 25"),
-    "too many images wanted": (tree(), {"train_images": 12}, "at most 14"),
-    "two want all": (tree(), {"train_images": "all"}, "only one of them can have all"),
+    "too many images wanted": (tree(), {"pool_images": 15}, "at most 14"),
+    "too many images drawn": (tree(), {"train_images": 5}, r"data.validation_images: 5 \+ 4: at most 8"),
+    "two want all": (tree(), {"pool_images": "all"}, "only one of them can have all"),
+    "two draw all": (tree(), {"train_images": "all", "validation_images": "all"}, "only one of them can have all"),
     "fewer than classes": (tree(), {"train_images": 1}, "data.train_images: 1: at least 2"),
     "class too small": ({**{f"cat/{i}.png": noise(i) for i in range(30)}, "dog/1.png": noise(99)}, {}, "class 'dog'"),
     "near duplicates, refused": (
         {**{f"{c}/{i}.png": encoded(Image.new("RGB", (SIZE, SIZE), (i, 9 * i, n))) for n, c in enumerate("ab")
-            for i in range(8)}}, {"near_duplicates": "fail"}, "look like one of another split"),
+            for i in range(8)}}, {"near_duplicates": "fail"}, "look like one that may stand in another split"),
 }  # fmt: skip
 
 
@@ -388,7 +397,7 @@ def test_official_test_images_stay_and_their_copies_leave_the_training(tmp_path)
     test = {k: noise(500 + i) for i, k in enumerate(tree())}
     files = under("train", tree(**{"cat/copy.png": test["cat/3.png"]})) | under("test", test)
     about, _, manifest = prepared(written(files, tmp_path / "pictures"), tmp_path / "prepared", **ONE_SPLIT)
-    assert set(manifest["name"][manifest["split"] == "test"]) == set(under("test", test))
+    assert set(manifest["name"][manifest["part"] == "test"]) == set(under("test", test))
     assert about["left_out"] == 1
     assert "train/cat/copy.png" not in set(manifest["name"])
 
@@ -409,9 +418,11 @@ def test_near_duplicates_are_listed_and_warned_of(tmp_path):
     about, warnings, manifest = prepared(path, tmp_path / "prepared")
     listed = pd.read_csv(tmp_path / "prepared/near_duplicates.csv")
     assert about["near_duplicates"] == len(listed) > 0
-    splits = manifest.set_index("name")["split"]
-    assert (splits[listed["name"]].to_numpy() != splits[listed["like_name"]].to_numpy()).all()
-    assert any("look like one of another split" in line for line in warnings)
+    parts = manifest.set_index("name")["part"]
+    own, other = (parts[listed[column]].to_numpy() for column in ("name", "like_name"))
+    assert (listed["part"].tolist(), listed["like_part"].tolist()) == (own.tolist(), other.tolist())
+    assert ((own != other) | (own == "pool")).all()
+    assert any("look like one that may stand in another split" in line for line in warnings)
 
 
 def test_image_in_two_classes_is_warned_of(tmp_path):

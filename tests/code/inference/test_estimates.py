@@ -9,18 +9,18 @@ from scipy import stats
 from fitgap.inference.estimates import (
     Estimate,
     Proportion,
-    estimate_over_images,
     estimate_over_seeds,
     estimate_over_seeds_and_images,
+    estimate_win_rate,
 )
-from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Comparison, judge
+from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, SUPPORTED, Comparison, judge
 
 EXPERIMENTS = 1000
 ALLOWED = 0.05  # of false "supported" verdicts
 
 
-def compared(*estimates, direction=1):
-    return [Comparison(f"pair {i}", estimate, direction, "") for i, estimate in enumerate(estimates)]
+def compared(*estimates, direction=1, margin=None):
+    return [Comparison(f"pair {i}", estimate, direction, "", margin) for i, estimate in enumerate(estimates)]
 
 
 def test_interval_over_seeds_by_hand():
@@ -62,13 +62,129 @@ def test_proportion_is_wilsons_interval():
     assert Proportion(0.0, 10).interval() == pytest.approx((0, z2 / (10 + z2)))
 
 
-def test_over_images_is_scipys_paired_t_interval():
-    random = np.random.default_rng(7)
-    one, other = (random.random(200) < share for share in (0.8, 0.7))
-    expected = stats.ttest_rel(one.astype(float), other.astype(float)).confidence_interval(0.95)
-    estimate = estimate_over_images(one.astype(float) - other)
-    assert estimate.interval() == pytest.approx((expected.low, expected.high))
-    assert estimate.is_enough and estimate.seeds == 1
+def test_estimates_keep_one_value_per_seed():
+    assert estimate_over_seeds([1.0, math.nan, 3.0]).by_seed == (1, 3)
+    assert estimate_over_seeds([5.0]).by_seed == (5,)
+    assert estimate_over_seeds_and_images([[1, 1, 0], [1, 0, 0]]).by_seed == pytest.approx((2 / 3, 1 / 3))
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "share", "low", "high"),
+    [
+        (10, 0, 1.0, 0.6915, 1.0),  # low: 0.025^(1/10)
+        (0, 10, 0.0, 0.0, 0.3085),
+        (8, 2, 0.8, 0.4439, 0.9748),  # Clopper and Pearson's table
+        (1, 0, 1.0, 0.0250, 1.0),
+    ],
+)
+def test_win_rate_is_clopper_and_pearsons(wins, losses, share, low, high):
+    differences = [0.01] * wins + [-2.0] * losses
+    assert estimate_win_rate(differences) == pytest.approx((share, low, high), abs=1e-4)
+    assert estimate_win_rate(differences, direction=-1) == pytest.approx((1 - share, 1 - high, 1 - low), abs=1e-4)
+
+
+def test_win_rate_agrees_with_scipy():
+    for wins in range(11):
+        expected = stats.binomtest(wins, 10).proportion_ci(0.95, method="exact")
+        found = estimate_win_rate([1.0] * wins + [-1.0] * (10 - wins))
+        assert found == pytest.approx((wins / 10, expected.low, expected.high))
+
+
+def test_ties_count_half_for_each_side():
+    assert estimate_win_rate([0.0] * 4)[0] == 0.5
+    assert estimate_win_rate([1.0, 0.0, 0.0, -1.0]) == pytest.approx(estimate_win_rate([1.0, 1.0, -1.0, -1.0]))
+    # 3.5 of 4: the ends lie between those of 3 and of 4.
+    share, low, high = estimate_win_rate([1.0, 1.0, 1.0, 0.0])
+    assert share == 0.875
+    assert estimate_win_rate([1.0] * 3 + [-1.0])[1] < low < estimate_win_rate([1.0] * 4)[1]
+    assert estimate_win_rate([1.0] * 3 + [-1.0])[2] < high <= 1
+
+
+def test_no_repetition_has_no_win_rate():
+    assert estimate_win_rate([]) is None
+
+
+def test_equivalence_is_scipys_interval_of_ninety_percent_within_the_margin():
+    random = np.random.default_rng(3)
+    verdicts = set()
+    for _ in range(50):
+        values = random.normal(0.3, 1, 8)
+        low, high = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+        (pair,) = compared(estimate_over_seeds(values), margin=1.0)
+        assert pair.is_equivalent() == (-1 < low and high < 1)
+        verdicts.add(pair.is_equivalent())
+    assert verdicts == {True, False}
+
+
+def test_equivalence_is_two_one_sided_tests():
+    random = np.random.default_rng(4)
+    for error in (0.05, 0.01):
+        for _ in range(25):
+            values = random.normal(0.3, 1, 8)
+            tests = (
+                stats.ttest_1samp(values, -1, alternative="greater"),
+                stats.ttest_1samp(values, 1, alternative="less"),
+            )
+            (pair,) = compared(estimate_over_seeds(values), margin=1.0)
+            assert pair.is_equivalent(error) == (max(test.pvalue for test in tests) < error)
+
+
+def test_equivalence_needs_a_margin_and_does_not_depend_on_the_side():
+    estimate = estimate_over_seeds([0.1, -0.1, 0.05, 0.0])
+    assert not compared(estimate)[0].is_equivalent()
+    assert all(compared(estimate, direction=side, margin=1.0)[0].is_equivalent() for side in (1, -1))
+
+
+def test_small_difference_is_not_relevant():
+    estimate = estimate_over_seeds([0.1, -0.1, 0.05, 0.0])
+    finding = judge(compared(estimate, margin=1.0))
+    assert finding.verdict == NO_DIFFERENCE
+    assert finding.level == pytest.approx(0.9)  # its two one-sided tests at 5% are an interval of 90%
+    assert judge(compared(estimate, margin=0.01)).verdict == INCONCLUSIVE
+
+
+def test_a_clear_difference_counts_even_if_smaller_than_the_margin():
+    clear = estimate_over_seeds([0.1, 0.11, 0.09, 0.1])
+    assert judge(compared(clear, margin=1.0)).verdict == SUPPORTED
+    assert judge(compared(clear, direction=-1, margin=1.0)).verdict == CONTRADICTED
+
+
+def test_contradicted_by_one_comparison_counts_before_another_without_relevant_difference():
+    small, bad = estimate_over_seeds([0.1, -0.1, 0.05, 0.0]), estimate_over_seeds([-9.0, -9.1, -8.9])
+    assert judge(compared(small, bad, margin=1.0)).verdict == CONTRADICTED
+
+
+def test_best_of_all_is_denied_by_one_equal_rival():
+    small, clear = estimate_over_seeds([0.1, -0.1, 0.05, 0.0]), estimate_over_seeds([9.0, 9.1, 8.9, 9.0])
+    finding = judge(compared(clear, small, margin=1.0))
+    assert finding.verdict == NO_DIFFERENCE
+    assert finding.deciding.estimate == small
+
+
+@pytest.mark.parametrize("seeds", [0, 1, 2])
+def test_too_few_seeds_show_no_equality(seeds):
+    assert judge(compared(estimate_over_seeds([0.0] * seeds), margin=1.0)).verdict == INCONCLUSIVE
+
+
+def test_equivalence_of_one_among_many_is_corrected_for_their_number():
+    """One rival of m: the half-width at error 0.05 / m decides, by Bonferroni."""
+    values = [0.1, -0.1, 0.2, -0.2, 0.05]
+    estimate, unclear = estimate_over_seeds(values), estimate_over_seeds([9.0, -9.0, 5.0, -5.0, 1.0])
+    error = stats.sem(values)
+    for number in (1, 2, 6):
+        half = abs(np.mean(values)) + error * stats.t.ppf(1 - 0.05 / number, len(values) - 1)
+        others = [unclear] * (number - 1)
+        assert judge(compared(estimate, *others, margin=1.001 * half)).verdict == NO_DIFFERENCE
+        assert judge(compared(estimate, *others, margin=0.999 * half)).verdict == INCONCLUSIVE
+
+
+def test_contradiction_by_one_among_many_is_corrected_for_their_number():
+    values, unclear = np.array([0.1, -0.1, 0.2, -0.2, 0.05]), estimate_over_seeds([9.0, -9.0, 5.0, -5.0, 1.0])
+    for number in (1, 2, 6):
+        half = stats.sem(values) * stats.t.ppf(1 - 0.025 / number, len(values) - 1)
+        for factor, verdict in ((1.001, CONTRADICTED), (0.999, INCONCLUSIVE)):
+            bad = estimate_over_seeds(values - values.mean() - factor * half)
+            assert judge(compared(bad, *[unclear] * (number - 1))).verdict == verdict
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.0, 0.0], [0.2, 0.2, 0.2], [1e-300] * 4])
@@ -95,7 +211,7 @@ def test_identical_answers_give_no_nan():
 def test_too_few_seeds_are_inconclusive_however_clear_they_look(seeds):
     finding = judge(compared(estimate_over_seeds([5.0] * seeds)))
     assert finding.verdict == INCONCLUSIVE
-    assert "too few seeds" in finding.note
+    assert "too few repetitions" in finding.note
 
 
 def test_best_of_all_needs_every_comparison():
@@ -157,19 +273,6 @@ def test_false_supported_accuracy(capsys, of_seeds):
     _report(capsys, f"accuracy, equal models, seeds vary by {of_seeds}", rates)
 
 
-def test_false_supported_over_images(capsys):
-    """Two networks without seeds, equally accurate in expectation, on the same images."""
-    random = np.random.default_rng(8)
-
-    def experiment(images):
-        share = 1 / (1 + np.exp(-random.normal(2, 1.5, images)))
-        right = [random.random(images) < share for _ in range(2)]
-        return compared(estimate_over_images(right[0].astype(float) - right[1]))
-
-    rates = {n: _supported(lambda n=n: experiment(n)) for n in (100, 1000)}
-    _report(capsys, "probes, over images", rates, of="images")
-
-
 def test_wide_margins_are_found():
     random = np.random.default_rng(5)
     assert _supported(lambda: compared(estimate_over_seeds(random.normal(20, 1, 3)))) > 0.95
@@ -191,8 +294,8 @@ def _supported(experiment):
     return np.mean([judge(experiment()).verdict == SUPPORTED for _ in range(EXPERIMENTS)])
 
 
-def _report(capsys, what, rates, of="seeds"):
+def _report(capsys, what, rates):
     with capsys.disabled():
-        said = ", ".join(f"{rate:.1%} with {n} {of}" for n, rate in rates.items())
+        said = ", ".join(f"{rate:.1%} with {n} seeds" for n, rate in rates.items())
         print(f"\n  false 'supported' in {EXPERIMENTS} experiments ({what}): {said}")
     assert max(rates.values()) <= ALLOWED

@@ -22,16 +22,10 @@ def overridden(network: keras.Model) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("is_on", "training", "expected"),
-    [
-        (True, True, [("Conv2D", "convolution_op"), ("BatchNormalization", "call")]),
-        (True, False, [("BatchNormalization", "call")]),
-        (False, True, []),
-        (False, False, []),
-    ],
+    ("is_on", "expected"), [(True, [("Conv2D", "convolution_op"), ("BatchNormalization", "call")]), (False, [])]
 )
-def test_switch(network, is_on, training, expected):
-    with fast_kernels(network, is_on=is_on, training=training):
+def test_switch(network, is_on, expected):
+    with fast_kernels(network, is_on=is_on):
         assert overridden(network) == expected
     assert overridden(network) == []
 

@@ -29,7 +29,7 @@ def names(network) -> list[str]:
     return [layer.name for layer in network.layers]
 
 
-def test_the_notes_network(cnn):
+def test_the_notes_network(cnn, repository):
     assert names(cnn()) == [
         "image", "scale_to_1",
         "block1_conv1", "block1_conv1_relu", "block1_conv2", "block1_conv2_relu", "block1_pool",
@@ -37,7 +37,8 @@ def test_the_notes_network(cnn):
         "block3_conv1", "block3_conv1_relu", "block3_conv2", "block3_conv2_relu", "block3_pool",
         "flatten", "dense", "dense_relu", "logits",
     ]  # fmt: skip
-    assert [cnn().get_layer(f"block{i}_conv2").filters for i in (1, 2, 3)] == [32, 64, 128]
+    filters = load_params(repository / "params.yaml").scratch.filters
+    assert [cnn().get_layer(f"block{i}_conv2").filters for i in (1, 2, 3)] == filters
 
 
 def test_batch_normalisation_stands_between_layer_and_activation(cnn, classifier):

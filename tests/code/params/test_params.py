@@ -46,20 +46,25 @@ MISTAKES = [
     ("finetune > depths", ["block6"], ["'block6'", "'block5'", "'block5_conv3'"]),
     ("finetune > depths", [], ["at least 1 item"]),
     ("finetune > head", "nobody", ["'nobody'", "baseline, dropout"]),
-    ("head > layer", "block4_pool", ["finetune.depths", "'block5'", "block4_pool"]),
+    ("head > layer", "block4_pool", ["finetune.depths", "'block5", "block4_pool"]),
     ("highrate > learning_rate", 0.001, ["0.001", "not higher than scratch.learning_rate"]),
     ("highrate > variants", ["nobody"], ["'nobody'", "baseline, dropout"]),
     ("highrate > variants", ["baseline", "baseline"], ["is listed more than once"]),
     ("data > source", "mnist", ["'mnist'", "'digits'"]),
     ("data > image_size", 31, ["31", "greater than or equal to 32"]),
     ("data > train_images", "many", ["'many'", "integer", "or all"]),
+    ("data > pool_images", 0, ["0", "integer from 1 on, or all"]),
     ("data > test_images", 0, ["0", "integer from 1 on, or all"]),
     ("data > test_images", True, ["True", "integer"]),
     ("data > path", "", ["''", "path"]),
     ("data > max_bad_fraction", 1.0, ["1.0", "less than 1"]),
     ("data > near_duplicates", "ignore", ["'ignore'", "'warn'"]),
     ("compute > precision", "float16", ["'float16'", "'float32'", "'bfloat16'"]),
+    ("compute > training_threads", 0, ["0", "integer from 1 on, or all"]),
     ("compute", REMOVE, ["missing"]),
+    ("learning_curve > sizes", [20, 20], ["is listed more than once"]),
+    ("learning_curve > sizes", [0], ["0", "greater than or equal to 1"]),
+    ("learning_curve > repetitions", 1000, ["1000", "at most", "the number of seeds"]),
     ("backbone > path", " ", ["' '", "path"]),
     ("backbone > weights", "imagnet", ["'imagnet'", "'glyphs'"]),
     ("scratch > filters", [8] * 6, ["at most 5 items"]),
@@ -241,3 +246,20 @@ def test_models_of_all_families_carry_the_same_keys(repository):
     keys = {"epochs", "batch_size", "learning_rate", "dropout", "batch_norm", "l1", "l2", "seeds"}
     for family, name in [("scratch", "dropout"), ("head", "dropout"), ("finetune", "block5")]:
         assert keys <= chosen.model(family, name).recorded.keys()
+
+
+def test_models_record_what_a_seed_draws(repository):
+    chosen = load_params(repository / "params.yaml")
+    drawn = {"train_images": chosen.data.train_images, "validation_images": chosen.data.validation_images}
+    for family, name in [("scratch", "dropout"), ("head", "dropout"), ("finetune", chosen.finetune.depths[0])]:
+        assert drawn.items() <= chosen.model(family, name).recorded.items()
+
+
+@pytest.mark.parametrize(("size", "usual", "batch"), [(400, 100, 80), (50, 100, 10), (5, 100, 2), (100, 100, 20)])
+def test_batches_grow_with_the_training_set(repository, size, usual, batch):
+    chosen = load_params(repository / "params.yaml")
+    chosen = chosen.model_copy(update={"scratch": chosen.scratch.model_copy(update={"batch_size": 20})})
+    other = chosen.with_train_images(size, usual)
+    assert (other.data.train_images, other.scratch.batch_size) == (size, batch)
+    assert other.scratch.epochs == chosen.scratch.epochs
+    assert other.model("scratch", "baseline").recorded["train_images"] == size

@@ -83,6 +83,7 @@ data_sections = st.fixed_dictionaries(
         "source": st.sampled_from(["digits", "cifar10", "directory"]),
         "path": paths,
         "image_size": st.integers(32, 512),
+        "pool_images": amounts,
         "train_images": amounts,
         "validation_images": amounts,
         "test_images": amounts,
@@ -131,20 +132,30 @@ def trees(draw) -> dict:
     variants = draw(named_variants())
     low, high = draw(rising_rates())
     head, finetune = draw(heads_and_finetunes(list(variants)))
-    filters = {"filters": st.lists(counts, min_size=1, max_size=5)}
+    repeated = draw(st.lists(seeds, min_size=1, max_size=5, unique=True))
+    data, filters = draw(data_sections), draw(st.lists(counts, min_size=1, max_size=5))
     tree = {
-        "seeds": draw(st.lists(seeds, min_size=1, max_size=5, unique=True)),
-        "data": draw(data_sections),
+        "seeds": repeated,
+        "data": data,
         "backbone": draw(backbones()),
         "compute": {
             "precision": draw(st.sampled_from(["float32", "bfloat16"])),
             "hand_written_kernels": draw(st.booleans()),
+            "training_threads": draw(amounts),
         },
         "asis": {"images": draw(amounts | st.just(0))},
-        "scratch": {**draw(st.fixed_dictionaries(training | dense | filters)), "learning_rate": low},
+        "scratch": {
+            **draw(st.fixed_dictionaries(training | dense)),
+            "learning_rate": low,
+            "filters": filters,
+        },
         "highrate": {"learning_rate": high, "variants": draw(st.lists(st.sampled_from(list(variants)), unique=True))},
         "head": head,
         "finetune": finetune,
+        "learning_curve": {
+            "sizes": draw(st.lists(counts, max_size=5, unique=True)),
+            "repetitions": draw(st.integers(1, len(repeated))),
+        },
         "variants": variants,
     }
     return dict(draw(st.permutations(list(tree.items()))))
@@ -235,6 +246,7 @@ WRONG = {
     "data.source": text_but(["digits", "cifar10", "directory"]),
     "data.path": no_path,
     "data.image_size": below(32) | st.integers(min_value=513),
+    "data.pool_images": no_amount,
     "data.train_images": no_amount,
     "data.validation_images": no_amount,
     "data.test_images": no_amount,
@@ -252,6 +264,7 @@ WRONG = {
     "compute": no_mapping,
     "compute.precision": text_but(["float32", "bfloat16"]),
     "compute.hand_written_kernels": all_but("boolean"),
+    "compute.training_threads": no_amount,
     "asis": no_mapping,
     "asis.images": no_amount_or_none,
     "scratch": no_mapping,
@@ -270,6 +283,10 @@ WRONG = {
     "finetune.depths": no_filled_list,
     "finetune.depths.#": text_but(DEPTHS),
     **{f"finetune.{key}": values for key, values in no_training.items()},
+    "learning_curve": no_mapping,
+    "learning_curve.sizes": no_list,
+    "learning_curve.sizes.#": no_count(),
+    "learning_curve.repetitions": no_count(),
     "variants": no_mapping | st.just({}),
     "variants.*": no_mapping,
     "variants.*.dropout": no_fraction,
@@ -451,10 +468,17 @@ def fewer_glyphs_than_a_batch(draw, tree: dict) -> str:
 
 
 def entry_twice(draw, tree: dict) -> str:
-    key = draw(st.sampled_from(["seeds", "finetune.depths", "highrate.variants"]))
+    key = draw(st.sampled_from(["seeds", "finetune.depths", "highrate.variants", "learning_curve.sizes"]))
     entries = at(tree, key.split("."))
-    entries += entries or ["baseline", "baseline"]
+    entries += entries or (["baseline", "baseline"] if key == "highrate.variants" else [7, 7])
     return key
+
+
+def more_repetitions_than_seeds(draw, tree: dict) -> str:
+    curve = tree["learning_curve"]
+    curve["sizes"] = curve["sizes"] or [7]
+    curve["repetitions"] = draw(st.integers(len(tree["seeds"]) + 1, MAX_COUNT))
+    return "learning_curve.repetitions"
 
 
 DISAGREEMENTS = [
@@ -467,6 +491,7 @@ DISAGREEMENTS = [
     high_rate_that_is_none,
     fewer_glyphs_than_a_batch,
     entry_twice,
+    more_repetitions_than_seeds,
 ]
 
 

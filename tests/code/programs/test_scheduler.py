@@ -67,8 +67,8 @@ def left(folder) -> set[str]:
 
 
 def needing(name: str) -> set[str]:
-    """Return a stage and all stages that depend on it."""
-    return {name, *(other for other, needed in REQUIRES.items() if name in needed)}
+    """Return a stage and all stages that depend on it, directly or through others."""
+    return {name}.union(*(needing(other) for other, needed in REQUIRES.items() if name in needed))
 
 
 def test_all_stages_run_and_all_lines_are_shown(run, tmp_path):

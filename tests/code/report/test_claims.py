@@ -9,18 +9,27 @@ import pandas as pd
 import pytest
 import synthetic_results as synthetic
 
-from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_APPLICABLE, SUPPORTED, VERDICTS
+from fitgap.inference.verdicts import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NO_DIFFERENCE,
+    NOT_APPLICABLE,
+    SUPPORTED,
+    VERDICTS,
+)
 from fitgap.pipeline.record import Record, Result
 from fitgap.report import claims
-from fitgap.report.claims.claim import describe_claim, judge_claim
+from fitgap.report.claims.claim import TOPICS, describe_claim, judge_claim
 from fitgap.report.claims.comparisons import epochs_until
+from fitgap.report.claims.learning_curve import find_crossing, lead
 from fitgap.report.claims.regularisers import unsteadiness
 from fitgap.report.study import Study
 
-PROMISED = {"id", "statement", "models", "statistic", "estimate", "ci_low", "ci_high", "n", "verdict", "rule"}
+PROMISED = {"id", "topic", "statement", "models", "statistic", "estimate", "ci_low", "ci_high", "n", "verdict", "rule"}
+PROMISED |= {"margin", "win_rate", "win_rate_low", "win_rate_high"}
 EXPERIMENTS, ALLOWED = 1000, 0.05
 DATA = synthetic.prepared(images=1200)
-WITHOUT_SEEDS = ("way1_names_source_classes_only", "upper_layers_are_specific")  # only test images vary
+WITHOUT_SEEDS = ("way1_names_source_classes_only",)  # only test images vary
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +51,26 @@ def test_claims_hold_what_is_promised(study):
     assert json.dumps(judged, allow_nan=False) == json.dumps(claims.judge_all(study), allow_nan=False)
 
 
+def test_claims_of_a_topic_stand_together_in_the_order_of_the_report(study):
+    topics = [claim["topic"] for claim in claims.judge_all(study)]
+    assert topics == sorted(topics, key=list(TOPICS).index)
+    assert set(topics) == set(TOPICS)
+
+
+def test_win_rate_counts_the_repetitions_that_favour_the_statement(study):
+    found = by_id(study)["dropout_gap_below_baseline"]
+    gaps = [study.seeds(f"scratch@{name}")["gap_last"] for name in ("dropout", "baseline")]
+    assert found["win_rate"] == pytest.approx((gaps[0] < gaps[1]).mean()) == 1
+    assert 0 < found["win_rate_low"] < found["win_rate_high"] == 1
+    assert by_id(study)["way1_names_source_classes_only"]["win_rate"] is None
+
+
 def test_wide_margins_are_found(study):
     verdicts = {name: claim["verdict"] for name, claim in by_id(study).items()}
     expected = ["dropout_separates_least", "dropout_gap_below_baseline", "l2_smaller_weights", "way1_rarely_useful"]
-    expected += ["finetune_block5_beats_frozen", "finetune_block4_beats_frozen", "batchnorm_lowers_loss"]
-    expected += ["batchnorm_bears_higher_rate", "upper_layers_are_specific"]
+    expected += [f"finetune_{depth}_beats_frozen" for depth in study.params.finetune.depths]
+    expected += ["batchnorm_lowers_loss", "batchnorm_bears_higher_rate", "upper_layers_are_specific"]
+    expected += ["head_pays_with_few_labels", "finetune_pays_with_few_labels"]
     assert {name: verdicts[name] for name in expected} == dict.fromkeys(expected, SUPPORTED)
 
 
@@ -116,7 +140,25 @@ def test_intervals_agree_with_verdicts(study):
             continue
         side = -1 if claim["direction"] == "below" else 1
         low, high = sorted(side * claim[end] for end in ("ci_low", "ci_high"))
-        assert {SUPPORTED: low > 0, CONTRADICTED: high < 0, INCONCLUSIVE: low <= 0 <= high}[claim["verdict"]]
+        holds = {SUPPORTED: low > 0, CONTRADICTED: high < 0, INCONCLUSIVE: low <= 0 <= high}
+        margin = claim["margin"]
+        holds[NO_DIFFERENCE] = margin is not None and -margin < low and high < margin
+        assert holds[claim["verdict"]]
+
+
+def test_models_alike_in_every_seed_have_no_relevant_difference(study):
+    """The same numbers but for a thousandth of a nat and a few test images."""
+    twin, random = study.results["scratch@baseline"], np.random.default_rng(0)
+    seeds = [row | {"gap_last": row["gap_last"] + 0.001 * random.normal()} for row in twin.record.seeds]
+    answers = twin.test_probabilities.copy()
+    answers[:, :3] = answers[:, :3, ::-1]
+    changed = replace(twin, record=replace(twin.record, variant="dropout", seeds=seeds), test_probabilities=answers)
+    found = by_id(Study.gather(study.params, [*study.results.values(), changed], DATA))
+    for name, margin in (("dropout_gap_below_baseline", 0.1), ("dropout_improves_accuracy", 0.02)):
+        assert found[name]["verdict"] == NO_DIFFERENCE
+        assert found[name]["margin"] == margin
+        assert -margin < found[name]["ci_low"] < found[name]["ci_high"] < margin
+        assert found[name]["confidence"] == pytest.approx(0.9)
 
 
 def test_more_seeds_narrow_the_intervals():
@@ -136,7 +178,7 @@ def test_without_weights_nothing_is_said_of_transfer():
     found = claims.judge_all(synthetic.study(synthetic.params(**{"backbone.weights": "none"})))
     own = ("scratch", "highrate")
     of_transfer = [claim for claim in found if any(model.split("@")[0] not in own for model in claim["models"])]
-    assert len(of_transfer) == 8
+    assert len(of_transfer) == 10
     assert {claim["verdict"] for claim in of_transfer} == {NOT_APPLICABLE}
     assert all("none" in claim["note"] for claim in of_transfer)
 
@@ -177,6 +219,63 @@ def test_a_variant_with_other_remedies_cannot_stand_for_the_statement():
     found = by_id(synthetic.study(synthetic.params(**{"variants.dropout": {"l2": 0.1}}), DATA))
     assert found["dropout_improves_accuracy"]["verdict"] == NOT_APPLICABLE
     assert "remedies" in found["dropout_improves_accuracy"]["note"]
+
+
+def catching_up(monkeypatch, way: str, *accuracies: float) -> Study:
+    """Return a study where `way` has these accuracies with 20, 100, 400 images; from scratch they are 50, 70, 90%."""
+    monkeypatch.setattr(synthetic, "KNOTS", (20, 100, 400))
+    monkeypatch.setattr(synthetic, "BY_SIZE", {**synthetic.BY_SIZE, "scratch": (0.5, 0.7, 0.9), way: accuracies})
+    settings = synthetic.params(**{"learning_curve.sizes": [20, 50, 100, 200, 400], "data.train_images": 300})
+    whole = synthetic.study(settings, DATA)
+    return replace(whole, results={})  # without the models at the usual size: the points of the curve alone
+
+
+def test_crossing_is_found_where_the_curves_cross(monkeypatch):
+    study = catching_up(monkeypatch, "head", 0.7, 0.7, 0.7)
+    found = find_crossing(lead(study, "head"))
+    assert found.low < 100 < found.high
+    assert found.size == pytest.approx(100, rel=0.15)
+    assert 20 < found.low < found.size < found.high < 400
+    claim = by_id(study)["head_pays_with_few_labels"]
+    assert claim["verdict"] == SUPPORTED
+    words = f"catches up at about {found.size:.0f} training images ({found.size / 10:.0f} a class; 95% interval "
+    assert f"{words}{found.low:.0f} to {found.high:.0f})" in claim["note"]
+
+
+def test_curves_that_do_not_cross(monkeypatch):
+    study = catching_up(monkeypatch, "finetune", 0.95, 0.97, 0.99)
+    found = find_crossing(lead(study, "finetune"))
+    assert (found.size, found.low, found.high) == (None, None, None)
+    assert "does not catch up within 400 training images" in by_id(study)["finetune_pays_with_few_labels"]["note"]
+
+
+def test_borrowing_that_never_leads(monkeypatch):
+    study = catching_up(monkeypatch, "head", 0.3, 0.5, 0.7)
+    assert find_crossing(lead(study, "head")).size is None
+    claim = by_id(study)["head_pays_with_few_labels"]
+    assert claim["verdict"] == CONTRADICTED
+    assert "is not behind even with 20 training images" in claim["note"]
+
+
+def test_interval_of_the_crossing_is_open_where_the_sizes_end(monkeypatch):
+    at_the_end = find_crossing(lead(catching_up(monkeypatch, "head", 0.7, 0.8, 0.895), "head"))
+    assert at_the_end.low is not None and at_the_end.high is None
+    at_the_start = find_crossing(lead(catching_up(monkeypatch, "head", 0.505, 0.5, 0.5), "head"))
+    assert at_the_start.low is None and at_the_start.high is not None
+
+
+def test_models_at_the_usual_size_are_a_point_of_the_curve(study):
+    usual, sizes = study.train_images, study.params.learning_curve.sizes
+    assert list(lead(study, "head")) == sorted({*sizes, usual})
+    assert list(lead(replace(study, curve={}), "head")) == [usual]
+
+
+def test_learning_curve_of_one_size_leaves_its_claims_unasked(study):
+    found = by_id(synthetic.study(synthetic.params(**{"learning_curve.sizes": []}), DATA))
+    assert found["head_pays_with_few_labels"]["verdict"] == NOT_APPLICABLE
+    without = by_id(replace(study, curve={}))["finetune_pays_with_few_labels"]
+    assert without["verdict"] == INCONCLUSIVE
+    assert "at least two sizes" in without["note"]
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
@@ -240,7 +339,7 @@ def test_false_supported_of_whole_claims(capsys):
 
 def _alike(random, variant, data):
     """Return a result that differs from others by chance only: both seeds and predictions vary."""
-    labels = data.split("test")[1]
+    labels = data.part("test")[1]
     ability = 1.5 + random.normal(0, 0.2, (3, 1)) + random.normal(0, 1, len(labels))
     right = random.random((3, len(labels))) < 1 / (1 + np.exp(-ability))
     answers = np.where(right, labels, (labels + 1) % 10)

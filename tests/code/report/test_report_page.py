@@ -8,17 +8,20 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic_results as synthetic
+from markupsafe import escape
 
 from fitgap.report import claims, page
+from fitgap.report.claims.claim import TOPICS
 from fitgap.report.figures import curves
 from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.study import Study
 from fitgap.report.tables import summary_table
 
 ABOUT = {"Python": "3.11", "git revision": "abc123"}
-SECTIONS = ["answer", "claims", "curves", "trade-off-section", "transfer", "mistakes", "ran"]
+SECTIONS = ["answer", "claims", "curves", "trade-off-section", "transfer", "learning-curve", "mistakes", "ran"]
 
 
 def render(study, kind=page.render_html):
@@ -94,8 +97,51 @@ def test_page_shows_the_verdicts_of_the_claims(study, html):
         row = html[html.index(f'id="claim-{claim["id"]}"') :]
         assert f"</span> {claim['verdict']}</span>" in row[: row.index("</tr>")]
     markdown = render(study, page.render_markdown)
-    for verdict in ("supported", "contradicted", "inconclusive"):
+    for verdict in ("supported", "contradicted", "no relevant difference", "inconclusive"):
         assert markdown.count(f" {verdict} |") == sum(c["verdict"] == verdict for c in claims.judge_all(study))
+
+
+def test_claims_stand_under_their_topics_with_the_overall_results_first(study, html):
+    markdown = render(study, page.render_markdown)
+    for text, heading in ((html, "<h3>{}</h3>"), (markdown, "### {}\n")):
+        places = [text.index(heading.format(escape(topic) if text is html else topic)) for topic in TOPICS.values()]
+        assert places == sorted(places)
+        assert places[0] < text.rindex("separate least of all variants") < places[1]
+
+
+def test_repetitions_are_explained_once_and_named_throughout(study, html):
+    for text in (html, render(study, page.render_markdown)):
+        assert text.count("A repetition is one seed.") == 1
+        assert "over seeds" not in text and "one seed " not in text
+        assert "favoured by 100% of repetitions (95% interval 29–100%)" in text
+
+
+def test_learning_curve_has_figure_sentences_and_table(study, html):
+    section = html[html.index('<h2 id="learning-curve">') :]
+    markdown = render(study, page.render_markdown)
+    assert 'id="learning-curve-title"' in section
+    assert "](learning_curve.png)" in markdown
+    for text in (section, markdown):
+        assert "Against the frozen base, training from scratch catches up at about" in text
+        assert "Against fine-tuning, training from scratch catches up at about" in text
+    assert "| 400 | " in markdown and '<th scope="row">400</th>' in section
+
+
+def test_without_a_learning_curve_one_sentence_says_so(study):
+    bare = replace(study, curve={})
+    for kind in (page.render_html, page.render_markdown):
+        text = render(bare, kind)
+        assert "There is no learning curve: learning_curve.sizes is empty, or has no results." in text
+        assert "learning-curve-title" not in text and "learning_curve.png" not in text
+
+
+def test_files_of_the_report(study, tmp_path):
+    judged = claims.judge_all(study)
+    page.write_report(tmp_path, study, judged, None)
+    assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    table = pd.read_csv(tmp_path / "claims.csv")
+    assert table["topic"].tolist() == [claim["topic"] for claim in judged]
+    assert table["margin"].notna().any() and table["win_rate"].dropna().between(0, 1).all()
 
 
 def test_markdown_tables_are_whole(study):
@@ -129,7 +175,8 @@ def test_what_became_of_the_best_model_is_told(study, html):
 
 
 def test_trainings_at_the_higher_rate_have_curves_but_no_place_among_the_offers(study, html):
-    assert "at a learning rate of 0.01 instead of 0.001" in html
+    high, usual = study.params.highrate.learning_rate, study.params.scratch.learning_rate
+    assert f"at a learning rate of {high:g} instead of {usual:g}" in html
     assert 'id="highrate-loss-0-title"' in html
     picture = html[html.index('id="trade-off-title"') :]
     assert "highrate" not in picture[: picture.index("</svg>")]
@@ -147,6 +194,7 @@ def test_random_weights_silence_every_word_on_transfer():
     text = render(study)
     assert "Nothing is said of transfer here" in text
     assert "depth-title" not in text and "pace-caption" not in text
+    assert "There is no learning curve: backbone.weights is none" in text and "learning-curve-title" not in text
 
 
 def test_a_diverged_model_is_named_and_harms_nothing(study):
@@ -170,10 +218,10 @@ def test_everything_failed_still_gives_a_page(study):
     assert render(failed, page.render_markdown)
 
 
-def test_one_seed_no_times_few_models(study):
+def test_one_seed_no_times_few_models():
     single = synthetic.study(seeds=[3])
     few = [result for result in single.results.values() if result.name in ("scratch@baseline", "asis")]
-    text = render(Study.gather(study.params, few, study.prepared))
+    text = render(Study.gather(single.params, few, single.prepared))
     assert "<strong>No results:</strong> scratch@dropout" in text
 
 

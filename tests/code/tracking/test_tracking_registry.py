@@ -9,7 +9,7 @@ import tracking_samples as samples
 from fitgap.tracking import models, registry, runs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-NAME = f"fitgap-digits-{samples.DIGEST[:8]}"
+NAME = f"fitgap-digits-{samples.DIGEST[:8]}-200"  # the digest and the number of validation images
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +30,9 @@ def network(tensorflow):
     return keras.Sequential(layers)
 
 
-def result(variant="dropout", losses=(0.30, 0.31, 0.32), digest=samples.DIGEST):
+def result(variant="dropout", losses=(0.30, 0.31, 0.32), digest=samples.DIGEST, validation_images=200):
     """Return the result of a model with these lowest validation losses by seed."""
-    made = samples.model(variant)
+    made = samples.model(variant, validation_images=validation_images)
     seeds = [{**samples.model(variant).record.seeds[0], "seed": s, "val_loss_best": x} for s, x in enumerate(losses)]
     inputs = {"data": {"name": "digits", "digest": digest}}
     return dataclasses.replace(made, record=dataclasses.replace(made.record, seeds=seeds, inputs=inputs))
@@ -125,6 +125,11 @@ def test_other_images_have_a_champion_of_their_own(register):
     register(result())
     other = register(result("batchnorm", (0.9, 0.9, 0.9), digest="cd" * 32))
     assert other.name != NAME and "first model" in other.why
+
+
+def test_other_validation_images_have_a_champion_of_their_own(register):
+    outcomes = [register(result(validation_images=count)) for count in (200, 100)]
+    assert len({one.facts["address"] for one in outcomes}) == 2
 
 
 def test_killed_between_version_and_title_it_goes_on(register, monkeypatch):

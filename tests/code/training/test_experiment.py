@@ -19,14 +19,18 @@ def described(tensorflow, repository):
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 3
     inputs = rng.normal(labels[:, None], 1.5, (60, 5)).astype(np.float32)
-    parts = {"train": slice(0, 30), "validation": slice(30, 45), "test": slice(45, 60)}
+
+    def parts(seed: int) -> dict[str, np.ndarray]:
+        pool = np.random.default_rng(seed).permutation(45)
+        return {"train": np.sort(pool[:30]), "validation": np.sort(pool[30:]), "test": np.arange(45, 60)}
+
     head = load_params(repository / "params.yaml").head
     remedies = Variant(dropout=0.4, batch_norm=True)
     return Experiment(
         model=ModelSpec(FAMILIES["head"], "x", remedies, Training(epochs=3, batch_size=8, learning_rate=0.01), {}),
         inputs={},
         classes=["a", "b", "c"],
-        splits={name: (inputs[rows], labels[rows]) for name, rows in parts.items()},
+        draw=lambda seed: {name: (inputs[rows], labels[rows]) for name, rows in parts(seed).items()},
         build=lambda seed: architectures.build_classifier((5,), 3, head, remedies, seed),
     )
 
@@ -56,3 +60,18 @@ def test_seeds_that_were_trained_are_taken_over_to_the_bit(described, tmp_path, 
     for seed in SEEDS:
         ours, theirs = (outcome.trained[seed].weights for outcome in (again, calm))
         assert all(a.tobytes() == b.tobytes() for a, b in zip(ours, theirs, strict=True))
+
+
+def test_each_seed_trains_and_is_measured_on_its_own_images(described, tmp_path):
+    from fitgap.training import experiment
+
+    outcome = experiment.run_experiment(described, SEEDS, Checkpoint(tmp_path))
+    for place, seed in enumerate(SEEDS):
+        measured = outcome.result.seeds.loc[seed]
+        network, splits = outcome.network_of(seed), described.draw(seed)
+        for split, name in (("train", "train_loss_best"), ("validation", "val_loss_best")):
+            logits = network(splits[split][0], training=False).numpy().astype(np.float64)
+            loss = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), splits[split][1]]
+            assert measured[name] == pytest.approx(loss.mean(), rel=1e-4)
+        answers = outcome.result.test_probabilities[place].argmax(axis=-1)
+        assert measured["test_accuracy"] == pytest.approx((answers == splits["test"][1]).mean())

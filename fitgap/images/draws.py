@@ -1,0 +1,107 @@
+"""Draw each repetition's training and validation images from the pool.
+
+A seed draws its own images, because the choice of the data is the largest source of variance in such comparisons:
+Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks, MLSys 2021, arXiv:2103.03098. With one
+fixed training set, intervals would speak of that set only. Test images are never drawn.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from fitgap.images.amounts import Amount, count_images
+from fitgap.images.prepared import PreparedImages
+from fitgap.params.schema import Data
+from fitgap.system.arrays import Rows
+from fitgap.system.determinism import derive_seed
+from fitgap.system.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+Examples = tuple[Rows, np.ndarray]  # inputs, labels
+
+
+def draw_rows(images: PreparedImages, data: Data, seed: int) -> dict[str, np.ndarray]:
+    """Draw the rows of each split for one repetition.
+
+    The training images are the first of a random order, the validation images the last of it. So a smaller training
+    set is part of a larger one of the same seed, and the validation images do not depend on its size. Copies of a drawn
+    image join it.
+
+    Parameters
+    ----------
+    data : section of params.yaml; `train_images` and `validation_images` are numbers of distinct images, or "all"
+
+    Returns
+    -------
+    Split ("train", "validation", "test") -> its rows, int64, ascending.
+
+    Raises
+    ------
+    UserError
+        If the pool is too small.
+    """
+    copies, order = images.copies[images.rows["pool"]], stratified_order(*_distinct(images), seed)
+    counts = count_drawn(images, data)
+    picked = {"train": order[: counts["train"]]}
+    if "validation" in counts:
+        picked["validation"] = order[len(order) - counts["validation"] :]
+    fixed = {name: np.arange(rows.start, rows.stop) for name, rows in images.rows.items() if name != "pool"}
+    return fixed | {name: np.flatnonzero(np.isin(copies, copies[rows])) for name, rows in picked.items()}
+
+
+def _distinct(images: PreparedImages) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row and the label of each distinct image of the pool."""
+    pool = images.rows["pool"]
+    rows = np.sort(np.unique(images.copies[pool], return_index=True)[1])
+    return rows, images.labels[pool][rows]
+
+
+def stratified_order(rows: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Return `rows` in a random order in which each beginning and each end has all classes in their shares.
+
+    The members of a class are shuffled and placed at equal distances, the first ones at the beginning and the last
+    ones at the end. So a beginning, or an end, with as many images as there are classes has one of each.
+    """
+    order = np.random.default_rng(derive_seed(seed, "draw")).permutation(len(rows))
+    places = np.zeros(len(rows))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels[order] == label)
+        places[members] = np.linspace(0, 1, len(members))
+    return rows[order[np.argsort(places, kind="stable")]]
+
+
+def count_drawn(images: PreparedImages, data: Data) -> dict[str, int]:
+    """Return how many distinct images of the pool a repetition draws: for "train", and "validation" if not fixed."""
+    fixed = images.rows["validation"].stop > images.rows["validation"].start
+    amounts: dict[str, Amount] = {"train": data.train_images}
+    if not fixed:
+        amounts["validation"] = data.validation_images
+    return count_images(_distinct(images)[1], amounts)
+
+
+def drawn_splits(images: PreparedImages, data: Data) -> list[str]:
+    """Return the splits whose images differ between repetitions; empty if nothing can be drawn."""
+    counts, available = count_drawn(images, data), len(_distinct(images)[0])
+    return [name for name, count in counts.items() if count < available]
+
+
+def check_drawing(images: PreparedImages, data: Data, sizes: Iterable[int]) -> None:
+    """Raise a UserError if a repetition could not draw its images, or one of the learning curve's sizes."""
+    splits = len(count_drawn(images, data))
+    labels, counts = np.unique(_distinct(images)[1], return_counts=True)
+    for label, count in zip(labels, counts, strict=True):
+        if count < splits:
+            raise UserError(
+                f"params.yaml: data.train_images, data.validation_images: class {images.class_names[label]!r} has "
+                f"{count} distinct image in the pool, too few to be in both splits; add some"
+            )
+    for size in sizes:
+        try:
+            count_drawn(images, data.model_copy(update={"train_images": size}))
+        except UserError as error:
+            raise UserError(str(error).replace("data.train_images", "learning_curve.sizes")) from None
+
+
+def examples_of(images: PreparedImages, inputs: np.ndarray, rows: dict[str, np.ndarray]) -> dict[str, Examples]:
+    """Return split -> (inputs, labels); `inputs` has one row per image, such as its feature map."""
+    return {split: (Rows(inputs, found), images.labels[found]) for split, found in rows.items()}

@@ -1,0 +1,163 @@
+"""Claims about the learning curve: up to how many training images borrowing a network pays.
+
+This is a question of fitgap itself, not of the notes. The learning curve compares training from scratch with both ways
+of borrowing at several sizes of the training set. The crossing is the size at which training from scratch catches up.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from fitgap.definitions.measurements import MEASUREMENTS
+from fitgap.inference.estimates import estimate_over_seeds_and_images
+from fitgap.inference.verdicts import Comparison, Finding, judge
+from fitgap.params.schema import Params
+from fitgap.report.claims.claim import CannotTellError, Claim
+from fitgap.report.claims.comparisons import ACCURACY, right_answers, transfer_obstacle
+from fitgap.report.study import Study
+
+GRID = 200  # sizes at which the interval of the crossing is computed, at equal ratios
+WAYS = {"head": "the frozen base", "finetune": "fine-tuning"}
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """The size of the training set at which training from scratch catches up with borrowing.
+
+    Attributes
+    ----------
+    size : float or None
+        None if it is not among the sizes measured.
+    low, high : float or None
+        Ends of the 95% interval; None if an end lies beyond the sizes measured.
+    smallest, largest : int
+        The sizes measured.
+    ahead : bool
+        Whether borrowing is ahead at the smallest size.
+    """
+
+    size: float | None
+    low: float | None
+    high: float | None
+    smallest: int
+    largest: int
+    ahead: bool
+
+    def in_words(self, classes: int) -> str:
+        """Return a clause such as "catches up at about 230 training images (23 a class; 95% interval 180 to 320)"."""
+        if self.size is None:
+            return (
+                f"does not catch up within {self.largest} training images" + self._limit(classes)
+                if self.ahead
+                else f"is not behind even with {self.smallest} training images"
+            )
+        low = f"below {self.smallest}" if self.low is None else f"{self.low:.0f}"
+        high = f"above {self.largest}" if self.high is None else f"{self.high:.0f}"
+        return (
+            f"catches up at about {self.size:.0f} training images ({self.size / classes:.0f} a class; "
+            f"95% interval {low} to {high})"
+        )
+
+    def _limit(self, classes: int) -> str:
+        if self.low is None:
+            return ""
+        return f" (95% interval: from {self.low:.0f}, {self.low / classes:.0f} a class, upwards)"
+
+
+def right_by_size(study: Study, way: str) -> dict[int, np.ndarray]:
+    """Return the correct predictions of one way: size -> float, (seeds, images); the usual size has its own stage."""
+    found = {size: study.right_by_layer(point)[point.record.ways.index(way)] for size, point in study.curve.items()}
+    usual = usual_models(study).get(way)
+    if usual is not None and study.has(usual) and study.has_answers(usual) and usual not in study.failed:
+        right = right_answers(study, usual)
+        if set(study.params.curve_seeds) <= set(right.index):
+            found[study.train_images] = right.loc[study.params.curve_seeds].to_numpy()
+    return dict(sorted(found.items()))
+
+
+def usual_models(study: Study) -> dict[str, str]:
+    """Return the models at the usual size: way -> model; fine-tuning at the depth that the learning curve takes."""
+    start = study.params.finetune.head
+    tuned = [name for name in study.names("finetune") if name not in study.failed]
+    depth = min(tuned, key=lambda name: study.seeds(name)["val_loss_best"].mean(), default=None)
+    models = {"scratch": f"scratch@{start}", "head": f"head@{start}"}
+    return models if depth is None else models | {"finetune": depth}
+
+
+def lead(study: Study, way: str) -> dict[int, np.ndarray]:
+    """Return what borrowing gains over training from scratch: size -> difference by seed and image."""
+    borrowed, scratch = right_by_size(study, way), right_by_size(study, "scratch")
+    return {size: borrowed[size] - scratch[size] for size in borrowed if size in scratch}
+
+
+def find_crossing(leads: dict[int, np.ndarray]) -> Crossing:
+    """Find where the mean lead falls to 0, by linear interpolation over the logarithm of the size.
+
+    The interval holds all sizes at which the interpolated lead does not differ from 0 at 5%: the confidence set of
+    Fieller, Some problems in interval estimation, JRSS B 16 (1954), with the estimate over seeds and images.
+    """
+    sizes = list(leads)
+    grid = np.unique(np.append(np.geomspace(sizes[0], sizes[-1], GRID), sizes))
+    estimates = [estimate_over_seeds_and_images(_interpolate(leads, size)) for size in grid]
+    means = np.array([estimate.value for estimate in estimates])
+    ends = np.array([estimate.interval() or (-np.inf, np.inf) for estimate in estimates])  # None: a single seed
+    ahead = bool(means[0] > 0)
+    position = int(np.argmax(means <= 0)) if ahead and (means <= 0).any() else None
+    size = None if position is None else float(grid[position])
+    open_ = np.flatnonzero((ends[:, 0] <= 0) & (ends[:, 1] >= 0))
+    low = float(grid[open_[0]]) if len(open_) and open_[0] > 0 else None
+    high = float(grid[open_[-1]]) if len(open_) and open_[-1] < len(grid) - 1 else None
+    return Crossing(size, low, high, sizes[0], sizes[-1], ahead)
+
+
+def _interpolate(leads: dict[int, np.ndarray], size: float) -> np.ndarray:
+    sizes = np.array(list(leads))
+    above = int(np.clip(np.searchsorted(sizes, size), 1, len(sizes) - 1))
+    below, upper = sizes[above - 1], sizes[above]
+    share = float(np.log(size / below) / np.log(upper / below))
+    return (1 - share) * leads[int(below)] + share * leads[int(upper)]
+
+
+def pays_with_few_labels(study: Study, way: str) -> Finding:
+    """Judge the claim that borrowing is ahead with the fewest training images, and that its lead shrinks with more."""
+    leads = lead(study, way)
+    if len(leads) < 2:
+        raise CannotTellError("it takes at least two sizes of the training set; learning_curve.sizes has fewer")
+    fewest, most = min(leads), max(leads)
+    compared = {
+        f"{way} - scratch: test accuracy with {fewest} training images": leads[fewest],
+        f"{way} - scratch: lead with {fewest} - lead with {most} images": leads[fewest] - leads[most],
+    }
+    margin = MEASUREMENTS[ACCURACY].margin
+    finding = judge(
+        [
+            Comparison(label, estimate_over_seeds_and_images(values), 1, "share", margin)
+            for label, values in compared.items()
+        ]
+    )
+    words = find_crossing(leads).in_words(len(study.prepared.class_names))
+    return replace(finding, note="; ".join(filter(None, [finding.note, f"training from scratch {words}"])))
+
+
+def claims(params: Params) -> list[Claim]:
+    """Return one claim for each way of borrowing."""
+    obstacle = transfer_obstacle(params)
+    if not obstacle and not params.learning_curve.sizes:
+        obstacle = "learning_curve.sizes is empty"
+    return [
+        Claim(
+            id=f"{way}_pays_with_few_labels",
+            topic="labels",
+            statement=f"Borrowing pays while labels are few ({title}): its lead over training from scratch shrinks "
+            "with more of them.",
+            models=(way, "scratch"),
+            statistic="difference of the test accuracy with the fewest images, and its decrease up to the most",
+            direction="above",
+            rule="supported if both 95% intervals lie above 0; contradicted if, widened for two, one lies below; "
+            "they allow for seeds and test images",
+            evaluate=partial(pays_with_few_labels, way=way),
+            obstacle=obstacle,
+        )
+        for way, title in WAYS.items()
+    ]

@@ -1,0 +1,137 @@
+"""Test the texts of the report: margins, win rates, remarks, and what the intervals cover."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import synthetic_results as synthetic
+
+from fitgap.report import answer, claims, formatting
+from fitgap.report.figures import learning_curve
+from fitgap.report.tables import summary_table
+
+CLAIM = {
+    "unit": "share",
+    "estimate": 0.01,
+    "ci_low": -0.01,
+    "ci_high": 0.015,
+    "margin": 0.02,
+    "confidence": 0.95,
+    "seeds_needed": None,
+    "note": "",
+}
+
+
+@pytest.fixture(scope="module")
+def study():
+    return synthetic.study()
+
+
+@pytest.mark.parametrize(
+    ("unit", "margin", "said"),
+    [("share", 0.02, "2 points"), ("nats", 0.05, "0.05 nats"), ("epochs", 2, "2 epochs"), ("", None, "")],
+)
+def test_margins_are_said_in_the_unit_of_the_claim(unit, margin, said):
+    assert formatting.margin({"unit": unit, "margin": margin}) == said
+
+
+def test_win_rates_are_said_with_their_interval():
+    rate = {"win_rate": 0.9, "win_rate_low": 0.555, "win_rate_high": 0.9975}
+    assert formatting.win_rate(rate) == "favoured by 90% of repetitions (95% interval 56–100%)"
+    assert formatting.win_rate({"win_rate": None}) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"verdict": "no relevant difference"}, "no difference larger than 2 points"),
+        ({"verdict": "inconclusive", "seeds_needed": 40}, "too uncertain: about 40 repetitions would settle it"),
+        ({"verdict": "inconclusive"}, "too uncertain: no reasonable number of repetitions would settle it"),
+        ({"verdict": "inconclusive", "ci_low": None, "note": "l1 diverged"}, "l1 diverged"),
+        ({"verdict": "supported", "ci_low": 0.1, "ci_high": 0.2}, ""),
+        ({"verdict": "supported", "ci_low": 0.001}, "clear, but not relevant: smaller than 2 points"),
+        ({"verdict": "supported", "margin": None, "note": "by block"}, "by block"),
+        ({"verdict": "no relevant difference", "note": "so"}, "no difference larger than 2 points; so"),
+    ],
+)
+def test_remarks_say_what_a_verdict_means(changes, said):
+    assert formatting.remark(CLAIM | changes) == said
+
+
+def with_pool(study, pool, validation, **data):
+    """Return the study with other sizes of the pool and of the fixed validation images."""
+    prepared = study.prepared
+    total = len(prepared.labels)
+    rows = {"pool": slice(0, pool), "validation": slice(pool, pool + validation), "test": slice(total - 100, total)}
+    settings = study.params.model_copy(update={"data": study.params.data.model_copy(update=data)})
+    return replace(study, prepared=replace(prepared, rows=rows), params=settings)
+
+
+def test_coverage_where_training_and_validation_images_are_drawn(study):
+    text = answer.describe_coverage(with_pool(study, 350, 0, train_images=100, validation_images=200))
+    assert "draws its own 100 training and 200 validation images from a pool of 350; the 100 test images are" in text
+    assert "the choice of training and validation images within this pool, initial weights, data order" in text
+
+
+def test_coverage_where_the_source_fixes_the_validation_images(study):
+    text = answer.describe_coverage(with_pool(study, 350, 50, train_images=100))
+    assert "draws its own 100 training images from a pool of 350; the 50 validation and 100 test images are" in text
+    assert "the choice of training images within this pool" in text
+
+
+def test_coverage_where_only_validation_images_differ(study):
+    shown = with_pool(study, 350, 0, train_images=100, validation_images=200)
+    shown.__dict__["drawn"] = ["validation"]  # a cached property
+    text = answer.describe_coverage(shown)
+    assert "draws its own 200 validation images from a pool of 350; the 100 training and 100 test images are" in text
+
+
+def test_coverage_where_nothing_is_drawn(study):
+    text = answer.describe_coverage(with_pool(study, 350, 50, train_images="all"))
+    assert "All train on the same 350 images, because the source fixes them or the whole pool is used." in text
+    assert "the intervals cover initial weights, data order and dropout masks, not the choice of the images." in text
+    assert "pool of" not in text
+
+
+def test_copies_count_once_in_the_pool(study):
+    copies = study.prepared.copies.copy()
+    copies[1] = copies[0]
+    twice = replace(study, prepared=replace(study.prepared, copies=copies))
+    assert answer.count_images(twice)["pool"] == answer.count_images(study)["pool"] - 1
+
+
+def test_third_sentence_says_where_training_from_scratch_catches_up(study):
+    def third(study):
+        return answer.write_answer(study, summary_table(study), claims.judge_all(study))[2]
+
+    assert "; against fine-tuning, training from scratch catches up at about" in third(study)
+    assert "catches up" not in third(replace(study, curve={}))
+
+
+def test_learning_curve_has_every_size_and_way(study):
+    curve = learning_curve.measure_learning_curve(study)
+    assert curve.sizes == sorted([*study.params.learning_curve.sizes, study.train_images])
+    assert list(curve.accuracies) == ["scratch", "head", "finetune"]
+    rows = learning_curve.tabulate_curve(curve)
+    by_seed = study.seeds("scratch@baseline")["test_accuracy"]
+    said = formatting.percent(by_seed.mean(), np.std(by_seed, ddof=1))
+    assert (str(study.train_images), said) in [row[:2] for row in rows]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_learning_curve_is_the_same_bytes_every_time(study, tmp_path, suffix):
+    for name in ("one", "two"):
+        learning_curve.write_learning_curve(study, tmp_path / f"{name}{suffix}")
+    assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+
+
+def test_learning_curve_needs_two_repetitions_for_a_crossing(study):
+    assert learning_curve.find_crossings(synthetic.study(seeds=[3])) == {}
+    assert set(learning_curve.find_crossings(study)) == {"head", "finetune"}
+
+
+def test_learning_curve_without_the_usual_models_still_has_a_figure(study):
+    others = {name: result for name, result in study.results.items() if not name.startswith("finetune")}
+    rest = replace(study, results=others)
+    assert "fine-tuned from" in learning_curve.draw_learning_curve(rest)
+    assert learning_curve.draw_learning_curve(replace(study, curve={})) is None
