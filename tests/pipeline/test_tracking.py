@@ -59,7 +59,7 @@ def test_parent_has_a_child_per_seed_and_their_means(runs, children, name):
 def test_report_run_carries_the_claims_as_table_and_metrics(first, store, runs):
     run = runs["report"]
     table = json.loads(Path(store.download_artifacts(run.info.run_id, "claims_table.json")).read_text())
-    assert table["columns"][:3] == ["id", "statement", "verdict"]
+    assert table["columns"][:4] == ["id", "topic", "statement", "verdict"]
     claims = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["data"]}
     assert "claims_table.json" in run.data.tags["mlflow.loggedArtifacts"]
     known = {name: claim for name, claim in claims.items() if claim["estimate"] is not None}
