@@ -16,7 +16,6 @@ from fitgap.system.arrays import Rows
 from fitgap.system.determinism import derive_seed
 from fitgap.system.errors import UserError
 
-SPLITS = ("train", "validation", "test")
 Examples = tuple[Rows, np.ndarray]  # inputs, labels
 
 

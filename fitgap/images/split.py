@@ -51,7 +51,7 @@ def divide(manifest: pd.DataFrame, data: Data) -> pd.Series:
         amounts = {part: getattr(data, f"{part}_images") for part in parts}
         drawn |= _share_out(rows, count_images(rows["label"].to_numpy(), amounts), data.split_seed)
     part_of = {image: part for part, rows in drawn.items() for image in rows["sha256"]}
-    check_classes(manifest, {part: rows["label"] for part, rows in drawn.items()}, data)
+    _check_classes(manifest, {part: rows["label"] for part, rows in drawn.items()}, data)
     kept = manifest["official"].eq(manifest["sha256"].map(distinct.set_index("sha256")["official"]))
     return manifest["sha256"].map(part_of).where(kept).fillna(LEFT_OUT)
 
@@ -82,7 +82,7 @@ def _draw(rows: pd.DataFrame, count: int, seed: int) -> tuple[pd.DataFrame, pd.D
     return first, rest
 
 
-def check_classes(manifest: pd.DataFrame, drawn: Mapping[str, pd.Series], data: Data) -> None:
+def _check_classes(manifest: pd.DataFrame, drawn: Mapping[str, pd.Series], data: Data) -> None:
     """Raise a UserError if a class is missing from a part; `drawn` maps parts to the labels of their images."""
     for name, labels in drawn.items():
         for label in sorted(set(manifest["label"]) - set(labels)):
