@@ -83,6 +83,8 @@ def fit_probe(outputs: np.ndarray, labels: np.ndarray, rows: Mapping[str, np.nda
     """
     features, labels = ({name: values[found] for name, found in rows.items()} for values in (outputs, labels))
     with threadpool_limits(1):  # L-BFGS's matrix multiplications are too small to gain from more threads
+        reduction = _reduction(features["train"])
+        features = {name: reduction.transform(values) for name, values in features.items()}
         fitted = {strength: _regression(strength, features["train"], labels["train"]) for strength in STRENGTHS}
     losses = {s: _loss_and_accuracy(one, features["validation"], labels["validation"])[0] for s, one in fitted.items()}
     strength = min(losses, key=losses.get)
@@ -99,18 +101,24 @@ def fit_probe(outputs: np.ndarray, labels: np.ndarray, rows: Mapping[str, np.nda
     return Probe(strength, measured, probabilities)
 
 
-def _regression(strength: float, features: np.ndarray, labels: np.ndarray) -> Pipeline:
-    # With fewer images than columns, the weights lie in the span of the images. Rotating the features into it is exact
-    # and much faster (Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 2009, section 18.3.5).
+def _reduction(features: np.ndarray) -> Pipeline:
+    """Fit a standardisation, and a rotation into the span of the images if there are fewer images than columns.
+
+    The regression's weights lie in that span, so the rotation changes no answer, and makes the regression much faster
+    (Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 2009, section 18.3.5).
+    """
     rotation = PCA(svd_solver="full") if len(features) < features.shape[1] else "passthrough"
-    regression = make_pipeline(StandardScaler(), rotation, LogisticRegression(C=strength, max_iter=ITERATIONS))
+    return make_pipeline(StandardScaler(), rotation).fit(features)
+
+
+def _regression(strength: float, features: np.ndarray, labels: np.ndarray) -> LogisticRegression:
     with warnings.catch_warnings():
         # Early stopping acts as an additional weak penalty; the validation loss selects among all of them.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return regression.fit(features, labels)
+        return LogisticRegression(C=strength, max_iter=ITERATIONS).fit(features, labels)
 
 
-def _loss_and_accuracy(regression: Pipeline, features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+def _loss_and_accuracy(regression: LogisticRegression, features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     probabilities = regression.predict_proba(features)
     loss = log_loss(labels, probabilities, labels=regression.classes_)
     return float(loss), float((probabilities.argmax(axis=1) == labels).mean())
