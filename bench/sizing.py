@@ -28,7 +28,7 @@ from fitgap.programs.preset import apply_changes, parse_assignment
 from fitgap.system.determinism import derive_seed, start_tensorflow
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
-SEEDS = list(range(100, 110))
+SEEDS = list(range(100, 120))
 SHARE = 2 / 3  # of the pool, to draw from
 DIVISION, PRETRAINING = 12345, 7  # seeds
 
@@ -48,9 +48,8 @@ def main(*arguments: str) -> None:
             begin = time.perf_counter()
             result = train(params, name, Path(folder))
             reference = reference or result
-            print(
-                f"{describe(name, result)}, {time.perf_counter() - begin:.0f} s{compare(result, reference)}", flush=True
-            )
+            spent = f"{time.perf_counter() - begin:.0f} s"
+            print(f"{describe(name, result)}, {spent}{compare(result, reference)}", flush=True)
 
 
 def inner_rows(images: PreparedImages) -> tuple[np.ndarray, int]:
@@ -94,15 +93,14 @@ def train(params: Params, name: str, folder: Path) -> Result:
     if name == f"head@{params.finetune.head}":
         for seed in params.seeds:
             outcome.network_of(seed).save_weights(folder / experiment.weights_file(seed))
-    labels = images.part("test")[1]
-    return Result(outcome.result.record, None, (outcome.result.test_probabilities.argmax(-1) == labels).astype(float))
+    return outcome.result
 
 
 def describe(name: str, result: Result) -> str:
-    """Return a model's means over seeds; `test_probabilities` holds which answers are correct."""
+    """Return a model's means over seeds."""
     means = result.seeds.mean()
     return (
-        f"{name}: accuracy {result.test_probabilities.mean():.1%}, final gap {means['gap_last']:.2f} nats, best "
+        f"{name}: accuracy {means['test_accuracy']:.1%}, final gap {means['gap_last']:.2f} nats, best "
         f"validation loss {means['val_loss_best']:.3f} nats at epoch {means['epochs_to_best']:.0f}"
     )
 
@@ -111,10 +109,12 @@ def compare(result: Result, reference: Result) -> str:
     """Return the differences to the reference with intervals; an empty string for the reference itself."""
     if result is reference:
         return ""
-    accuracy = estimate_over_seeds_and_images(result.test_probabilities - reference.test_probabilities)
+    labels = inside_the_pool(read_prepared(PREPARED)).part("test")[1]
+    right, other = ((one.test_probabilities.argmax(-1) == labels).astype(float) for one in (result, reference))
     columns = [("gap", "gap_last"), ("loss", "val_loss_best")]
     others = [(title, estimate_over_seeds(result.seeds[key] - reference.seeds[key])) for title, key in columns]
-    return "".join(f"; {title} {_interval(found)}" for title, found in [("accuracy", accuracy), *others])
+    found = [("accuracy", estimate_over_seeds_and_images(right - other)), *others]
+    return "".join(f"; {title} {_interval(estimate)}" for title, estimate in found)
 
 
 def _interval(estimate: Estimate) -> str:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import synthetic_results as synthetic
 
-from bench import sizing, verdicts
+from bench import agreement, sizing, verdicts
 
 
 def test_only_images_of_the_pool_are_used():
@@ -36,3 +36,17 @@ def test_verdicts_are_counted_and_opposites_named(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "| 2 of 3 (67%) | 1 | claim1 |" in out
     assert "claim1: contradicted; supported" in out
+
+
+def test_halves_of_the_seeds_are_judged_on_their_own():
+    seeds, images = list(range(100, 108)), synthetic.prepared()
+    variants = synthetic.params().variants
+    results = [synthetic.model("scratch", name, images, seeds) for name in variants]
+    half = agreement.select_seeds(results[0], seeds[::2])
+    assert list(half.seeds.index) == seeds[::2]
+    assert set(half.history["seed"]) == set(seeds[::2])
+    assert np.array_equal(half.test_probabilities, results[0].test_probabilities[::2])
+    told = agreement.describe(synthetic.params(seeds=seeds), results, images, seeds)
+    assert "dropout_gap_below_baseline" in told
+    assert "finetune" not in told  # only models from scratch are trained
+    assert "mean: halves agree" in told
