@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import psutil
+from dvc.repo import Repo
 
 from fitgap import lifecycle
 from fitgap.pipeline import timings
@@ -33,6 +34,7 @@ REQUIRES: dict[str, tuple[str, ...]] = {
     "probe": ("backbone",),
     "asis": ("backbone",),
 }
+ONE_BY_ONE = "learning_curve"  # its variants are scheduled separately: they end the longest chain, and take the longest
 MAX_PARALLEL = 2
 
 
@@ -41,7 +43,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end_all)
     if (os.cpu_count() or 1) > 1:
         _end_if_failed(start_repro([FIRST]).wait())
-        _end_if_failed(*_run_side_by_side().values())
+        _end_if_failed(*_run_side_by_side(read_plan()).values())
     _end_if_failed(start_repro([]).wait())
 
 
@@ -64,14 +66,29 @@ def start_repro(arguments: Sequence[str], **options) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *arguments], **options)
 
 
-def _run_side_by_side() -> dict[str, int]:
-    """Run the stages in parallel and return their exit statuses. Stages that require a failed one are skipped."""
+def read_plan() -> dict[str, tuple[str, ...]]:
+    """Return the targets of `dvc repro` and the targets that each requires, in the order of REQUIRES.
+
+    A target is a stage with all its variants, or one variant of ONE_BY_ONE, the last in dvc.yaml first.
+    """
+    with Repo() as repo:
+        names = [stage.name for stage in repo.index.stages]
+    variants = [name for name in reversed(names) if name.partition("@")[0] == ONE_BY_ONE]
+    return {
+        target: required
+        for name, required in REQUIRES.items()
+        for target in (variants if name == ONE_BY_ONE else [name])
+    }
+
+
+def _run_side_by_side(plan: Mapping[str, Collection[str]]) -> dict[str, int]:
+    """Run the targets in parallel and return their exit statuses. Targets that require a failed one are skipped."""
     statuses: dict[str, int] = {}
     running: dict[Future, str] = {}
     on_terminal: Future | None = None
     with ThreadPoolExecutor(MAX_PARALLEL) as pool:
         while True:
-            while len(running) < MAX_PARALLEL and (name := _next(statuses, running.values())):
+            while len(running) < MAX_PARALLEL and (name := _next(plan, statuses, running.values())):
                 alone = on_terminal not in running
                 begun = pool.submit(_run, name, alone)
                 running[begun] = name
@@ -82,10 +99,10 @@ def _run_side_by_side() -> dict[str, int]:
                 statuses[running.pop(ended)] = ended.result()
 
 
-def _next(statuses: Mapping[str, int], running: Collection[str]) -> str | None:
-    """Return the first stage that has not started and whose requirements have all succeeded, or None."""
-    waiting = (name for name in REQUIRES if name not in statuses and name not in running)
-    return next((name for name in waiting if all(statuses.get(other) == 0 for other in REQUIRES[name])), None)
+def _next(plan: Mapping[str, Collection[str]], statuses: Mapping[str, int], running: Collection[str]) -> str | None:
+    """Return the first target that has not started and whose requirements have all succeeded, or None."""
+    waiting = (name for name in plan if name not in statuses and name not in running)
+    return next((name for name in waiting if all(statuses.get(other) == 0 for other in plan[name])), None)
 
 
 def _run(name: str, on_terminal: bool) -> int:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from fitgap.programs.scheduler import FIRST, REQUIRES
+from fitgap.programs.scheduler import FIRST, REQUIRES, read_plan
 
 LAST = "report"
 
@@ -24,6 +24,15 @@ def test_every_stage_and_all_that_it_needs_is_named(repository):
     assert {edge for edge in needed if LAST not in edge and edge[1] != FIRST} == {
         (name, other) for name, others in REQUIRES.items() for other in others
     }
+
+
+def test_sizes_of_the_learning_curve_are_scheduled_separately_the_last_first(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    targets = list(read_plan())
+    sizes = yaml.safe_load((repository / "params.yaml").read_text())["learning_curve"]["sizes"]
+    first = targets.index(f"learning_curve@{sizes[-1]}")
+    assert targets[first : first + len(sizes)] == [f"learning_curve@{size}" for size in reversed(sizes)]
+    assert [name for name in targets if "@" not in name] == [name for name in REQUIRES if name != "learning_curve"]
 
 
 @pytest.fixture
