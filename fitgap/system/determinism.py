@@ -18,6 +18,9 @@ def start_tensorflow(seed: int, threads: int | str = "all") -> None:
 
     Call it before anything else imports TensorFlow.
 
+    The machine's settings of Keras (KERAS_BACKEND, keras.json) have no influence: backend, float type and image format
+    are Keras's defaults.
+
     oneDNN's kernels are enabled on every x86 processor. By default TensorFlow enables them only on processors with
     neural-network instructions (AVX512-VNNI, AMX and the like); training on others is then much slower (`make bench`
     measures it). GPU memory is allocated on demand, so that two stages can share one GPU.
@@ -28,6 +31,7 @@ def start_tensorflow(seed: int, threads: int | str = "all") -> None:
     threads : processor threads of one operation, or "all" for one per core; results differ by rounding
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # of the two, Keras prefers it to keras.json
     with _hold_stderr(), _hide_modules(*UNUSED_IMPORTS), freeze_garbage_collection():
         import keras
         import tensorflow as tf
@@ -36,8 +40,19 @@ def start_tensorflow(seed: int, threads: int | str = "all") -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
         if threads != "all":
             tf.config.threading.set_intra_op_parallelism_threads(threads)
+    _reset_keras_settings()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+def _reset_keras_settings() -> None:
+    """Set Keras's defaults again, which a keras.json of the user may have changed."""
+    import keras
+
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
 
 
 @contextmanager
