@@ -8,6 +8,8 @@ from fitgap.params.schema import Params
 from fitgap.system import downloads
 from fitgap.system.errors import UserError
 
+WRITTEN = ("data/prepared", "data/backbone", "data/features", "models", "results", "reports", "checkpoints", "mlruns")
+
 
 def check(chosen: Params, origin: Path | str = "params.yaml") -> None:
     """Check that the paths and downloads that the params name are available, before DVC or Keras needs them.
@@ -21,12 +23,43 @@ def check(chosen: Params, origin: Path | str = "params.yaml") -> None:
     UserError
         If something is missing; the message says what, and what to do.
     """
+    check_repository(Path.cwd())
     needed = {"data.path": chosen.data.path} if chosen.data.source == "directory" else {}
     needed |= {"backbone.path": chosen.backbone.path} if chosen.backbone.weights == "path" else {}
     for key, path in needed.items():
+        if path.startswith("~"):
+            raise UserError(f"{origin}: {key}: {path!r}: DVC does not expand ~; write {str(Path(path).expanduser())!r}")
+        if _holds_outputs(Path(path)):
+            raise UserError(f"{origin}: {key}: {path!r}: fitgap writes its own files there; name another folder")
         if not Path(path).exists():
             raise UserError(f"{origin}: {key}: {path!r}: not found; paths begin at the repository's top folder")
     downloads.check_reachable(needed_downloads(chosen), origin)
+
+
+def check_repository(folder: Path) -> None:
+    """Check that DVC finds the Git repository that it needs.
+
+    Raises
+    ------
+    UserError
+        If there is none, and DVC is not set to do without.
+    """
+    if any((parent / ".git").exists() for parent in (folder, *folder.parents)):
+        return
+    from dvc.config import Config  # its import takes a while
+
+    if not Config(str(folder / ".dvc"))["core"].get("no_scm"):
+        raise UserError(
+            f"{folder}: not a Git repository, which DVC needs; run `git init`, or `dvc config --local core.no_scm true`"
+        )
+
+
+def _holds_outputs(path: Path) -> bool:
+    """Whether a folder is, contains, or lies inside one that the pipeline writes to."""
+    given, root = path.resolve(), Path.cwd()
+    return any(
+        given == root / name or given in (root / name).parents or root / name in given.parents for name in WRITTEN
+    )
 
 
 def needed_downloads(chosen: Params) -> list[downloads.KerasFile]:

@@ -1,0 +1,52 @@
+"""What is missing, or cannot work, is said in one line before any work starts."""
+
+import subprocess
+import sys
+
+import pytest
+
+from fitgap.params import reading
+from fitgap.programs import preflight
+from fitgap.system.errors import UserError
+
+
+@pytest.fixture
+def check(repository, tmp_path, monkeypatch):
+    """Check a folder of pictures of one's own, in an empty Git repository."""
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    tree = reading.read_tree(repository / "params.yaml")
+
+    def checked(path: str) -> None:
+        tree["data"] |= {"source": "directory", "path": path}
+        preflight.check(reading.validate(tree, "params.yaml"))
+
+    return checked
+
+
+def test_a_folder_that_is_there_is_accepted(check, tmp_path):
+    (tmp_path / "data/pictures").mkdir(parents=True)
+    check("data/pictures")
+
+
+def test_a_home_folder_is_not_expanded_by_dvc(check, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "pics").mkdir()
+    with pytest.raises(UserError, match="data.path: '~/pics': DVC does not expand ~; write '/.*/pics'"):
+        check("~/pics")
+
+
+@pytest.mark.parametrize("path", [".", "data", "data/prepared", "results/mine"])
+def test_pictures_cannot_stand_where_the_pipeline_writes(check, path):
+    with pytest.raises(UserError, match=f"data.path: '{path}': fitgap writes its own files there"):
+        check(path)
+
+
+def test_without_a_git_repository_the_way_out_is_named(tmp_path):
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
+    preflight.check_repository(tmp_path)
+    (tmp_path / ".dvc/config").write_text("")
+    with pytest.raises(UserError, match="not a Git repository.*git init"):
+        preflight.check_repository(tmp_path)
+    (tmp_path / ".git").mkdir()
+    preflight.check_repository(tmp_path)
