@@ -158,7 +158,7 @@ def _experiment() -> dict[str, str]:
 def _revision() -> dict[str, str]:
     # No optional locks: DVC may be using Git's index at the same time.
     command = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    command += ["--", ".", ":(exclude,top)dvc.lock"]
+    command += ["--", ".", ":(exclude)dvc.lock"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):  # Git or the repository is missing; a plain folder works too

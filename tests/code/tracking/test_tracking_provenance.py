@@ -41,6 +41,20 @@ def test_the_lock_that_dvc_writes_does_not(repository):
     assert projection.provenance_tags("scratch")["git_dirty"] == "false"
 
 
+def test_nor_does_it_in_a_subfolder_of_the_repository(repository, monkeypatch):
+    project = repository / "lab"
+    project.mkdir()
+    (project / "dvc.lock").write_text("a: 1\n", encoding="utf-8")
+    git("add", ".")
+    git("commit", "-m", "Second")
+    monkeypatch.chdir(project)
+    (project / "dvc.lock").write_text("changed: true\n", encoding="utf-8")
+    assert projection.provenance_tags("scratch")["git_dirty"] == "false"
+    (project / "params.yaml").write_text("seeds: [1]\n", encoding="utf-8")
+    git("add", "--intent-to-add", "params.yaml")
+    assert projection.provenance_tags("scratch")["git_dirty"] == "true"
+
+
 def test_a_repository_without_commits_has_no_revision(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     git("init")
