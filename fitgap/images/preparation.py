@@ -63,7 +63,7 @@ def prepare(
     draws.check_drawing(prepared.read_prepared(folder), data, sizes)
     alike.to_csv(folder / "near_duplicates.csv", index=False, lineterminator="\n")
     unusable.to_csv(folder / "unusable.csv", index=False, lineterminator="\n")
-    return about, _warnings(manifest, unusable, alike)
+    return about, [*collection.warnings, *_warnings(manifest, unusable, alike)]
 
 
 def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -35,8 +35,10 @@ class Collection:
     class_names : names of the classes; labels are indices into this list
     count : number of pictures, unusable ones included
     pictures : returns an iterator over the pictures; their order is the same every time
+    warnings : one line each, for the user
     """
 
     class_names: list[str]
     count: int
     pictures: Callable[[], Iterator[Picture]]
+    warnings: tuple[str, ...] = ()

@@ -197,6 +197,14 @@ def prepared(path: Path, folder: Path, **changes) -> tuple[dict, list[str], pd.D
     return about, warnings, pd.read_csv(folder / "manifest.csv")
 
 
+def split(*names: str, classes=("cat", "dog")) -> dict[str, bytes]:
+    """Return different pictures of two classes in each of these folders."""
+    return {
+        f"{name}/{label}/{i}.png": noise(1000 * j + 100 * k + i)
+        for j, name in enumerate(names) for k, label in enumerate(classes) for i in range(8)
+    }  # fmt: skip
+
+
 ONE_SPLIT = {"pool_images": "all"}  # the test images are in a folder of their own
 TREES = {
     "plain": (tree(), {}, 16),
@@ -215,6 +223,14 @@ TREES = {
                          for i, k in enumerate(tree())}, ONE_SPLIT, 32),
     "around train and test": ({f"set/{s}/{k}": noise(1000 * j + i) for j, s in enumerate(("train", "test"))
                                for i, k in enumerate(tree())}, ONE_SPLIT, 32),
+    "sets": (split("training_set", "test_set"), ONE_SPLIT, 32),
+    "each split inside itself": (split("training_set/training_set", "test_set/test_set"), ONE_SPLIT, 32),
+    "a prefix": (split("seg_train/seg_train", "seg_test/seg_test"), ONE_SPLIT, 32),
+    "images of a split": (split("train-images", "Test Images"), ONE_SPLIT, 32),
+    "short for development": (split("x/train", "x/dev", "x/test"),
+                              {"pool_images": "all", "train_images": "all", "validation_images": "all"}, 48),
+    "files beside the folder around": (under("PetImages", tree()) | {"readme.txt": b"x", "MSR-LA.docx": b"x"}, {}, 16),
+    "classes that only begin like splits": (split("trains", "testament", classes=("a",)) | {}, {}, 16),
     "a class called train": ({k.replace("cat", "train"): v for k, v in tree().items()}, {}, 16),
     "names with <, & and spaces": ({k.replace("cat", "<b>a & b</b> c".replace("/", "")): v for k, v in tree().items()},
                                    {}, 16),
@@ -234,7 +250,8 @@ def test_tree_is_read(name, kind, tmp_path):
     path = written(files, tmp_path / "pictures") if kind == "folder" else packed(files, tmp_path / f"p.{kind}")
     _, _, manifest = prepared(path, tmp_path / "prepared", **changes)
     assert len(manifest) == images
-    assert set(manifest["part"]) == {"pool", "test"} | ({"validation"} if name == "all three" else set())
+    has_validation = name in ("all three", "short for development")
+    assert set(manifest["part"]) == {"pool", "test"} | ({"validation"} if has_validation else set())
     assert manifest["class"].nunique() == 2
     assert (manifest.groupby("sha256")["part"].nunique() == 1).all()
 
@@ -278,6 +295,14 @@ REFUSED = {
     "same name but for ligature": (tree(**{"ﬁsh/1.png": noise(1), "fish/2.png": noise(2)}), {}, "Unicode form"),
     "validation twice": (under("train", tree()) | under("val", tree()) | under("valid", tree()), {}, "val and valid"),
     "test without train": (under("test", tree()) | under("val", tree()), {}, "no train/"),
+    "splits without classes": ({k.replace("cat", "train").replace("dog", "test"): v for k, v in tree().items()}, {},
+                               "train/|test/"),
+    "a split without classes": (split("train", "validation") | {f"test/{i}.png": noise(i) for i in range(9)}, {},
+                                "test/ holds pictures outside of class folders"),
+    "an unknown folder beside splits": (split("seg_train", "seg_test") | {"seg_pred/1.png": noise(1)}, {},
+                                        "seg_pred beside it is not"),
+    "a class beside a split": (split("train") | {"cat/1.png": noise(1)}, {}, "cat beside it is not"),
+    "folds": (split("fold_1", "fold_2", "fold_3"), {}, "fold_1, fold_2, fold_3: folds of a cross-validation"),
     "class missing in test": (under("train", tree()) | under("test", one_class()), {}, "no test/dog/"),
     "one bad file": (tree(**{"cat/bad.jpg": b"x"}), {}, r"cat/bad.jpg \(not a picture"),
     "a picture beside the classes": (tree(**{"stray.png": noise(5)}), {}, r"stray.png \(not inside"),
@@ -409,6 +434,12 @@ def test_bad_files_that_are_allowed_are_counted_and_listed(tmp_path):
     assert about["unusable_files"] == 2
     assert listed["name"].tolist() == ["cat/bad.png", "dog/empty.gif"]
     assert any("2 files cannot be used" in line for line in warnings)
+
+
+def test_a_class_that_is_called_like_a_split_is_warned_of(tmp_path):
+    files = {name.replace("cat", "train"): content for name, content in tree().items()}
+    _, warnings, _ = prepared(written(files, tmp_path / "pictures"), tmp_path / "prepared")
+    assert any("train/ is read as a class, although it is named like a split" in line for line in warnings)
 
 
 def test_near_duplicates_are_listed_and_warned_of(tmp_path):
