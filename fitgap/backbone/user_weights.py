@@ -1,14 +1,19 @@
 """Read user-provided weights: VGG16's convolutions from an .h5 file, its classifier from an .npz file beside it.
 
-Keras 3 writes `layers/conv2d_4/vars/0`. Older versions, and the published ImageNet file, write one group per layer
-and list the groups in attributes. Both contain the 13 convolutions in order, each with a kernel and a bias.
+Keras 3's `save_weights` writes `layers/conv2d_4/vars/0`. Older versions, and the published ImageNet file, write one
+group per layer and list the groups in attributes. `model.save` writes the latter into the group `model_weights` of an
+.h5 file, or the former into `model.weights.h5` inside a .keras file. All contain the 13 convolutions in order, each
+with a kernel and a bias.
 
 The classifier is optional: `kernel` (features, classes) and `bias` (classes,) on flattened block5_pool, `names`
 (classes,), and, if the classes have ids such as WordNet's, `wnids` (classes,).
 """
 
+import io
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +24,7 @@ from fitgap.definitions.vgg16_layers import FILTERS_PER_BLOCK, LAYERS, activatio
 from fitgap.system.errors import UserError
 
 CONVOLUTIONS = tuple(name for name in LAYERS if not name.endswith("_pool"))
+WEIGHTS_IN_KERAS = "model.weights.h5"
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -42,11 +48,27 @@ def read_weights(path: Path) -> Weights:
         layer that differs, with its shapes in the file and in VGG16.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with _open(path) as file:
             found = _legacy(file) if "layer_names" in file.attrs else _keras3(file)
             return _check_layers(path, found)
     except OSError as error:
         raise UserError(f"{path}: not readable as an HDF5 file of weights: {_line(error)}; copy it again") from None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.Group]:
+    """Open the group that holds the weights, in a file of weights or of a whole model."""
+    if not zipfile.is_zipfile(path):
+        with h5py.File(path, "r") as file:
+            yield file.get("model_weights", file)
+        return
+    with zipfile.ZipFile(path) as archive:
+        if WEIGHTS_IN_KERAS not in archive.namelist():
+            raise UserError(
+                f"{path}: an archive without {WEIGHTS_IN_KERAS}; give a .keras file, or an .h5 file of weights"
+            )
+        with h5py.File(io.BytesIO(archive.read(WEIGHTS_IN_KERAS)), "r") as file:
+            yield file
 
 
 def _keras3(file: h5py.File) -> list[tuple[str, list[h5py.Dataset]]]:

@@ -19,6 +19,7 @@ from fitgap.system.errors import UserError
 
 MAX_BYTES = 2**28  # per file, 256 MiB; larger than any usable picture, and a limit for archive bombs
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
+UTF8 = 0x800  # the flag of a .zip member whose name is UTF-8
 SPECIAL = "a link or device inside an archive"
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError)
 
@@ -52,7 +53,36 @@ class FileTree:
 
 
 def read_tree(path: Path) -> FileTree:
-    """Open a folder, a .zip or a .tar archive; raise a UserError if it is missing, damaged or unsafe."""
+    """Open a folder, a .zip or a .tar archive.
+
+    Raises
+    ------
+    UserError
+        If it is missing, damaged or unsafe, or if a name in it is not UTF-8.
+    """
+    tree = _open(path)
+    for name in (*tree.folders, *tree.files):
+        if not _is_text(name):
+            raise _misnamed(path, name)
+    return tree
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # Python holds bytes that are not UTF-8 as surrogates
+        return False
+    return True
+
+
+def _misnamed(path: Path, name: str) -> UserError:
+    return UserError(
+        f"params.yaml: data.path: {str(path)!r}: the name {name!a} is not UTF-8; rename it, or pack the archive anew "
+        "with UTF-8 names"
+    )
+
+
+def _open(path: Path) -> FileTree:
     if path.is_dir():
         return _folder(path)
     if not path.exists():
@@ -118,7 +148,7 @@ def _contents(path: Path) -> bytes:
 
 def _zip(path: Path) -> FileTree:
     with zipfile.ZipFile(path) as archive:
-        members = {_safe(path, member.filename): member for member in archive.infolist()}
+        members = {_safe(path, _zip_name(path, member)): member for member in archive.infolist()}
     files = sorted(name for name, member in members.items() if not member.is_dir())
 
     def entries() -> Iterator[FileEntry]:
@@ -128,6 +158,19 @@ def _zip(path: Path) -> FileTree:
                     yield FileEntry(name, lambda member=member: _unzipped(opened, member))
 
     return FileTree(files, _folders(files, (name for name, member in members.items() if member.is_dir())), entries)
+
+
+def _zip_name(path: Path, member: zipfile.ZipInfo) -> str:
+    """Return a member's name. Without the flag for UTF-8 the encoding is unknown: try UTF-8, and else refuse.
+
+    Python would read it as CP437, and show names in Korean or Japanese as garbage (cpython#84587).
+    """
+    if member.flag_bits & UTF8 or member.filename.isascii():
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode()
+    except UnicodeDecodeError:
+        raise _misnamed(path, member.filename) from None
 
 
 def _unzipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

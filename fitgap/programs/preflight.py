@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fitgap import lifecycle
+from fitgap.images.archives import read_tree
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 from fitgap.system import downloads
@@ -33,6 +34,8 @@ def check(chosen: Params, origin: Path | str = "params.yaml") -> None:
             raise UserError(f"{origin}: {key}: {path!r}: fitgap writes its own files there; name another folder")
         if not Path(path).exists():
             raise UserError(f"{origin}: {key}: {path!r}: not found; paths begin at the repository's top folder")
+    if "data.path" in needed and Path(chosen.data.path).is_dir():
+        read_tree(Path(chosen.data.path))  # DVC's own error does not say which name is not UTF-8
     downloads.check_reachable(needed_downloads(chosen), origin)
 
 

@@ -1,5 +1,7 @@
 """Test weight and classifier files: valid ones are read, invalid ones raise a one-line error."""
 
+import zipfile
+
 import h5py
 import numpy as np
 import pytest
@@ -51,10 +53,20 @@ def test_what_keras_itself_writes_is_read(tensorflow, tmp_path):
 
     base = vgg16.convolutional_base(None, 32)
     base.save_weights(tmp_path / "base.weights.h5")
-    base.save(tmp_path / "base.h5")
-    found = user_weights.read_weights(tmp_path / "base.weights.h5")
-    for name, pair in found.items():
-        assert all(np.array_equal(a, b) for a, b in zip(pair, base.get_layer(name).get_weights(), strict=True))
+    for name in ("base.h5", "base.keras"):
+        base.save(tmp_path / name)
+    for file in ("base.weights.h5", "base.h5", "base.keras"):
+        found = user_weights.read_weights(tmp_path / file)
+        assert list(found) == list(SHAPES)
+        for name, pair in found.items():
+            assert all(np.array_equal(a, b) for a, b in zip(pair, base.get_layer(name).get_weights(), strict=True))
+
+
+def test_another_archive_is_not_taken_for_a_model(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(UserError, match="an archive without model.weights.h5"):
+        user_weights.read_weights(tmp_path / "w.keras")
 
 
 def swapped(arrays, index, pair):

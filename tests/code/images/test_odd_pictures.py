@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import sys
 import tarfile
 import unicodedata
 import zipfile
@@ -365,7 +366,28 @@ def linked(path: Path) -> Path:
     return path / "p.tar"
 
 
+def renamed(path: Path, name: bytes) -> Path:
+    """Return a .zip whose class cat has a name in another encoding, without the flag for UTF-8."""
+    placeholder = "c" * len(name)
+    files = {inner.replace("cat", placeholder): content for inner, content in tree().items()}
+    archive = packed(files, path / "p.zip")
+    archive.write_bytes(archive.read_bytes().replace(placeholder.encode() + b"/", name + b"/"))
+    return archive
+
+
+def latin(path: Path) -> Path:
+    """Return a .tar with a name in Latin-1."""
+    with tarfile.open(path / "p.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        for name, content in (tree() | {"cat/caf\udce9.png": noise(7)}).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path / "p.tar"
+
+
 ARCHIVES = {
+    "zip with Korean names in CP949": (lambda path: renamed(path, "고양이".encode("cp949")), "is not UTF-8"),
+    "tar with a name in Latin-1": (latin, r"'cat/caf\\udce9.png' is not UTF-8"),
     "zip leads out": (lambda path: zip_with("../../evil.png", path), "leads out of the archive"),
     "zip leads to the root": (lambda path: zip_with("/etc/evil.png", path), "leads out of the archive"),
     "zip leads out, Windows' way": (lambda path: zip_with("..\\evil.png", path), "leads out of the archive"),
@@ -399,6 +421,20 @@ def test_decomposed_and_composed_names_are_one_class(tmp_path):
         files |= {f"{form}/{i}.png": noise(i), f"chat/{i}.png": noise(100 + i)}
     _, _, manifest = prepared(packed(files, tmp_path / "p.zip"), tmp_path / "prepared")
     assert set(manifest["class"]) == {"né", "chat"}
+
+
+def test_names_in_utf8_are_read_without_the_flag(tmp_path):
+    path = renamed(tmp_path, "고양이".encode())
+    _, _, manifest = prepared(path, tmp_path / "prepared")
+    assert set(manifest["class"]) == {"고양이", "dog"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
+def test_a_file_whose_name_is_not_utf8_is_named(tmp_path):
+    path = written(tree(), tmp_path / "pictures")
+    Path(os.fsdecode(bytes(path) + b"/cat/caf\xe9.png")).write_bytes(noise(7))
+    with pytest.raises(UserError, match=r"'cat/caf\\udce9.png' is not UTF-8"):
+        prepared(path, tmp_path / "prepared")
 
 
 def test_links_in_a_folder_are_followed_but_not_in_circles(tmp_path):
