@@ -30,15 +30,12 @@ def names(network) -> list[str]:
 
 
 def test_the_notes_network(cnn, repository):
-    assert names(cnn()) == [
-        "image", "scale_to_1",
-        "block1_conv1", "block1_conv1_relu", "block1_conv2", "block1_conv2_relu", "block1_pool",
-        "block2_conv1", "block2_conv1_relu", "block2_conv2", "block2_conv2_relu", "block2_pool",
-        "block3_conv1", "block3_conv1_relu", "block3_conv2", "block3_conv2_relu", "block3_pool",
-        "flatten", "dense", "dense_relu", "logits",
-    ]  # fmt: skip
     filters = load_params(repository / "params.yaml").scratch.filters
-    assert [cnn().get_layer(f"block{i}_conv2").filters for i in (1, 2, 3)] == filters
+    blocks = [f"block{number}" for number in range(1, len(filters) + 1)]
+    one = "{0}_conv1 {0}_conv1_relu {0}_conv2 {0}_conv2_relu {0}_pool"
+    inside = [name for block in blocks for name in one.format(block).split()]
+    assert names(cnn()) == ["image", "scale_to_1", *inside, "flatten", "dense", "dense_relu", "logits"]
+    assert [cnn().get_layer(f"{block}_conv2").filters for block in blocks] == filters
 
 
 def test_batch_normalisation_stands_between_layer_and_activation(cnn, classifier):
@@ -55,7 +52,8 @@ def test_batch_normalisation_stands_between_layer_and_activation(cnn, classifier
 def test_dropout_stands_after_each_pooling_and_the_dense_layer(cnn):
     layers = names(cnn(dropout=0.25))
     before = [layers[layers.index(name) - 1] for name in layers if name.endswith("_dropout")]
-    assert before == ["block1_pool", "block2_pool", "block3_pool", "dense_relu"]
+    assert before == [*(name for name in layers if name.endswith("_pool")), "dense_relu"]
+    assert len(before) > 2
 
 
 @pytest.mark.parametrize("remedies", [{"l1": 0.01}, {"l2": 0.01}, {"l1": 0.01, "l2": 0.02}])
