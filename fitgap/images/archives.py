@@ -169,6 +169,8 @@ def _zip_name(path: Path, member: zipfile.ZipInfo) -> str:
         return member.filename
     try:
         return member.filename.encode("cp437").decode()
+    except UnicodeEncodeError:  # Python 3.12 and later know the name from an extra field, which is UTF-8
+        return member.filename
     except UnicodeDecodeError:
         raise _misnamed(path, member.filename) from None
 
