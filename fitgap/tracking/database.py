@@ -4,7 +4,7 @@ import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from fitgap.system.errors import UserError
 
@@ -61,7 +61,7 @@ def artifact_folder(location: str) -> Path | None:
     parts = urlsplit(location)
     if parts.scheme not in ("", "file") and len(parts.scheme) > 1:  # one letter: a Windows drive
         return None
-    return Path(parts.path if parts.scheme == "file" else location)
+    return Path(unquote(parts.path) if parts.scheme == "file" else location)
 
 
 def _kind(uri: str) -> str:

@@ -2,8 +2,9 @@
 
     python -m fitgap.tracking.relocate
 
-MLflow stores artifact locations as absolute paths, for the experiment and for each run and model, and has no command
-to change them. All are changed in one transaction.
+MLflow stores artifact locations as absolute paths, and has no command to change them. They stand in experiments, runs,
+logged models, registered model versions, traces and workspaces, and later versions of MLflow may add other places. So
+every text in the database that begins with the former folder is changed, all in one transaction.
 """
 
 import sqlite3
@@ -14,12 +15,6 @@ from pathlib import Path
 from fitgap.system import repository
 from fitgap.system.errors import UserError
 from fitgap.tracking.database import EXPERIMENT, artifact_folder
-
-_PLACES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-)
 
 
 def relocate(root: Path) -> int:
@@ -35,23 +30,51 @@ def relocate(root: Path) -> int:
         raise UserError(f"{database}: not found; run from the repository's top folder")
     with closing(sqlite3.connect(database)) as connection, connection:
         there = _former_folder(connection)
-        if there is None or artifact_folder(there).resolve() == here:
+        if there is None:
             return 0
-        if artifact_folder(there).exists() and not here.exists():
-            raise UserError(f"{here}: not found; first bring {artifact_folder(there)} there")
-        return sum(_change(connection, table, column, there, str(here)) for table, column in _PLACES)
+        if there.exists() and not here.exists():
+            raise UserError(f"{here}: not found; first bring {there} there")
+        return _move(connection, there, here) + _mend_versions(connection, here)
 
 
-def _former_folder(connection: sqlite3.Connection) -> str | None:
+def _former_folder(connection: sqlite3.Connection) -> Path | None:
+    """Return the folder that held the artifacts when the experiment was last located; None without an experiment."""
     query = "SELECT artifact_location FROM experiments WHERE name = ?"
     row = connection.execute(query, (EXPERIMENT,)).fetchone()
-    return None if row is None or artifact_folder(row[0]) is None else row[0].rpartition("/")[0]
+    folder = None if row is None else artifact_folder(row[0])
+    return folder and folder.absolute().parent
+
+
+def _move(connection: sqlite3.Connection, there: Path, here: Path) -> int:
+    """Replace the folder `there` by `here` wherever a text begins with it, as a path or as a file:// address."""
+    if there.resolve() == here:
+        return 0
+    spellings = (str(there), str(here)), (there.as_uri(), here.as_uri())
+    return sum(_change(connection, *place, *pair) for place in _columns(connection) for pair in spellings)
+
+
+def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    names = [name for (name,) in connection.execute(tables)]
+    query = "SELECT name FROM pragma_table_info(?)"
+    return [(table, column) for table in names for (column,) in connection.execute(query, (table,))]
 
 
 def _change(connection: sqlite3.Connection, table: str, column: str, there: str, here: str) -> int:
     length = len(there)
-    statement = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
+    statement = f'UPDATE "{table}" SET "{column}" = ? || substr("{column}", ?) WHERE substr("{column}", 1, ?) = ?'
     return connection.execute(statement, (here, length + 1, length + 1, f"{there}/")).rowcount
+
+
+def _mend_versions(connection: sqlite3.Connection, here: Path) -> int:
+    """Let registered versions of logged models point to the models' files.
+
+    An earlier version of this program changed the models' locations, but not those of the registered versions.
+    """
+    models = connection.execute("SELECT 'models:/' || model_id, artifact_location FROM logged_models").fetchall()
+    statement = "UPDATE model_versions SET storage_location = ? WHERE source = ? AND storage_location <> ?"
+    found = [(location, source, location) for source, location in models if location.startswith(f"{here}/")]
+    return sum(connection.execute(statement, row).rowcount for row in found)
 
 
 def main() -> int:
