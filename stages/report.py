@@ -70,7 +70,7 @@ def track(stages: list[Result], study: Study) -> dict[str, str]:
     ids = runs.log_results(stages)
     if len(ids) < len(stages):
         return {}  # the store is unavailable; `log_results` has warned, so do not wait for it again
-    models.attach_models(study.results.values(), ids, study.params, MODELS, BACKBONE, study.prepared.images[:1])
+    models.attach_models(study.results.values(), ids, study.params, MODELS, BACKBONE)
     return ids
 
 

@@ -36,7 +36,7 @@ def main(name: str) -> None:
         outcome.save_weights(MODELS / name, [outcome.best_seed])
         run = lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
     whole = partial(build_whole, outcome.network_of(outcome.best_seed), params.data.image_size)
-    log_model(run, whole, images.images[:1])
+    log_model(run, whole, images.class_names)
 
 
 if __name__ == "__main__":

@@ -8,27 +8,22 @@ validation loss), because each model contains the whole of VGG16, 59 MB.
 """
 
 import tempfile
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fitgap.definitions.families import FAMILIES
 from fitgap.definitions.measurements import HEADLINES
-from fitgap.tracking import store
+from fitgap.params.schema import Params
+from fitgap.pipeline.record import Result
+from fitgap.tracking import model_files, store
+from fitgap.tracking.database import artifact_folder
 from fitgap.tracking.failures import failures, warn
 
 if TYPE_CHECKING:
     import keras
     from mlflow.entities import LoggedModel, Run
-    from mlflow.models import Model, ModelSignature
-
-from collections.abc import Iterable, Mapping
-
-from fitgap.params.schema import Params
-from fitgap.pipeline.record import Result
 
 NAME = "model"
 # A server receives tens of megabytes in one request and may need a while to store them, so the timeout is long and
@@ -37,7 +32,7 @@ NAME = "model"
 UPLOAD_LIMITS = {**store.REQUEST_LIMITS, "MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
-def log_model(run_id: str | None, build: Callable[[], "keras.Model"], images: np.ndarray) -> None:
+def log_model(run_id: str | None, build: Callable[[], "keras.Model"], classes: list[str]) -> None:
     """Attach a network to a run, unless the run has one. Load it with `runs:/<run id>/model`.
 
     If the store fails, write one line to standard error.
@@ -49,16 +44,14 @@ def log_model(run_id: str | None, build: Callable[[], "keras.Model"], images: np
     build : function without arguments
         Returns the whole network, from uint8 RGB images to class probabilities. Called only if the run has no model
         yet. An optimizer's state is not saved.
-    images : array
-        uint8, (n, height, width, 3); only the shape is used.
+    classes : list of str
+        Names of the classes, in the order of the network's outputs.
 
     Raises
     ------
     ValueError
-        If the images are not uint8 RGB images.
+        If the network does not take uint8 RGB images, or has another number of classes.
     """
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
-        raise ValueError(f"images: {images.dtype} {images.shape}; a model takes uint8 (n, height, width, 3)")
     if run_id is None:
         return
     try:
@@ -66,37 +59,34 @@ def log_model(run_id: str | None, build: Callable[[], "keras.Model"], images: np
             done = find_model(opened, run_id)
         if not done:
             network = build()  # takes seconds; outside the lock, so other processes can use the store
+            model_files.check(network, classes)
             with store.open_store(UPLOAD_LIMITS) as opened:
                 if not find_model(opened, run_id):
-                    _write(opened, run_id, network, images.shape[1:])
+                    _write(opened, run_id, network, classes)
     except failures() as failure:
         warn(f"run {run_id}: its model is not in MLflow", failure)
 
 
-def requirements() -> list[str]:
-    """Return the pip requirements for loading a model, in the installed versions."""
-    versions = {name: _version(name) for name in ("keras", "tensorflow", "tensorflow-cpu", "numpy")}
-    return [f"{name}=={version}" for name, version in versions.items() if version]
+def find_model(opened: store.Store, run_id: str, is_thorough: bool = False) -> "LoggedModel | None":
+    """Return the run's complete model, or None; delete models that killed processes left, or whose files are gone.
 
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def find_model(opened: store.Store, run_id: str) -> "LoggedModel | None":
-    """Return the run's complete model, or None; delete incomplete models left by killed processes."""
-    condition = f"source_run_id = '{run_id}'"
-    models = opened.client.search_logged_models([opened.experiment_id], condition)
+    Files on this machine are always looked for, those on a server only if `is_thorough`: each model costs it five
+    requests.
+    """
+    models = opened.client.search_logged_models([opened.experiment_id], f"source_run_id = '{run_id}'")
+    complete = {model.model_id: model for model in models if _is_complete(model, is_thorough)}
     for model in models:
-        if model.status != "READY":
+        if model.model_id not in complete:
             opened.client.delete_logged_model(model.model_id)
-    return next((model for model in models if model.status == "READY"), None)
+    return next(iter(complete.values()), None)
 
 
-def _write(opened: store.Store, run_id: str, network: "keras.Model", shape: tuple[int, ...]) -> None:
+def _is_complete(model: "LoggedModel", is_thorough: bool) -> bool:
+    looks = is_thorough or artifact_folder(model.artifact_location) is not None
+    return model.status == "READY" and (not looks or model_files.are_stored(model.artifact_location))
+
+
+def _write(opened: store.Store, run_id: str, network: "keras.Model", classes: list[str]) -> None:
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
@@ -109,39 +99,10 @@ def _write(opened: store.Store, run_id: str, network: "keras.Model", shape: tupl
     opened.keep_time()
     about = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
     with tempfile.TemporaryDirectory() as folder:
-        _save(Path(folder) / NAME, about, network, shape)
+        model_files.save(Path(folder) / NAME, about, network, classes)
         client.log_model_artifacts(model.model_id, str(Path(folder) / NAME))
     _add_metrics(opened, run, model.model_id)
     client.finalize_logged_model(model.model_id, "READY")  # last, so that only complete models are READY
-
-
-def _save(folder: Path, about: "Model", network: "keras.Model", shape: tuple[int, ...]) -> None:
-    import mlflow.keras
-
-    mlflow.keras.save_model(
-        _without_optimizer(network),
-        str(folder),
-        mlflow_model=about,
-        signature=_signature(shape, network.output_shape[-1]),
-        pip_requirements=requirements(),
-    )
-
-
-def _signature(shape: tuple[int, ...], classes: int) -> "ModelSignature":
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    images = TensorSpec(np.dtype("uint8"), (-1, *shape))
-    return ModelSignature(Schema([images]), Schema([TensorSpec(np.dtype("float32"), (-1, classes))]))
-
-
-def _without_optimizer(network: "keras.Model") -> "keras.Model":
-    """Return the network without its optimizer's state, which would triple the file size."""
-    if getattr(network, "optimizer", None) is None:
-        return network
-    bare = type(network).from_config(network.get_config())  # clone_model would compile the copy as well
-    bare.set_weights(network.get_weights())
-    return bare
 
 
 def _tags(run: "Run") -> dict[str, str]:
@@ -176,7 +137,6 @@ def attach_models(
     params: Params,
     folder: Path,
     backbone: Path,
-    images: np.ndarray,
 ) -> None:
     """Attach the best seed's network of each model in `models_to_attach` to its run, unless the run has one.
 
@@ -185,11 +145,11 @@ def attach_models(
     run_ids : model name -> run id; models without a run are skipped
     folder : models/
     backbone : the base's weights in Keras's notop format
-    images : uint8, (n, size, size, 3); only the shape is used
     """
     for result in models_to_attach(results):
         if result.name in run_ids:
-            log_model(run_ids[result.name], lambda one=result: _load_network(one, params, folder, backbone), images)
+            build = partial(_load_network, result, params, folder, backbone)
+            log_model(run_ids[result.name], build, result.record.classes)
 
 
 def _load_network(result: Result, params: Params, folder: Path, backbone: Path):

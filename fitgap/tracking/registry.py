@@ -1,5 +1,8 @@
 """Register the best model in MLflow's registry; `models:/<name>@champion` loads it.
 
+The registry's rows say nothing about files: a repository may have moved, and `mlflow gc` deletes models that are
+registered. So a champion counts, and its address is told, only if the store still has its files.
+
 Losses on different images cannot be compared. So a registered model is named after the data's source and digest and the
 number of validation images: these and a seed determine which images validate. A new model gets the alias only if it
 beats the champion by more than the uncertainty.
@@ -10,20 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from fitgap.inference.estimates import MIN_SEEDS, estimate_over_seeds
 from fitgap.pipeline.record import Result
-from fitgap.tracking import models, store
+from fitgap.tracking import model_files, models, store
 from fitgap.tracking.failures import failures, warn
 from fitgap.tracking.projection import FINGERPRINT
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-
-import pandas as pd
-
-from fitgap.inference.estimates import MIN_SEEDS, estimate_over_seeds
-
 ALIAS = "champion"
+RETRY = "`make sync` says why, and tries again"
 LOSSES, MODEL = "fitgap.val_loss_best", "fitgap.model"  # tags of a version: seed -> loss as JSON; scratch@dropout
 _DIGITS = 8  # digits of the data's digest in the name
 
@@ -37,7 +39,7 @@ class Registration:
     name : str
         Name of the registered model.
     version : str or None
-        Version with the alias; None if there is none.
+        Version with the alias; None if there is none, or if its files were not found.
     why : str
         One sentence: the champion and the reason. **Names** are bold in Markdown.
     """
@@ -54,7 +56,7 @@ class Registration:
 
 
 def register(result: Result, run_id: str | None) -> Registration:
-    """Register the best model and set the alias, if there is no champion or the model beats it.
+    """Register the best model and set the alias, if the model beats the champion or there is no champion that loads.
 
     If the store fails, write one line to standard error.
 
@@ -63,7 +65,7 @@ def register(result: Result, run_id: str | None) -> Registration:
     result : result of the model with the lowest validation loss; its network is attached to its run
     run_id : its run; None if the store failed before
     """
-    name, away = _name(result), "No model was registered: the tracking store was not available."
+    name, away = _name(result), f"No model was registered: the tracking store was not available; {RETRY}."
     if run_id is None:
         return Registration(name, None, away)
     try:
@@ -85,9 +87,12 @@ def _settle(opened: store.Store, name: str, result: Result, run_id: str) -> Regi
     if holder is None:
         why = f"**{result.name}** is the champion: the first model on these images."
         return _crown(opened, name, result, run_id, why)
+    called = f"version {holder.version}, {holder.tags.get(MODEL, 'of unknown origin')}"
+    if not _is_stored(opened, holder):
+        why = f"**{result.name}** is the champion, because the files of **{called}** are gone."
+        return _crown(opened, name, result, run_id, why)
     if holder.tags.get(FINGERPRINT) == result.fingerprint:
         return Registration(name, str(holder.version), f"**{result.name}** is already the champion.")
-    called = f"version {holder.version}, {holder.tags.get(MODEL, 'of unknown origin')}"
     losses = _losses_of(holder)
     if losses is None:
         why = f"**{called}** stays champion: its validation losses by seed are unknown, so there is no comparison."
@@ -102,6 +107,10 @@ def _holder(opened: store.Store, name: str) -> "ModelVersion | None":
     return opened.client.get_model_version(name, aliases[ALIAS]) if ALIAS in aliases else None
 
 
+def _is_stored(opened: store.Store, version: "ModelVersion") -> bool:
+    return model_files.are_stored(opened.client.get_model_version_download_uri(version.name, version.version))
+
+
 def _losses(result: Result) -> dict[int, float]:
     return result.seeds["val_loss_best"].to_dict()
 
@@ -114,9 +123,10 @@ def _losses_of(version: "ModelVersion") -> dict[int, float] | None:
 
 
 def _crown(opened: store.Store, name: str, result: Result, run_id: str, why: str) -> Registration:
-    model = models.find_model(opened, run_id)
+    model = models.find_model(opened, run_id, is_thorough=True)
     if model is None:
-        return Registration(name, None, f"No model was registered: the network of {result.name} is not in MLflow.")
+        why = f"No model was registered: the network of {result.name} is not in MLflow; {RETRY}."
+        return Registration(name, None, why)
     if not opened.client.search_registered_models(f"name = '{name}'"):
         about = f"The best model by validation loss on {result.record.inputs['data']['name']}."
         opened.client.create_registered_model(name, description=about)
@@ -126,10 +136,10 @@ def _crown(opened: store.Store, name: str, result: Result, run_id: str, why: str
 
 
 def _version(opened: store.Store, name: str, result: Result) -> str | None:
-    """Return the complete version registered earlier for this result, if there is one."""
+    """Return the version registered earlier for this result, if there is one that is complete and has its files."""
     versions = opened.client.search_model_versions(f"name = '{name}'")
     same = [one for one in versions if one.tags.get(FINGERPRINT) == result.fingerprint]
-    return next((str(one.version) for one in same if one.status == "READY"), None)
+    return next((str(one.version) for one in same if one.status == "READY" and _is_stored(opened, one)), None)
 
 
 def _new_version(opened: store.Store, name: str, result: Result, run_id: str, model_id: str) -> str:

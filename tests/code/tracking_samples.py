@@ -1,9 +1,14 @@
 """Small results, and a repository with its own tracking store, for the tests of fitgap.tracking."""
 
 import atexit
+import dataclasses
 import functools
 import shutil
+import subprocess
 import tempfile
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,7 @@ from fitgap.tracking import store
 from fitgap.tracking.relocate import relocate
 
 DIGEST = "ab" * 32
+CLASSES = ["café", "0"]
 VARIABLES = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", *store.REQUEST_LIMITS)
 
 
@@ -29,12 +35,35 @@ def model(variant: str = "dropout", seeds=(0, 1, 2), epochs: int = 4, **params) 
         "variant": variant,
         "params": {"scratch.epochs": epochs, "scratch.filters": [32, 64], "variants.batch_norm": True, **params},
         "inputs": {"data": {"name": "digits", "digest": DIGEST}},
-        "classes": ["0", "1"],
+        "classes": CLASSES,
         "parameters": {"total": 100, "trainable": 90, "frozen": 10},
         "best_seed": seeds[0],
         "seeds": [{"seed": s, "test_accuracy": 0.9 + s / 100, "gap_last": 0.2, "note": "text"} for s in seeds],
     }
     return Result(Record(**record), pd.DataFrame(rows), np.zeros((len(seeds), 5, 2), np.float32))
+
+
+def contestant(
+    variant: str = "dropout", losses=(0.30, 0.31, 0.32), digest: str = DIGEST, validation_images: int = 200
+) -> Result:
+    """Return the result of a model with these lowest validation losses by seed."""
+    made = model(variant, validation_images=validation_images)
+    seeds = [{**made.record.seeds[0], "seed": s, "val_loss_best": x} for s, x in enumerate(losses)]
+    inputs = {"data": {"name": "digits", "digest": digest}}
+    return dataclasses.replace(made, record=dataclasses.replace(made.record, seeds=seeds, inputs=inputs))
+
+
+def network():
+    """Return an untrained network from uint8 images, 8 x 8 pixels, to the probabilities of CLASSES."""
+    import keras
+
+    layers = [
+        keras.Input((8, 8, 3), dtype="uint8", name="images"),
+        keras.layers.Rescaling(1 / 255, name="scale"),
+        keras.layers.Flatten(name="flatten"),
+        keras.layers.Dense(len(CLASSES), activation="softmax", name="probabilities"),
+    ]
+    return keras.Sequential(layers)
 
 
 def single(stage: str = "prepare", **measured) -> Result:
@@ -94,3 +123,15 @@ def children(run_id: str) -> list:
 def curve(run_id: str, metric: str) -> dict[int, float]:
     """Return a metric's values by step."""
     return {point.step: point.value for point in client().get_metric_history(run_id, metric)}
+
+
+def wait_for(address: str, running: subprocess.Popen) -> None:
+    """Wait until a server answers at an address, for at most a minute."""
+    for _ in range(600):
+        assert running.poll() is None, "the server ended"
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise TimeoutError(address)

@@ -1,12 +1,10 @@
 """Test the registry's champion: first registration, replacement, keeping the title, and recovery from crashes."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tracking_samples as samples
 
-from fitgap.tracking import models, registry, runs
+from fitgap.tracking import models, registry, relocate, runs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 NAME = f"fitgap-digits-{samples.DIGEST[:8]}-200"  # the digest and the number of validation images
@@ -19,23 +17,7 @@ def repository(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def network(tensorflow):
-    import keras
-
-    layers = [
-        keras.Input((8, 8, 3), dtype="uint8", name="images"),
-        keras.layers.Rescaling(1 / 255, name="scale"),
-        keras.layers.Flatten(name="flatten"),
-        keras.layers.Dense(2, activation="softmax", name="probabilities"),
-    ]
-    return keras.Sequential(layers)
-
-
-def result(variant="dropout", losses=(0.30, 0.31, 0.32), digest=samples.DIGEST, validation_images=200):
-    """Return the result of a model with these lowest validation losses by seed."""
-    made = samples.model(variant, validation_images=validation_images)
-    seeds = [{**samples.model(variant).record.seeds[0], "seed": s, "val_loss_best": x} for s, x in enumerate(losses)]
-    inputs = {"data": {"name": "digits", "digest": digest}}
-    return dataclasses.replace(made, record=dataclasses.replace(made.record, seeds=seeds, inputs=inputs))
+    return samples.network()
 
 
 @pytest.fixture
@@ -43,10 +25,19 @@ def register(network):
     def registered(one, with_network=True):
         run_id = runs.log_result(one)
         if with_network:
-            models.log_model(run_id, lambda: network, IMAGES[:1])
+            models.log_model(run_id, lambda: network, samples.CLASSES)
         return registry.register(one, run_id)
 
     return registered
+
+
+def answers(outcome):
+    """Load the champion from the address in the report, and let it judge some images."""
+    import mlflow
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", samples.store.tracking_uri())
+        return mlflow.pyfunc.load_model(outcome.facts["address"]).predict(IMAGES)
 
 
 def versions():
@@ -59,32 +50,27 @@ def champion():
 
 
 def test_the_first_gets_the_title_and_answers_through_it(register, network):
-    import mlflow
-
-    outcome = register(result())
+    outcome = register(samples.contestant())
     assert outcome.facts["address"] == f"models:/{NAME}@champion"
     assert "first model" in outcome.why and "scratch@dropout" in outcome.why
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", samples.store.tracking_uri())
-        loaded = mlflow.pyfunc.load_model(outcome.facts["address"])
-    np.testing.assert_array_equal(loaded.predict(IMAGES), network.predict(IMAGES, verbose=0))
+    np.testing.assert_array_equal(answers(outcome), network.predict(IMAGES, verbose=0))
 
 
 def test_the_version_leads_to_the_run(register):
-    register(result())
+    register(samples.contestant())
     run = samples.client().get_run(champion().run_id)
     assert run.data.tags["variant"] == "dropout" and "mlflow.parentRunId" not in run.data.tags
 
 
 def test_the_same_again_changes_nothing(register):
-    register(result())
-    assert register(result()).why == "**scratch@dropout** is already the champion."
+    register(samples.contestant())
+    assert register(samples.contestant()).why == "**scratch@dropout** is already the champion."
     assert versions() == [(1, "scratch@dropout")]
 
 
 def test_a_clearly_better_one_takes_it(register):
-    register(result())
-    outcome = register(result("batchnorm", (0.10, 0.11, 0.125)))
+    register(samples.contestant())
+    outcome = register(samples.contestant("batchnorm", (0.10, 0.11, 0.125)))
     assert outcome.version == "2" and champion().version in (2, "2")
     assert "**scratch@batchnorm** replaces **version 1, scratch@dropout** as champion" in outcome.why
     assert "-0.198 nats" in outcome.why and "3 seeds" in outcome.why
@@ -99,14 +85,14 @@ def test_a_clearly_better_one_takes_it(register):
     ],
 )
 def test_one_that_is_not_clearly_better_is_not_registered(register, losses, said):
-    register(result())
-    outcome = register(result("batchnorm", losses))
+    register(samples.contestant())
+    outcome = register(samples.contestant("batchnorm", losses))
     assert outcome.version == "1" and "stays champion" in outcome.why and said in outcome.why
     assert versions() == [(1, "scratch@dropout")]
 
 
 def test_a_title_won_back_needs_no_second_version(register):
-    first, second = result(), result("batchnorm", (0.10, 0.11, 0.125))
+    first, second = samples.contestant(), samples.contestant("batchnorm", (0.10, 0.11, 0.125))
     register(first)
     register(second)
     samples.client().set_registered_model_alias(NAME, "champion", "1")  # the user thinks otherwise
@@ -117,18 +103,18 @@ def test_a_title_won_back_needs_no_second_version(register):
 def test_in_a_copy_of_the_repository_the_real_one_is_meant(register, repository, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(repository))
     monkeypatch.chdir(tmp_path)
-    assert register(result()).version == "1"
+    assert register(samples.contestant()).version == "1"
     assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_other_images_have_a_champion_of_their_own(register):
-    register(result())
-    other = register(result("batchnorm", (0.9, 0.9, 0.9), digest="cd" * 32))
+    register(samples.contestant())
+    other = register(samples.contestant("batchnorm", (0.9, 0.9, 0.9), digest="cd" * 32))
     assert other.name != NAME and "first model" in other.why
 
 
 def test_other_validation_images_have_a_champion_of_their_own(register):
-    outcomes = [register(result(validation_images=count)) for count in (200, 100)]
+    outcomes = [register(samples.contestant(validation_images=count)) for count in (200, 100)]
     assert len({one.facts["address"] for one in outcomes}) == 2
 
 
@@ -140,28 +126,90 @@ def test_killed_between_version_and_title_it_goes_on(register, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", killed)
-        assert register(result()).version is None
-    assert register(result()).version == "1"
+        assert register(samples.contestant()).version is None
+    assert register(samples.contestant()).version == "1"
     assert versions() == [(1, "scratch@dropout")]
 
 
-def test_a_holder_made_by_hand_keeps_it(register, tmp_path):
-    client = samples.client()
-    client.create_registered_model(NAME)
-    client.create_model_version(NAME, str(tmp_path), tags={registry.LOSSES: "[]"})
-    client.set_registered_model_alias(NAME, "champion", "1")
-    assert "are unknown" in register(result()).why
+def test_a_holder_made_by_hand_keeps_it(register):
+    client, first = samples.client(), register(samples.contestant())
+    source = client.get_model_version_download_uri(NAME, first.version)
+    client.create_model_version(NAME, source, tags={registry.LOSSES: "[]"})
+    client.set_registered_model_alias(NAME, "champion", "2")
+    outcome = register(samples.contestant())
+    assert "are unknown" in outcome.why and outcome.version == "2"
+
+
+def delete_in_the_ui_and_collect(repository):
+    """Delete the model as the UI does, and then its files as `mlflow gc` does."""
+    from click.testing import CliRunner
+    from mlflow.cli import gc
+
+    (model,) = samples.client().search_logged_models(["1"])
+    samples.client().delete_logged_model(model.model_id)
+    uri = samples.store.tracking_uri()
+    done = CliRunner(env={"MLFLOW_TRACKING_URI": uri}).invoke(gc, ["--backend-store-uri", uri])
+    assert done.exit_code == 0, done.output
+    assert not list(repository.glob("mlruns/**/MLmodel"))
+
+
+def delete_the_file(repository):
+    (file,) = repository.glob("mlruns/**/model.keras")
+    file.unlink()
+
+
+def cut_the_file(repository):
+    (file,) = repository.glob("mlruns/**/model.keras")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("lose", [delete_in_the_ui_and_collect, delete_the_file, cut_the_file])
+def test_a_champion_whose_files_are_gone_is_registered_anew(register, repository, lose):
+    register(samples.contestant())
+    lose(repository)
+    outcome = register(samples.contestant())
+    assert outcome.version == "2" and "the files of **version 1, scratch@dropout** are gone" in outcome.why
+    assert answers(outcome).shape == (6, 2)
+    assert register(samples.contestant()).why == "**scratch@dropout** is already the champion."
+
+
+def test_a_champion_whose_files_are_gone_yields_to_one_that_is_not_better(register, repository):
+    register(samples.contestant())
+    delete_in_the_ui_and_collect(repository)
+    outcome = register(samples.contestant("batchnorm", (0.40, 0.41, 0.42)))
+    assert "**scratch@batchnorm** is the champion" in outcome.why
+    assert answers(outcome).shape == (6, 2)
+
+
+def test_where_no_champion_loads_no_address_is_told(register, repository):
+    register(samples.contestant())
+    delete_the_file(repository)
+    outcome = register(samples.contestant(), with_network=False)
+    assert outcome.facts == {"why": outcome.why} and "`make sync`" in outcome.why
+
+
+def test_after_a_move_the_champion_loads_from_the_new_place(register, repository, tmp_path, monkeypatch):
+    first = register(samples.contestant())
+    monkeypatch.chdir(tmp_path)
+    repository.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path / "moved")
+    assert relocate.main() == 0
+    assert answers(first).shape == (6, 2)
+    assert register(samples.contestant()).facts == {
+        **first.facts,
+        "why": "**scratch@dropout** is already the champion.",
+    }
 
 
 def test_without_a_network_nothing_is_registered(register):
-    assert "is not in MLflow" in register(result(), with_network=False).why
+    assert "is not in MLflow" in register(samples.contestant(), with_network=False).why
     assert samples.client().search_registered_models() == []
 
 
 def test_a_store_that_is_away_costs_a_line_and_betrays_nothing(monkeypatch, capsys):
-    assert registry.register(result(), None).version is None
+    assert registry.register(samples.contestant(), None).version is None
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@127.0.0.1:9/none")
-    outcome = registry.register(result(), "some run")
+    outcome = registry.register(samples.contestant(), "some run")
     assert "not available" in outcome.why
     said = capsys.readouterr().err
     assert "not in MLflow's registry" in said and "secret" not in said

@@ -1,18 +1,16 @@
 """Test that a real tracking server holds the same runs."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 
 import pytest
 import tracking_samples as samples
 
-from fitgap.tracking import runs
+from fitgap.tracking import models, registry, runs
 
 
 @pytest.fixture
@@ -24,22 +22,11 @@ def server(tmp_path, monkeypatch):
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        wait_for(f"http://127.0.0.1:{port}/health", running)
+        samples.wait_for(f"http://127.0.0.1:{port}/health", running)
         yield f"http://ada:s3cret@127.0.0.1:{port}"
     finally:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
-
-
-def wait_for(address: str, running: subprocess.Popen) -> None:
-    for _ in range(600):
-        assert running.poll() is None, "the server ended"
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise TimeoutError(address)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups")
@@ -58,3 +45,23 @@ def test_a_server_holds_the_same_and_shows_no_password(server, tmp_path, monkeyp
     assert "s3cret" not in str([run.to_dictionary() for run in samples.active_runs()])
     assert capsys.readouterr() == ("", "")
     assert not (here / "mlflow.db").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+def test_a_champion_whose_files_the_server_lost_is_registered_anew(server, tensorflow, tmp_path, monkeypatch):
+    samples.repository(tmp_path / "repository", monkeypatch)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    samples.client().rename_experiment("1", "another")  # fitgap's own then keeps its artifacts on the server
+    result = samples.contestant()
+
+    def report():
+        run_id = runs.log_result(result)
+        models.log_model(run_id, samples.network, samples.CLASSES)
+        return registry.register(result, run_id)
+
+    assert report().version == "1" and report().why == "**scratch@dropout** is already the champion."
+    (models_there,) = tmp_path.glob("served/mlartifacts/*/models")
+    shutil.rmtree(models_there)
+    assert "address" not in report().facts
+    assert "the files of **version 1, scratch@dropout** are gone" in report().why
+    assert report().version == "2"

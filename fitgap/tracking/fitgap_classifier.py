@@ -1,0 +1,90 @@
+"""The model that MLflow serves: from RGB images to a table with one column per class.
+
+`model_files.save` copies this file into every model, where MLflow imports it as the top-level module
+`fitgap_classifier`. So it must not import fitgap: a machine that serves models has only their requirements.txt.
+"""
+
+import mlflow.keras
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+ALLOWED = "allowed: whole numbers from 0 to 255, not scaled, as an array (n, {}, {}, {}) of RGB images"
+
+
+class ImageClassifier:
+    """A trained network and the names of its classes.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From uint8 (n, height, width, 3) to probabilities, float32 (n, classes).
+    classes : list of str
+        In the order of the network's outputs.
+    """
+
+    def __init__(self, network, classes: list[str]):
+        self.network, self.classes = network, classes
+
+    def predict(self, images: np.ndarray) -> pd.DataFrame:
+        """Return the probability of each class for each image.
+
+        Parameters
+        ----------
+        images : array
+            (n, height, width, 3), RGB: uint8, or another type that holds whole numbers from 0 to 255.
+
+        Returns
+        -------
+        DataFrame
+            float32, (n, classes); the columns are the names of the classes.
+
+        Raises
+        ------
+        MlflowException
+            If the images are none of these. The server answers with status 400 and the reason.
+        """
+        pixels = read_pixels(images, self.network.input_shape[1:])
+        return pd.DataFrame(self.network.predict(pixels, verbose=0), columns=self.classes)
+
+    def get_raw_model(self):
+        """Return the Keras model; `get_raw_model` of MLflow's PyFuncModel calls this."""
+        return self.network
+
+
+def read_pixels(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return images as uint8 (n, *shape), or raise MlflowException if they are no such images."""
+    numbers = _read_numbers(images, shape)
+    if numbers.ndim != 4 or numbers.shape[1:] != tuple(shape) or not len(numbers):
+        _refuse(f"shape {numbers.shape}", shape)
+    if numbers.dtype == np.uint8:
+        return numbers
+    low, high = numbers.min(), numbers.max()
+    if not (low >= 0 and high <= 255 and np.array_equal(numbers, np.floor(numbers))):  # False for NaN
+        _refuse(f"{numbers.dtype} values from {low:g} to {high:g}, not all of them whole numbers from 0 to 255", shape)
+    if high == 1:  # the pixels of a black and white image, divided by 255; taken as they are, all would look black
+        _refuse(f"no {numbers.dtype} value above 1, so they seem to be scaled", shape)
+    return numbers.astype(np.uint8)
+
+
+def _read_numbers(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    if isinstance(images, np.ndarray) and images.dtype == object:  # from JSON: see `model_files._signature`
+        try:
+            images = np.array(images.tolist())
+        except ValueError:
+            _refuse("images of different shapes", shape)
+    if not isinstance(images, np.ndarray):
+        _refuse(type(images).__name__, shape)
+    if images.dtype.kind not in "uif":
+        _refuse(f"values of type {images.dtype}", shape)
+    return images
+
+
+def _refuse(given: str, shape: tuple[int, int, int]) -> None:
+    raise MlflowException.invalid_parameter_value(f"images: {given}; {ALLOWED.format(*shape)}")
+
+
+def _load_pyfunc(path: str) -> ImageClassifier:
+    """Load the model in a folder. MLflow calls this function by its name."""
+    return ImageClassifier(mlflow.keras.load_model(path), Model.load(path).metadata["classes"])

@@ -1,0 +1,145 @@
+"""Test what a served model reads, refuses and answers: through MLflow's own reading of requests, and over HTTP."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tracking_samples as samples
+
+from fitgap.tracking import models, runs
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def network(tensorflow):
+    return samples.network()
+
+
+@pytest.fixture(scope="module")
+def address(network, tmp_path_factory):
+    """Attach the network to a run; give the folder of the model."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = samples.repository(tmp_path_factory.mktemp("served") / "repository", patch)
+        models.log_model(runs.log_result(samples.model()), lambda: network, samples.CLASSES)
+        (file,) = made.glob("mlruns/**/MLmodel")
+        return file.parent
+
+
+@pytest.fixture(scope="module")
+def served(address):
+    import mlflow
+
+    return mlflow.pyfunc.load_model(str(address))
+
+
+def post(served, **request):
+    """Answer a request as MLflow's scoring server does; give the HTTP status and the answer."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.pyfunc import scoring_server
+
+    try:
+        answer = scoring_server.invocations(
+            json.dumps(request), "application/json", served, served.metadata.get_input_schema()
+        )
+    except MlflowException as refusal:
+        return refusal.get_http_status_code(), refusal.message
+    return answer.status, json.loads(answer.response)
+
+
+@pytest.mark.parametrize("key", ["inputs", "instances"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])  # JSON has 255 or 255.0
+def test_an_answer_names_the_classes(served, network, key, dtype):
+    status, answer = post(served, **{key: IMAGES.astype(dtype).tolist()})
+    assert status == 200
+    assert [list(row) for row in answer["predictions"]] == [samples.CLASSES] * len(IMAGES)
+    given = [list(row.values()) for row in answer["predictions"]]
+    np.testing.assert_allclose(given, network.predict(IMAGES, verbose=0), rtol=1e-6)
+
+
+BLACK_AND_WHITE = np.where(IMAGES > 127, 255, 0)
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (IMAGES / 255, "float64 values from"),
+        (IMAGES / 127.5 - 1, "float64 values from -1 to"),
+        (BLACK_AND_WHITE / 255, "no float64 value above 1"),
+        (BLACK_AND_WHITE // 255, "no int64 value above 1"),
+        (IMAGES.astype(int) * 2, "int64 values from"),
+        (IMAGES - 128.0, "float64 values from -128"),
+        (IMAGES[0], "shape (8, 8, 3)"),
+        (IMAGES[..., :1], "shape (3, 8, 8, 1)"),
+        (IMAGES.astype(str), "values of type <U"),
+        ([IMAGES[0].tolist(), IMAGES[1, :4].tolist()], "different shapes"),
+    ],
+)
+def test_a_request_with_other_values_is_refused(served, images, said):
+    status, message = post(served, inputs=images if isinstance(images, list) else images.tolist())
+    assert status == 400
+    assert said in message and "whole numbers from 0 to 255, not scaled, as an array (n, 8, 8, 3)" in message
+
+
+def test_requests_that_are_no_tensors_are_refused(served):
+    assert post(served, inputs=[])[0] == 400
+    assert post(served, inputs={"images": IMAGES.tolist()})[0] == 400
+    assert post(served, dataframe_split={"columns": ["images"], "data": [[IMAGES[0].tolist()]]})[0] == 400
+
+
+def test_in_python_the_answer_is_a_table(served, network):
+    table = served.predict(IMAGES)
+    assert list(table.columns) == samples.CLASSES
+    np.testing.assert_array_equal(table.to_numpy(), network.predict(IMAGES, verbose=0))
+    black = np.zeros_like(IMAGES)
+    np.testing.assert_array_equal(served.predict(black + 1), network.predict(black + 1, verbose=0))  # uint8 is no scale
+    np.testing.assert_array_equal(served.predict(black + 0.0), served.predict(black))
+    for wrong in (IMAGES / 255, IMAGES[:0]):
+        with pytest.raises(Exception, match="whole numbers from 0 to 255"):
+            served.predict(wrong)
+
+
+def test_the_network_stands_in_the_model_once(address):
+    sizes = {file.name: file.stat().st_size for file in address.rglob("*") if file.is_file()}
+    assert [name for name in sizes if name.endswith((".keras", ".h5", ".pkl"))] == ["model.keras"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+def test_over_http_where_fitgap_is_unknown(address, tmp_path):
+    """Start `mlflow models serve` in an empty folder."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    programs = Path(sys.executable).parent  # `mlflow models serve` starts uvicorn by its name
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-P", "-m", "mlflow", "models", "serve", "--model-uri", str(address)]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment, **silent)
+    try:
+        samples.wait_for(f"http://127.0.0.1:{port}/ping", running)
+        status, answer = over_http(port, IMAGES)
+        assert status == 200 and list(answer["predictions"][0]) == samples.CLASSES
+        status, answer = over_http(port, IMAGES / 255)
+        assert status == 400 and "whole numbers from 0 to 255" in answer["message"]
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+def over_http(port, images):
+    content = json.dumps({"inputs": images.tolist()}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", content)
+    request.add_header("Content-Type", "application/json")
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
