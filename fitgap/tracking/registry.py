@@ -108,6 +108,7 @@ def _holder(opened: store.Store, name: str) -> "ModelVersion | None":
 
 
 def _is_stored(opened: store.Store, version: "ModelVersion") -> bool:
+    opened.keep_time()
     return model_files.are_stored(opened.client.get_model_version_download_uri(version.name, version.version))
 
 

@@ -1,6 +1,7 @@
 """Test the MLflow runs of the first pipeline run: a projection of results/, ready for comparison."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,15 @@ def test_logged_model_answers_as_it_was_measured(first, store, name, monkeypatch
     images = np.load(first.path / "data/prepared/images.npy")[-measured.shape[1] :]
     np.testing.assert_allclose(loaded.predict(images), measured[best], rtol=1e-2, atol=1e-5)
     assert list(loaded.predict(images).columns) == record["classes"]
+
+
+def test_the_champion_in_the_report_loads_from_a_copy_of_the_repository(clone, monkeypatch):
+    import mlflow
+
+    name, alias = re.search(r"`models:/(.+)@(champion)`", (clone.path / "reports/report.md").read_text()).groups()
+    version = clone.store.get_model_version_by_alias(name, alias).version
+    assert clone.store.get_model_version_download_uri(name, version).startswith(f"{clone.path}/")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", clone.store.tracking_uri)
+    loaded = mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+    images = np.load(clone.path / "data/prepared/images.npy")[:2]
+    assert list(loaded.predict(images).columns) == [str(digit) for digit in range(10)]
