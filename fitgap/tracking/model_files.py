@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
+import yaml
 
 if TYPE_CHECKING:
     import keras
@@ -98,7 +99,7 @@ def _without_optimizer(network: "keras.Model") -> "keras.Model":
 
 
 def are_stored(location: str) -> bool:
-    """Return whether a store has all files of a model. To load the network would take seconds.
+    """Return whether a store has all files that `mlflow.pyfunc.load_model` needs; loading itself takes seconds.
 
     A file cut short is noticed if more is missing than MLmodel and the lists of packages make up: a few thousand bytes.
 
@@ -111,6 +112,7 @@ def are_stored(location: str) -> bool:
     Exception
         If the store does not answer: one of `failures.failures()`.
     """
+    from mlflow import pyfunc
     from mlflow.models import Model
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -119,10 +121,18 @@ def are_stored(location: str) -> bool:
     if not sizes.get("MLmodel"):
         return False
     with tempfile.TemporaryDirectory() as folder:
-        about = Model.load(repository.download_artifacts("MLmodel", folder))
+        try:
+            about = Model.load(repository.download_artifacts("MLmodel", folder))
+        except (yaml.YAMLError, AttributeError, TypeError, ValueError):
+            return False  # not MLflow's description: cut short, or overwritten
+    return pyfunc.FLAVOR_NAME in about.flavors and _has_all(about, sizes)
+
+
+def _has_all(about: "Model", sizes: dict[str, int]) -> bool:
+    """Return whether all that the description names is there, in the size that it gives for the whole model."""
     named = {flavor.get(key) for flavor in about.flavors.values() for key in ("data", "code")} - {None}
-    has_all = all(any(PurePosixPath(path).is_relative_to(name) for path in sizes) for name in named)
-    return has_all and sum(sizes.values()) >= (about.model_size_bytes or 0)
+    are_there = all(any(PurePosixPath(path).is_relative_to(name) for path in sizes) for name in named)
+    return are_there and sum(sizes.values()) >= (about.model_size_bytes or 0)
 
 
 def _list_files(repository: "ArtifactRepository", folder: str | None) -> Iterator[tuple[str, int]]:

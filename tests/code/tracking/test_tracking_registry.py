@@ -163,7 +163,32 @@ def cut_the_file(repository):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("lose", [delete_in_the_ui_and_collect, delete_the_file, cut_the_file])
+def delete_the_code(repository):
+    (file,) = repository.glob("mlruns/**/fitgap_classifier.py")
+    file.unlink()
+
+
+def cut_the_description(repository):
+    (file,) = repository.glob("mlruns/**/MLmodel")
+    file.write_text(file.read_text().partition("flavors")[0])
+
+
+def overwrite_the_description(repository):
+    (file,) = repository.glob("mlruns/**/MLmodel")
+    file.write_text("flavors: [")
+
+
+LOSSES = (
+    delete_in_the_ui_and_collect,
+    delete_the_file,
+    cut_the_file,
+    delete_the_code,
+    cut_the_description,
+    overwrite_the_description,
+)
+
+
+@pytest.mark.parametrize("lose", LOSSES)
 def test_a_champion_whose_files_are_gone_is_registered_anew(register, repository, lose):
     register(samples.contestant())
     lose(repository)
