@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # Disable usage statistics of MLflow and Keras. (Those of DVC: .dvc/config.)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+# Variables of your shell with which Python would not find the code, or TensorFlow would not start.
+export PYTHONSAFEPATH :=
+export PYTHONWARNINGS :=
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)

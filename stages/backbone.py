@@ -1,7 +1,7 @@
 """backbone: provide VGG16's convolutional weights: pre-trained here, downloaded, read from a file or random.
 
-reads   params.yaml (backbone, compute, data.image_size); backbone.path for your own weights; Keras's cache for
-        ImageNet's
+reads   params.yaml (backbone, compute.precision, compute.hand_written_kernels, data.image_size); backbone.path for
+        your own weights; Keras's cache for ImageNet's
 writes  data/backbone/, results/backbone/, a run in MLflow
 """
 
@@ -38,7 +38,12 @@ def main() -> None:
     record = Record(
         stage="backbone",
         variant=None,
-        params={**params.section_params("backbone"), **params.section_params("compute"), "data.image_size": size},
+        params={
+            **params.section_params("backbone"),
+            "compute.precision": params.compute.precision,
+            "compute.hand_written_kernels": params.compute.hand_written_kernels,
+            "data.image_size": size,
+        },
         inputs={},
         outputs={"backbone": {"name": f"vgg16-{weights}", "digest": about["digest"]}},
         measured=source.measured,

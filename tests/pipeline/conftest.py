@@ -48,10 +48,9 @@ class Clone:
     @property
     def environment(self) -> dict[str, str]:
         """Variables that put this very Python first on the PATH, and name no store but the clone's."""
-        given = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+        given = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_", "PYTHON"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{given['PATH']}"
-        modules = os.pathsep.join([str(self.path), self.variables.get("PYTHONPATH", "")])
-        return {**given, "PATH": path, **self.variables, "PYTHONPATH": modules}
+        return {**given, "PATH": path, **self.variables}
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run a command in the clone."""

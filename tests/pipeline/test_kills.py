@@ -1,9 +1,10 @@
-"""Test that kills, another folder or locale, and sequential runs change neither the outputs nor the MLflow runs.
+"""Test that kills, another place, hostile settings and sequential runs change neither outputs nor MLflow runs.
 
 The reference is the first, undisturbed run with two stages at a time.
 """
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -14,16 +15,31 @@ import pytest
 from conftest import cloned
 from stores import contents
 
-ELSEWHERE = {"PYTHONHASHSEED": "12345", "LC_ALL": "C", "TZ": "Asia/Kathmandu", "COLUMNS": "40"}
+ELSEWHERE = {
+    "PYTHONHASHSEED": "12345",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONWARNINGS": "default",
+    "LC_ALL": "C",
+    "TZ": "Asia/Kathmandu",
+    "COLUMNS": "40",
+    "KERAS_BACKEND": "torch",
+}
+KERAS = {"floatx": "float64", "epsilon": 0.1, "backend": "torch", "image_data_format": "channels_first"}
 
 
 @pytest.fixture(scope="module")
 def stormy(repository, tmp_path_factory):
     """One stage after the other; another folder, another environment; killed while it trains, and thrice more."""
-    made = cloned(repository, tmp_path_factory.mktemp("stormy") / "a folder with blanks")
-    made.variables.update(ELSEWHERE)
-    kill_once_seed_0_is_kept(made)
-    chaos.disturbed(made, random.Random(0), kills=3)
+    folder = tmp_path_factory.mktemp("stormy")
+    made = cloned(repository, folder / "100% 한국 with blanks")
+    (folder / "keras.json").write_text(json.dumps(KERAS))
+    made.variables.update(ELSEWHERE, KERAS_HOME=str(folder))
+    before = os.umask(0o077)
+    try:
+        kill_once_seed_0_is_kept(made)
+        chaos.disturbed(made, random.Random(0), kills=3)
+    finally:
+        os.umask(before)
     return made
 
 
