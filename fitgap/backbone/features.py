@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from fitgap.backbone import vgg16
 from fitgap.definitions.vgg16_layers import activation_shape, batches_at_once, freeze_point
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.arrays import create_array, has_shape, read_rows, write_rows
 from fitgap.system.files import require_space
+from fitgap.system.progress import Progress
 
 ABOUT, PROGRESS = "features.json", "features-rows"
 BATCH = 512  # images of 32x32 pixels per step; smaller batches leave the processor idle between layers
@@ -71,7 +71,7 @@ def extract_features(
     step = compile_frozen_base(weights, side, set(files.values()), precision)
     batches = (read_rows(images, start, start + size) for start in range(done, count, size))
     passes = iterate_activations(step, batches, batches_at_once(side))
-    bar = tqdm(passes, "features", math.ceil((count - done) / size), unit_scale=size, unit="images", disable=None)
+    bar = Progress(passes, "features", math.ceil((count - done) / size), unit_scale=size, unit="images")
     for start, found in zip(range(done, count, size), bar, strict=True):
         for name, layer in files.items():
             write_rows(paths[name], start, found[layer])

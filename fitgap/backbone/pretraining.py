@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from tqdm import tqdm
 
 from fitgap.backbone import vgg16
 from fitgap.backbone.batch_normalised import build_batch_normalised
 from fitgap.kernels import fast_kernels
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.determinism import derive_seed
+from fitgap.system.progress import Progress
 
 # Keras dtype policy for each value of `compute.precision`. Trained weights stay float32.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -127,11 +127,10 @@ def pretrain(
     order = np.random.default_rng(derive_seed(seed, "order")).permutation(len(images))
     batches = order[: updates * settings.batch_size].reshape(updates, settings.batch_size)
     measured, saved = _resume(kept, state), time.monotonic()
-    bar = tqdm(
-        batches[len(measured) :], "VGG16 learns printed characters", updates, None, initial=len(measured), unit="update"
-    )
+    bar = Progress(batches[len(measured) :], "backbone: pre-training", updates, initial=len(measured), unit="updates")
     for batch in bar:
         measured.append([float(value) for value in update(tf.constant(images[batch]), tf.constant(labels[batch]))])
+        bar.set_postfix_str(f"loss {measured[-1][0]:.3f}", refresh=False)
         if time.monotonic() - saved > SAVE_EVERY:
             _keep(kept, state, measured)
             saved = time.monotonic()

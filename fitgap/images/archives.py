@@ -5,7 +5,6 @@ overwrite anything.
 """
 
 import lzma
-import os
 import tarfile
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fitgap.system.errors import UserError
+from fitgap.system.trees import list_tree
 
 MAX_BYTES = 2**28  # per file, 256 MiB; larger than any usable picture, and a limit for archive bombs
 TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
@@ -106,39 +106,19 @@ def _one_line_errors(path: Path) -> Iterator[None]:
 
 
 def _folder(top: Path) -> FileTree:
-    files, folders = [], []
-    for folder, inner in _walk(top):
-        at = Path(folder).relative_to(top)
-        folders += [(at / name).as_posix() for name in inner[0]]
-        files += [(at / name).as_posix() for name in inner[1]]
+    files, folders = list_tree(top)
 
     def entries() -> Iterator[FileEntry]:
-        for name in sorted(files):
+        for name in files:
             yield FileEntry(name, lambda path=top / name: _contents(path))
 
-    return FileTree(sorted(files), sorted(folders), entries)
-
-
-def _walk(top: Path) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
-    """Walk a folder and follow its links, but visit no folder twice."""
-    seen = set()
-    for folder, inner, files in os.walk(top, followlinks=True):
-        inner[:] = [name for name in inner if _first_visit(Path(folder, name), seen)]
-        yield folder, (inner, files)
-
-
-def _first_visit(folder: Path, seen: set[Path]) -> bool:
-    real = folder.resolve()
-    if real in seen:
-        return False
-    seen.add(real)
-    return True
+    return FileTree(files, folders, entries)
 
 
 def _contents(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise UnreadableError("a link that leads nowhere, or a device")
+            raise UnreadableError("a link that leads nowhere")
         if path.stat().st_size > MAX_BYTES:
             raise UnreadableError(TOO_LARGE)
         return path.read_bytes()
@@ -188,17 +168,23 @@ def _unzipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 def _tar(path: Path) -> FileTree:
     with tarfile.open(path) as archive:
-        members = [(_safe(path, member.name), member.isdir()) for member in archive]
-    files = sorted({name for name, is_folder in members if not is_folder})
+        members = archive.getmembers()
+        targets = {_safe(path, member.name): member for member in members if member.isfile()}
+        linked = {_safe(path, one.name): targets.get(_safe(path, one.linkname)) for one in members if one.islnk()}
+        linked = {name: target for name, target in linked.items() if target is not None}
+    folders = [_safe(path, member.name) for member in members if member.isdir()]
+    files = sorted({_safe(path, member.name) for member in members if not member.isdir()})
 
     def entries() -> Iterator[FileEntry]:
         with _one_line_errors(path), tarfile.open(path) as opened:
             for member in opened:
                 opened.members = []  # tarfile remembers every member; clear the list to keep memory constant
-                if not member.isdir():
-                    yield FileEntry(_safe(path, member.name), lambda member=member: _untarred(opened, member))
+                if not member.isdir() and (name := _safe(path, member.name)) not in linked:
+                    yield FileEntry(name, lambda member=member: _untarred(opened, member))
+            for name, target in linked.items():  # hard links; last, since reading them goes back in the archive
+                yield FileEntry(name, lambda target=target: _untarred(opened, target))
 
-    return FileTree(files, _folders(files, (name for name, is_folder in members if is_folder)), entries)
+    return FileTree(files, _folders(files, iter(folders)), entries)
 
 
 def _untarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -1,15 +1,42 @@
 """Decode picture files to RGB pixels of one size, in the orientation and colours that a viewer shows."""
 
+import contextlib
+import functools
 import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# Pillow's name of each format, and the endings of its files. HEIF needs the optional package pillow-heif.
+ENDINGS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "HEIF": (".heic", ".heif"),
+}
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS  # 89 million; a small file that claims more is a decompression bomb
 SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # in a file's first box
 BACKGROUND = (255, 255, 255)  # white behind transparent pixels, as on a web page
+ORIENTATION = 0x0112  # the only EXIF tag in use
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # those that matter to pixels and orientation
 
 
 class UnusableError(Exception):
@@ -17,11 +44,12 @@ class UnusableError(Exception):
 
 
 def decode(data: bytes, image_size: int) -> np.ndarray:
-    """Decode a picture: JPEG, PNG, WebP, BMP, GIF or TIFF; of several frames, the first.
+    """Decode a picture in one of the formats of `ENDINGS`; of several frames, the first.
 
-    The EXIF rotation is applied. Transparent pixels are blended with white. 16-bit grey levels are scaled to 8 bits.
-    Grey, palette and CMYK pictures are converted to RGB. The whole picture is resized to a square, with antialiasing;
-    its aspect ratio may change, as in Keras's `image_dataset_from_directory`.
+    The EXIF rotation is applied; other metadata are ignored, damaged ones too. Transparent pixels are blended with
+    white. 16-bit grey levels are scaled to 8 bits. Grey, palette and CMYK pictures are converted to RGB. The whole
+    picture is resized to a square, with antialiasing; its aspect ratio may change, as in Keras's
+    `image_dataset_from_directory`.
 
     Returns
     -------
@@ -37,16 +65,49 @@ def decode(data: bytes, image_size: int) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # unusual but readable metadata; enormous pictures are rejected below
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(_without_metadata(data)), formats=readable_formats()) as image:
                 _check_size(image)
                 return _pixels(image, image_size)
     except UnusableError:
         raise
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         enormous = isinstance(error, Image.DecompressionBombError)
-        raise UnusableError(_enormous() if enormous else f"not a picture in {', '.join(FORMATS)}") from None
+        raise UnusableError(_enormous() if enormous else _unknown(data)) from None
     except Exception as error:  # Pillow's decoders raise many types for damaged data
         raise UnusableError(f"damaged: {' '.join(str(error).split()) or type(error).__name__}"[:200]) from None
+
+
+@functools.cache
+def readable_formats() -> tuple[str, ...]:
+    """Return Pillow's names of the formats that it reads here."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in ENDINGS if name in Image.OPEN)
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """Return a PNG without text, colour profile and the like, any other file as it is.
+
+    Pillow takes a PNG with a broken or very long chunk of metadata for damaged; other readers do not.
+    """
+    if not data.startswith(PNG):
+        return data
+    kept, at = [PNG], len(PNG)
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4])  # length, kind, content, checksum
+        if data[at + 4 : at + 8] in PNG_CHUNKS:
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _unknown(data: bytes) -> str:
+    if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and "HEIF" not in readable_formats():
+        return "HEIC, which needs another package: pip install pillow-heif"
+    return f"not a picture in {', '.join(readable_formats())}"
 
 
 def _check_size(image: Image.Image) -> None:
@@ -60,10 +121,19 @@ def _enormous() -> str:
 
 def _pixels(image: Image.Image, image_size: int) -> np.ndarray:
     image.load()  # decode fully here, so that a truncated file fails now and not later
-    image = _rgb(ImageOps.exif_transpose(image))
+    image = _rgb(_turned(image))
     if image.size != (image_size, image_size):
         image = image.resize((image_size, image_size), Image.Resampling.BICUBIC)
     return np.asarray(image)
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """Return the picture as its EXIF orientation says. Pillow's `exif_transpose` fails if any other tag is damaged."""
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION))
+    except Exception:  # Pillow raises many types; a picture with damaged metadata is a whole picture
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

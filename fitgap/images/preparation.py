@@ -11,15 +11,16 @@ from typing import IO, Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fitgap.images import draws, duplicates, prepared, split
 from fitgap.images.sources.collection import Collection, Picture
 from fitgap.params.schema import Data
 from fitgap.system.errors import UserError
 from fitgap.system.files import require_space
+from fitgap.system.progress import Progress
 
-COLUMNS = ("name", "sha256", "label", "official", "looks")
+COLUMNS = ("name", "sha256", "label", "official", "looks", "brightest")
+DARK = 16  # level out of 256; a 16-bit picture of a camera with 12 bits or fewer stays below it
 SHOWN = 20  # files listed on the terminal; the full lists are in data/prepared/
 
 
@@ -74,7 +75,7 @@ def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, 
     """
     good: dict[str, list] = {name: [] for name in COLUMNS}
     bad = []
-    for picture in tqdm(collection.pictures(), total=collection.count, desc="pictures", unit="", disable=None):
+    for picture in Progress(collection.pictures(), "prepare", collection.count, unit="pictures"):
         if picture.pixels is None:
             bad.append((picture.name, picture.reason))
             continue
@@ -89,7 +90,7 @@ def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, 
 
 def _describe(picture: Picture) -> tuple:
     hashes = duplicates.pixel_hash(picture.pixels), duplicates.difference_hash(picture.pixels)
-    return picture.name, hashes[0], picture.label, picture.official, hashes[1]
+    return picture.name, hashes[0], picture.label, picture.official, hashes[1], int(picture.pixels.max())
 
 
 def _images(file: IO[bytes], places: np.ndarray, pixels: int) -> Iterator[np.ndarray]:
@@ -112,11 +113,14 @@ def _about(collection: Collection, data: Data, manifest: pd.DataFrame, unusable:
 
 def _warnings(manifest: pd.DataFrame, unusable: pd.DataFrame, alike: pd.DataFrame) -> list[str]:
     torn = manifest.groupby("sha256")["label"].nunique() > 1
+    dark = manifest["name"][manifest["brightest"] < DARK]
     lines = {
         f"{len(unusable)} files cannot be used; data/prepared/unusable.csv names them": len(unusable),
         f"{len(alike)} images look like one that may stand in another split; data/prepared/near_duplicates.csv names "
         "them": len(alike),
         f"{int(torn.sum())} images are in two classes at once": int(torn.sum()),
+        f"{len(dark)} images are almost black, such as {'; '.join(dark.head(1))}: if they have 16 bits of which the "
+        "camera used 10 or 12, scale them to 16": len(dark),
     }
     return [line for line, count in lines.items() if count]
 

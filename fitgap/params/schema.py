@@ -31,6 +31,7 @@ class Data(Section):
 
     source: Literal["digits", "cifar10", "directory"]
     path: PathText
+    split_folders: Literal["by_name", "none"]
     image_size: Annotated[int, Field(ge=32, le=512)]
     pool_images: Amount
     train_images: Amount

@@ -6,7 +6,6 @@ its inputs before and after.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from fitgap.params import reading
 from fitgap.system.errors import UserError
+from fitgap.system.trees import list_tree
 
 CODE = ("fitgap/", "stages/")
 PIPELINE, PARAMS = Path("dvc.yaml"), Path("params.yaml")
@@ -80,9 +80,8 @@ def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder, inner, files in os.walk(path, followlinks=True):
-        inner[:] = [name for name in inner if name != "__pycache__"]
-        yield from (Path(folder, name) for name in files)
+    files, _ = list_tree(path)
+    yield from (path / name for name in files if "__pycache__" not in name)
 
 
 def _fingerprint(path: Path) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fitgap.backbone.storage import StoredBackbone
 from fitgap.definitions.vgg16_layers import count_parameters as count_frozen
@@ -21,6 +20,7 @@ from fitgap.params.schema import ModelSpec, Params
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.pipeline.record import Identity, Record, Result
 from fitgap.system.files import fresh_folder
+from fitgap.system.progress import Progress
 from fitgap.training.trainer import TrainedModel, Trainer
 
 
@@ -99,11 +99,13 @@ def run_experiment(experiment: Experiment, seeds: list[int], kept: Checkpoint) -
         experiment.build(seeds[0]), experiment.model.schedule, experiment.model.variant.active, experiment.fast
     )
     trained, probabilities, rows = {}, [], []
-    for seed in tqdm(seeds, desc=experiment.model.family.name, unit="seed", disable=None):
+    bar = Progress(seeds, f"{experiment.model.family.name}@{experiment.model.name}", unit="seeds")
+    for seed in bar:
         splits = experiment.draw(seed)
         one = trained[seed] = _resume(kept, seed, trainer) or _train(experiment, splits, kept, seed, trainer)
         probabilities.append(trainer.evaluator.probabilities(splits["test"][0]))
         rows.append({"seed": seed, **measure_seed(one, probabilities[-1], splits["test"][1])})
+        bar.set_postfix_str(_means(rows), refresh=False)
     record = Record(
         stage=experiment.model.family.name,
         variant=experiment.model.name,
@@ -117,6 +119,11 @@ def run_experiment(experiment: Experiment, seeds: list[int], kept: Checkpoint) -
     history = pd.concat([one.history.assign(seed=seed) for seed, one in trained.items()])
     history.insert(0, "seed", history.pop("seed"))
     return Outcome(Result(record, history, np.stack(probabilities)), trained, trainer.network)
+
+
+def _means(rows: list[dict[str, float]]) -> str:
+    loss, gap = (np.mean([row[name] for row in rows]) for name in ("val_loss_best", "gap_last"))
+    return f"validation loss {loss:.3f}, final gap {gap:+.3f}"
 
 
 def _train(

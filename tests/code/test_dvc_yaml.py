@@ -20,9 +20,11 @@ LEAVES_NOTHING = (
     "fitgap/pipeline/checkpoints.py",
     "fitgap/pipeline/inputs.py",
     "fitgap/pipeline/timings.py",
+    "fitgap/pipeline/watched.py",
     "fitgap/system/__init__.py",
     "fitgap/system/errors.py",
     "fitgap/system/files.py",
+    "fitgap/system/progress.py",
     "fitgap/system/repository.py",
     "fitgap/tracking/",
 )

@@ -136,7 +136,7 @@ def test_back_to_the_digits_restores_everything_and_both_stand_in_mlflow(clone):
     changes = {"data.source": "digits", "backbone.weights": "glyphs", "data.train_images": 100}
     clone.edit(**{**changes, "data.pool_images": 200, "data.validation_images": 100, "data.test_images": 200})
     clone.edit(**{"learning_curve.sizes": [20]})
-    clone.edit(**{"data.path": "data/pictures", "backbone.path": "data/weights"})
+    clone.edit(**{"data.path": "data/README.md", "backbone.path": "data/README.md"})
     assert clone.repro() == ["report"]
     assert runs(clone) == before
     assert before["scratch"] == 4  # two variants of the digits, and two collections of pictures
@@ -148,4 +148,4 @@ def test_missing_pictures_get_one_line(clone):
     assert ended.returncode == 1
     assert ended.stderr.strip().startswith("fitgap: params.yaml: data.path: 'nowhere': not found")
     assert ended.stderr.count("\n") == 1
-    clone.edit(**{"data.source": "digits", "data.path": "data/pictures"})
+    clone.edit(**{"data.source": "digits", "data.path": "data/README.md"})

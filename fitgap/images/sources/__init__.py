@@ -10,7 +10,7 @@ from fitgap.params.schema import Data
 SOURCES: dict[str, Callable[[Data], Collection]] = {
     "digits": lambda data: digits.load(data.image_size),
     "cifar10": lambda data: cifar10.load(data.image_size),
-    "directory": lambda data: directory.load(Path(data.path), data.image_size),
+    "directory": lambda data: directory.load(Path(data.path), data.image_size, data.split_folders),
 }
 
 

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from fitgap.images import archives
+from fitgap.images import archives, decoding
 from fitgap.images.decoding import UnusableError, decode
 from fitgap.images.sources.collection import Collection, Picture
+from fitgap.pipeline.watched import check_watched
 from fitgap.system.errors import UserError
 
 SPLIT_WORDS = {
@@ -26,7 +27,7 @@ ADDED = "set|data|dataset|images|imgs|pictures|photos|split"  # words that a spl
 SPLIT_WORD = re.compile(f"({'|'.join(SPLIT_WORDS)})(?:{ADDED})?")
 FOLD = re.compile(r"(cv|k)?[\W_]*fold[\W_]*\d+")
 DROPPINGS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found", "$recycle.bin"}
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+ENDINGS = tuple(ending for endings in decoding.ENDINGS.values() for ending in endings)
 BESIDE = "not inside a class folder"
 
 
@@ -38,8 +39,12 @@ class Place:
     official: str = ""
 
 
-def load(path: Path, image_size: int) -> Collection:
+def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collection:
     """List the pictures of a folder or archive; nothing is decoded yet.
+
+    Parameters
+    ----------
+    split_folders : "by_name": folders named train, validation and test are splits; "none": all folders are classes
 
     Raises
     ------
@@ -52,13 +57,16 @@ def load(path: Path, image_size: int) -> Collection:
     around = _wrapping(list(files.values()), folders)
     files = {name: parts[around:] for name, parts in files.items() if len(parts) > around}
     folders = [parts[around:] for parts in folders if len(parts) > around]
-    doubtful = _class_like_a_split(files.values(), folders)
-    splits = {} if doubtful else _split_folders(path, folders)
+    by_name = split_folders == "by_name"
+    doubtful = _class_like_a_split(files.values(), folders) if by_name else ""
+    splits = _split_folders(path, folders) if by_name and not doubtful else {}
     repeated = {top: inner for top, split in splits.items() if (inner := _repeated_folder(top, split, folders))}
     files = {name: _without_repetition(parts, repeated) for name, parts in files.items()}
     folders = [_without_repetition(parts, repeated) for parts in folders]
     _check_splits(path, splits, files.values())
     places = {name: _place(parts, splits) for name, parts in files.items() if _matters(parts, splits)}
+    if path.is_dir():
+        check_watched(path, places)
     names = _class_names(path, folders, splits, places.values())
     warnings = (f"{path}: {doubtful}/ is read as a class, although it is named like a split",) if doubtful else ()
     return Collection(names, len(places), lambda: _pictures(tree, places, names, image_size), warnings)
@@ -150,7 +158,7 @@ def _split_folders(path: Path, folders: list[tuple[str, ...]]) -> dict[str, str]
     if len(folds) > 1:
         raise UserError(
             f"{path}: {', '.join(folds)}: folds of a cross-validation are not read; put the class folders of all into "
-            "one folder: each seed draws its own images from it"
+            "one folder: each seed draws its own images from it (data.split_folders: none if they are classes)"
         )
     named = {top: found for top in tops if (found := _split_name(top))}
     found: dict[str, str] = {}
@@ -162,7 +170,7 @@ def _split_folders(path: Path, folders: list[tuple[str, ...]]) -> dict[str, str]
     if found and others:
         raise UserError(
             f"{path}: {', '.join(sorted(found))}: named like a split, but {others[0]} beside it is not; allowed: only "
-            "train/, validation/ and test/ with class folders inside, or only class folders (rename what is a class)"
+            "train/, validation/ and test/ with class folders inside, or only class folders (data.split_folders: none)"
         )
     return found
 

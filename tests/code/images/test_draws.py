@@ -17,7 +17,7 @@ many = settings(max_examples=60, deadline=None)
 def amounts(train, validation="all") -> Data:
     given = {"source": "directory", "path": "pictures", "image_size": 32, "max_bad_fraction": 0.0, "split_seed": 0}
     given |= {"pool_images": "all", "train_images": train, "validation_images": validation, "test_images": "all"}
-    return Data(**given, near_duplicates="warn")
+    return Data(**given, near_duplicates="warn", split_folders="by_name")
 
 
 def collection(pool, fixed=(), test=(0, 1), copies=()) -> PreparedImages:

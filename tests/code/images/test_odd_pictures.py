@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from dvc.repo import Repo
 from PIL import Image
 
 from fitgap.images import preparation
@@ -33,6 +34,7 @@ def data(**changes) -> Data:
         "split_seed": 0,
         "max_bad_fraction": 0.0,
         "near_duplicates": "warn",
+        "split_folders": "by_name",
     }
     return Data(**given | changes)
 
@@ -61,6 +63,19 @@ def rotated() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 3  # lies upside down
     return encoded(halves(), "JPEG", exif=exif, quality=95)
+
+
+def rotated_with_a_broken_tag() -> bytes:
+    """Add a rational whose denominator is 0 to the EXIF tags; Pillow cannot write such a tag again."""
+    tags = struct.pack(">HHHIHH", 2, 0x0112, 3, 1, 3, 0) + struct.pack(">HHII", 0x011A, 10, 1, 38)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + tags + struct.pack(">I", 0) + struct.pack(">ii", -1, 0)
+    return encoded(halves(), "JPEG", exif=exif, quality=95)
+
+
+def with_chunk(png: bytes, kind: bytes, content: bytes, checksum: int | None = None) -> bytes:
+    """Return a PNG with another chunk after its header, which is 33 bytes long with the signature."""
+    checksum = zlib.crc32(kind + content) if checksum is None else checksum
+    return png[:33] + struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum) + png[33:]
 
 
 def animated() -> bytes:
@@ -120,6 +135,16 @@ READ = {
     "named png, is jpeg.png": (encoded(plain(), "JPEG", quality=95), RED),
     "no ending": (encoded(plain()), RED),
     "ENDING.JPG": (encoded(plain(), "JPEG", quality=95), RED),
+    "av1.avif": (encoded(plain(), "AVIF", quality=95), RED),
+    "wavelets.jp2": (encoded(plain(), "JPEG2000"), RED),
+    "portable.ppm": (encoded(plain(), "PPM"), RED),
+    "portable, 10 bit.pgm": (b"P5 4 4 1023\n" + (77 * 4).to_bytes(2, "big") * 16, (77,) * 3),
+    "broken eXIf.png": (with_chunk(encoded(plain()), b"eXIf", b"nonsense"), RED),
+    "long text.png": (with_chunk(encoded(plain()), b"zTXt", b"Note\0\0" + zlib.compress(bytes(3_000_000))), RED),
+    "long profile.png": (with_chunk(encoded(plain()), b"iCCP", b"p\0\0" + zlib.compress(bytes(1_500_000))), RED),
+    "broken profile.png": (with_chunk(encoded(plain()), b"iCCP", b"p\0\0nonsense"), RED),
+    "text with a wrong checksum.png": (with_chunk(encoded(plain()), b"tEXt", b"a\0b", checksum=7), RED),
+    "broken EXIF.jpg": (encoded(plain(), "JPEG", quality=95, exif=b"Exif\0\0nonsense"), RED),
 }
 
 
@@ -131,8 +156,9 @@ def test_picture_is_read_as_people_expect(name):
     np.testing.assert_allclose(pixels[SIZE // 2, SIZE // 2].astype(int), colour, atol=4)
 
 
-def test_camera_rotation_is_applied():
-    pixels = decode(rotated(), SIZE).astype(int)
+@pytest.mark.parametrize("content", [rotated(), rotated_with_a_broken_tag()], ids=["whole", "another tag is broken"])
+def test_camera_rotation_is_applied(content):
+    pixels = decode(content, SIZE).astype(int)
     np.testing.assert_allclose(pixels[4, 16], GREEN, atol=12)
     np.testing.assert_allclose(pixels[-5, 16], RED, atol=12)
 
@@ -150,6 +176,7 @@ UNUSABLE = {
     "notes.txt": (b"cat", "not a picture"),
     "program.png": (b"\x7fELF" + bytes(200), "not a picture"),
     "page.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+    "phone.heic": (b"\0\0\0\x18ftypheic" + bytes(40), "pip install pillow-heif"),
     "truncated.jpg": (truncated("JPEG"), "damaged"),
     "truncated.png": (truncated("PNG"), "damaged"),
     "truncated.webp": (truncated("WEBP"), "not a picture|damaged"),
@@ -194,7 +221,7 @@ def written(files: dict[str, bytes], folder: Path) -> Path:
 def prepared(path: Path, folder: Path, **changes) -> tuple[dict, list[str], pd.DataFrame]:
     chosen = data(path=str(path), **changes)
     folder.mkdir()
-    about, warnings = preparation.prepare(directory.load(path, SIZE), chosen, folder)
+    about, warnings = preparation.prepare(directory.load(path, SIZE, chosen.split_folders), chosen, folder)
     return about, warnings, pd.read_csv(folder / "manifest.csv")
 
 
@@ -233,6 +260,7 @@ TREES = {
     "files beside the folder around": (under("PetImages", tree()) | {"readme.txt": b"x", "MSR-LA.docx": b"x"}, {}, 16),
     "classes that only begin like splits": (split("trains", "testament", classes=("a",)) | {}, {}, 16),
     "a class called train": ({k.replace("cat", "train"): v for k, v in tree().items()}, {}, 16),
+    "splits are classes": (split("train", "test"), {"split_folders": "none"}, 32),
     "names with <, & and spaces": ({k.replace("cat", "<b>a & b</b> c".replace("/", "")): v for k, v in tree().items()},
                                    {}, 16),
     "unicode": ({k.replace("cat", "猫").replace("dog", "chien né"): v for k, v in tree().items()}, {}, 16),
@@ -437,13 +465,74 @@ def test_a_file_whose_name_is_not_utf8_is_named(tmp_path):
         prepared(path, tmp_path / "prepared")
 
 
-def test_links_in_a_folder_are_followed_but_not_in_circles(tmp_path):
-    written({f"elsewhere/{i}.png": noise(i) for i in range(8)}, tmp_path)
-    path = written({f"cat/{i}.png": noise(100 + i) for i in range(8)}, tmp_path / "pictures")
-    (path / "dog").symlink_to(tmp_path / "elsewhere")
+def test_a_link_to_an_enclosing_folder_holds_nothing_new(tmp_path):
+    path = written(tree(), tmp_path / "pictures")
     (path / "cat/round").symlink_to(path / "cat")
+    (path / "dog/up").symlink_to("..")
     _, _, manifest = prepared(path, tmp_path / "prepared")
     assert len(manifest) == 16
+
+
+def test_pictures_may_be_links_and_so_may_the_whole_folder(tmp_path):
+    path = written(tree(), tmp_path / "disk")
+    (path / "cat/linked.png").symlink_to(written({"elsewhere.png": noise(99)}, tmp_path) / "elsewhere.png")
+    (tmp_path / "pictures").symlink_to(path)
+    _, _, manifest = prepared(tmp_path / "pictures", tmp_path / "prepared")
+    assert len(manifest) == 17
+
+
+@pytest.mark.parametrize("place", ["cat/disk", "bird", "cat/2019/more"])
+def test_a_link_to_another_folder_which_dvc_does_not_follow_is_named(place, tmp_path):
+    path = written(tree(**{"cat/2019/a.png": noise(98)}), tmp_path / "pictures")
+    (path / place).symlink_to(written({f"{i}.png": noise(90 + i) for i in range(8)}, tmp_path / "disk"))
+    with pytest.raises(UserError, match=f"{place}: a link to the folder .*disk; DVC does not follow it"):
+        prepared(path, tmp_path / "prepared")
+
+
+def test_a_pipe_which_dvc_would_wait_for_is_named(tmp_path):
+    path = written(tree(), tmp_path / "pictures")
+    os.mkfifo(path / "cat/pipe.png")
+    with pytest.raises(UserError, match=r"cat/pipe.png: a pipe, socket or device"):
+        prepared(path, tmp_path / "prepared")
+
+
+UNSEEN = {
+    "a DVC repository in a class": ("cat/more/.dvc/config", b"", "cat/more/1.png"),
+    "a line in .dvcignore": (".dvcignore", b"*.webp\n", "cat/1.webp"),
+    "a .dvcignore in a class": ("cat/.dvcignore", b"/1.png\n", "cat/1.png"),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_a_picture_that_dvc_does_not_see_is_named(name, tmp_path, monkeypatch):
+    hiding, content, hidden = UNSEEN[name]
+    path = written(tree(**{hidden: noise(1), hiding: content}), tmp_path / "pictures")
+    Repo.init(str(tmp_path), no_scm=True).close()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"{hidden}: DVC does not see this file"):
+        prepared(path, tmp_path / "prepared")
+
+
+def test_tar_with_hard_links_is_read(tmp_path):
+    path = packed(tree(), tmp_path / "p.tar.gz")
+    contents = tree()
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+            link = tarfile.TarInfo(name.replace(".png", " again.png"))
+            link.type, link.linkname = tarfile.LNKTYPE, name
+            archive.addfile(link)
+    _, _, manifest = prepared(path, tmp_path / "prepared")
+    assert len(manifest) == 32
+    assert manifest["sha256"].nunique() == 16
+
+
+def test_pictures_of_twelve_bits_in_sixteen_are_warned_of(tmp_path):
+    path = written(tree(**{"cat/camera.png": sixteen(4095)}), tmp_path / "pictures")
+    _, warnings, _ = prepared(path, tmp_path / "prepared")
+    assert any("1 images are almost black, such as cat/camera.png: if they have 16 bits" in line for line in warnings)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")

@@ -19,7 +19,7 @@ def manifest(labels, copies_of=None) -> pd.DataFrame:
 def amounts(pool="all", test="all", validation="all", seed=0) -> Data:
     given = {"source": "directory", "path": "pictures", "image_size": 32, "max_bad_fraction": 0.0}
     given |= {"pool_images": pool, "test_images": test, "validation_images": validation, "train_images": "all"}
-    return Data(**given, split_seed=seed, near_duplicates="warn")
+    return Data(**given, split_seed=seed, near_duplicates="warn", split_folders="by_name")
 
 
 @settings(max_examples=50, deadline=None)

@@ -90,6 +90,7 @@ data_sections = st.fixed_dictionaries(
         "split_seed": seeds,
         "max_bad_fraction": fractions,
         "near_duplicates": st.sampled_from(["warn", "fail"]),
+        "split_folders": st.sampled_from(["by_name", "none"]),
     }
 )
 
@@ -253,6 +254,7 @@ WRONG = {
     "data.split_seed": no_seed,
     "data.max_bad_fraction": no_fraction,
     "data.near_duplicates": text_but(["warn", "fail"]),
+    "data.split_folders": text_but(["by_name", "none"]),
     "backbone": no_mapping,
     "backbone.weights": text_but(["glyphs", "imagenet", "path", "none"]),
     "backbone.path": no_path,
