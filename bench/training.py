@@ -31,10 +31,10 @@ def examples(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _network():
     from fitgap.networks import architectures
-    from fitgap.params import schema
+    from fitgap.params.variants import Variant
 
     chosen = load_params()
-    return architectures.build_cnn(SIZE, CLASSES, chosen.scratch, schema.Variant(), seed=0)
+    return architectures.build_cnn(SIZE, CLASSES, chosen.scratch, Variant(), seed=0)
 
 
 def ours(evaluated: bool = True) -> Callable:

@@ -11,7 +11,7 @@ import pandas as pd
 import tensorflow as tf
 
 from fitgap.backbone import batch_normalised, glyphs, pretraining, user_weights, vgg16
-from fitgap.params.schema import Backbone, Compute
+from fitgap.params.sections import Backbone, Compute
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system import downloads
 from fitgap.system.determinism import derive_seed

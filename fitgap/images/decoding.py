@@ -39,6 +39,11 @@ PNG = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # those that matter to pixels and orientation
 
 
+def has_picture_ending(name: str) -> bool:
+    """Return whether a file is named like a picture."""
+    return name.lower().endswith(tuple(ending for endings in ENDINGS.values() for ending in endings))
+
+
 class UnusableError(Exception):
     """A file cannot be used; the message is a short reason."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fitgap.images.amounts import Amount, count_images
 from fitgap.images.prepared import PreparedImages
-from fitgap.params.schema import Data
+from fitgap.params.sections import Data
 from fitgap.system.arrays import Rows
 from fitgap.system.determinism import derive_seed
 from fitgap.system.errors import UserError

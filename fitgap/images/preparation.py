@@ -14,7 +14,7 @@ import pandas as pd
 
 from fitgap.images import draws, duplicates, prepared, split
 from fitgap.images.sources.collection import Collection, Picture
-from fitgap.params.schema import Data
+from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 from fitgap.system.files import require_space
 from fitgap.system.progress import Progress

@@ -8,7 +8,7 @@ from sklearn.model_selection import train_test_split
 
 from fitgap.images.amounts import ALL, Amount, count_images
 from fitgap.images.prepared import PARTS
-from fitgap.params.schema import Data
+from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 
 LEFT_OUT = ""  # name of the part of images in no part

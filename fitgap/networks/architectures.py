@@ -10,7 +10,8 @@ from functools import cached_property
 
 import keras
 
-from fitgap.params.schema import Head, Scratch, Variant
+from fitgap.params.sections import Head, Scratch
+from fitgap.params.variants import Variant
 from fitgap.remedies.remedy import Remedy, Site
 from fitgap.system.determinism import derive_seed
 

@@ -15,7 +15,8 @@ import keras
 from fitgap.backbone import vgg16
 from fitgap.definitions.vgg16_layers import activation_shape, freeze_point
 from fitgap.networks import architectures
-from fitgap.params.schema import ModelSpec, Params, Variant
+from fitgap.params.schema import ModelSpec, Params
+from fitgap.params.variants import Variant
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from fitgap.params.schema import Params, Variant
+from fitgap.params.schema import Params
+from fitgap.params.variants import Variant
 from fitgap.system.errors import UserError
 
 _DEEPEST, _MOST = 50, 100_000  # levels, values; aliases can make more of a short text than can be compared or shown

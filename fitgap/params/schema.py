@@ -1,177 +1,27 @@
-"""Schema of params.yaml: sections, allowed values and checks across sections."""
+"""Schema of params.yaml as a whole: checks across its sections, and the models that it declares."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, create_model, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from fitgap.definitions.families import FAMILIES, Family
-from fitgap.definitions.fields import (
-    MAX_COUNT,
-    Amount,
-    AmountOrNone,
-    BatchSize,
-    Count,
-    Fraction,
-    Name,
-    PathText,
-    Rate,
-    Section,
-    Seed,
-    unique,
+from fitgap.definitions.fields import Name, Section, Seed, unique
+from fitgap.definitions.vgg16_layers import LAYERS, first_layer
+from fitgap.params.sections import (
+    AsIs,
+    Backbone,
+    Compute,
+    Data,
+    Finetune,
+    Head,
+    HighRate,
+    LearningCurve,
+    Scratch,
+    Training,
 )
-from fitgap.definitions.vgg16_layers import DEPTHS, LAYERS, POOLS, first_layer
-from fitgap.remedies import REMEDIES
-from fitgap.remedies.remedy import Remedy
+from fitgap.params.variants import Variant
 from fitgap.system.errors import UserError
-
-
-class Data(Section):
-    """Section `data`: the images, and how many each repetition draws."""
-
-    source: Literal["digits", "cifar10", "directory"]
-    path: PathText
-    split_folders: Literal["by_name", "none"]
-    image_size: Annotated[int, Field(ge=32, le=512)]
-    pool_images: Amount
-    train_images: Amount
-    validation_images: Amount
-    test_images: Amount
-    split_seed: Seed
-    max_bad_fraction: Fraction
-    near_duplicates: Literal["warn", "fail"]
-
-    @property
-    def drawn(self) -> dict[str, Any]:
-        """The settings of what each seed draws, as stored in records and runs."""
-        return {"train_images": self.train_images, "validation_images": self.validation_images}
-
-
-class Glyphs(Section):
-    """Section `backbone.glyphs`: pre-training on printed characters."""
-
-    images: Annotated[int, Field(ge=36, le=MAX_COUNT)]
-    batch_size: BatchSize
-    learning_rate: Rate
-
-    @model_validator(mode="after")
-    def _at_least_one_update(self):
-        if self.images < self.batch_size:
-            raise ValueError(f"fewer images than batch_size ({self.batch_size}); raise it or lower batch_size")
-        return self
-
-
-class Backbone(Section):
-    """Section `backbone`: the source of VGG16's weights."""
-
-    weights: Literal["glyphs", "imagenet", "path", "none"]
-    path: PathText
-    seed: Seed
-    glyphs: Glyphs
-
-
-class AsIs(Section):
-    """Section `asis`: way 1, the pre-trained network with its original classifier."""
-
-    images: AmountOrNone
-
-
-class Compute(Section):
-    """Section `compute`: arithmetic and kernels."""
-
-    precision: Literal["float32", "bfloat16"]
-    hand_written_kernels: bool
-    training_threads: Amount
-
-
-class Training(Section):
-    """Settings shared by all training stages."""
-
-    epochs: Count
-    batch_size: BatchSize
-    learning_rate: Rate
-
-
-class Scratch(Training):
-    """Section `scratch`: the notes' convolutional network, trained from random weights."""
-
-    filters: Annotated[list[Count], Field(min_length=1, max_length=5)]  # five poolings reduce 32 pixels to 1
-    dense_units: Count
-    batch_norm_momentum: Fraction
-
-
-class HighRate(Section):
-    """Section `highrate`: the notes' network at a higher learning rate."""
-
-    learning_rate: Rate
-    variants: Annotated[list[Name], AfterValidator(unique)]
-
-
-class Head(Training):
-    """Section `head`: way 2, a new classifier on frozen features."""
-
-    layer: Literal[POOLS]
-    dense_units: Count
-    batch_norm_momentum: Fraction
-
-
-class Finetune(Training):
-    """Section `finetune`: way 3, upper layers unfrozen, starting from a trained head."""
-
-    head: Name
-    depths: Annotated[list[Literal[DEPTHS]], Field(min_length=1), AfterValidator(unique)]
-
-
-class LearningCurve(Section):
-    """Section `learning_curve`: the three ways at several sizes of the training set."""
-
-    sizes: Annotated[list[Count], AfterValidator(unique)]
-    repetitions: Count
-
-
-class _Variant(Section):
-    """An entry of `variants`: the keys of its remedies. An empty entry has no remedy."""
-
-    learning_rate: Rate | None = None
-
-    @property
-    def remedies(self) -> dict[str, Any]:
-        """The keys of active remedies and their values."""
-        return {key: value for key, value in self.model_dump(exclude={"learning_rate"}).items() if value}
-
-    @property
-    def active(self) -> list[Remedy]:
-        """The active remedies."""
-        made = (remedy(**{key: getattr(self, key) for key in remedy.model_fields}) for remedy in REMEDIES)
-        return [remedy for remedy in made if remedy.is_on]
-
-    def obstacle(self, family: str) -> str:
-        """Return why this variant has no model in `family`; an empty string if it has one."""
-        return "; ".join(remedy.reason for remedy in self.active if family not in remedy.families)
-
-    @model_validator(mode="after")
-    def _one_loss_and_one_optimizer(self):
-        for method in ("loss", "optimizer"):
-            acting = [
-                type(one).__name__ for one in self.active if getattr(type(one), method) is not getattr(Remedy, method)
-            ]
-            if len(acting) > 1:
-                raise ValueError(f"{' and '.join(acting)} each replace the {method}; a variant can have one of them")
-        return self
-
-
-def _remedy_fields() -> dict[str, Any]:
-    """Return the fields of all remedies as arguments for pydantic's `create_model`."""
-    fields: dict[str, Any] = {}
-    for remedy in REMEDIES:
-        for key, field in remedy.model_fields.items():
-            if key in fields:
-                raise TypeError(f"{remedy.__name__}.{key}: another remedy has a key of this name")
-            fields[key] = (field.annotation, field)
-    return fields
-
-
-Variant = create_model("Variant", __base__=_Variant, **_remedy_fields())
 
 
 class Params(Section):

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from fitgap.images.draws import Examples
 from fitgap.kernels import fast_kernels
-from fitgap.params.schema import Training
+from fitgap.params.sections import Training
 from fitgap.remedies.remedy import Loss, Remedy
 from fitgap.system.determinism import derive_seed
 from fitgap.training.evaluation import Evaluator, penalty, weight_norm

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fitgap.images.sources import cifar10, digits, directory
 from fitgap.images.sources.collection import Collection
-from fitgap.params.schema import Data
+from fitgap.params.sections import Data
 
 SOURCES: dict[str, Callable[[Data], Collection]] = {
     "digits": lambda data: digits.load(data.image_size),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fitgap.images import draws
 from fitgap.images.prepared import PreparedImages
-from fitgap.params.schema import Data
+from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 
 seeds = st.integers(0, 10_000)

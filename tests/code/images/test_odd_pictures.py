@@ -19,7 +19,7 @@ from PIL import Image
 from fitgap.images import preparation
 from fitgap.images.decoding import UnusableError, decode
 from fitgap.images.sources import directory
-from fitgap.params.schema import Data
+from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 
 SIZE = 32

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitgap.images import duplicates, split
-from fitgap.params.schema import Data
+from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 
 

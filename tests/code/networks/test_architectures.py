@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fitgap.params.reading import load_params
-from fitgap.params.schema import Variant
+from fitgap.params.variants import Variant
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fitgap.params.reading import load_params
-from fitgap.params.schema import Training
+from fitgap.params.sections import Training
 
 SCHEDULE = Training(epochs=2, batch_size=8, learning_rate=1e-4)
 pytestmark = pytest.mark.usefixtures("tensorflow")

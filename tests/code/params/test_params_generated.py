@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from fitgap.definitions.fields import MAX_COUNT
 from fitgap.definitions.vgg16_layers import DEPTHS, LAYERS, POOLS, first_layer
-from fitgap.params import schema
 from fitgap.params.reading import load_params, parse
+from fitgap.params.schema import Params
+from fitgap.params.variants import Variant
 from fitgap.system.errors import UserError
 
 # Files per property: 2,450 in all, of which Hypothesis may write a short one, such as an empty file, more than once.
@@ -33,7 +34,7 @@ EXAMPLES = {
 }
 assert sum(EXAMPLES.values()) >= 2000
 
-REMEDIES = tuple(schema.Variant.model_fields)
+REMEDIES = tuple(Variant.model_fields)
 ODD = ["", " ", "[key]", "a.b", "epochs ", "a  b", "two\nlines", "\u2028", "\0", "\x1b[31m", "\u202e", "é", "1", "null"]
 PLACEHOLDER = "spelled-below"
 
@@ -597,7 +598,7 @@ def test_any_tokens_of_yaml_load_or_get_one_line(file, text):
 
 scalars = st.one_of(values for kind, values in VALUES.items() if kind not in ("list", "mapping"))
 documents = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(scalars, inner), max_leaves=20)
-sections = st.dictionaries(st.sampled_from(list(schema.Params.model_fields)), documents)
+sections = st.dictionaries(st.sampled_from(list(Params.model_fields)), documents)
 
 
 @examples("documents")

@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from fitgap.params.reading import load_params
-from fitgap.params.schema import Training, Variant
+from fitgap.params.sections import Training
+from fitgap.params.variants import Variant
 from fitgap.remedies import REMEDIES
 from fitgap.remedies.remedy import Remedy
 

@@ -5,7 +5,9 @@ import pytest
 
 from fitgap.definitions.families import FAMILIES
 from fitgap.params.reading import load_params
-from fitgap.params.schema import ModelSpec, Training, Variant
+from fitgap.params.schema import ModelSpec
+from fitgap.params.sections import Training
+from fitgap.params.variants import Variant
 from fitgap.pipeline.checkpoints import Checkpoint
 
 SEEDS = [3, 4, 5]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fitgap.params.reading import load_params
-from fitgap.params.schema import Training, Variant
+from fitgap.params.sections import Training
+from fitgap.params.variants import Variant
 
 SCHEDULE = Training(epochs=6, batch_size=8, learning_rate=0.01)
 
