@@ -66,10 +66,10 @@ def describe_report(study: Study, claims: list[dict]) -> Result:
 
 
 def track(stages: list[Result], study: Study) -> dict[str, str]:
-    """Write missing runs and attach the models; return run ids by result name, empty if writing failed."""
+    """Write missing runs and attach the models; return run ids by result name, empty if the store is unavailable."""
     ids = runs.log_results(stages)
-    if len(ids) < len(stages):
-        return {}  # the store is unavailable; `log_results` has warned, so do not wait for it again
+    if not ids:
+        return {}  # `log_results` has warned, so do not wait for the store again
     models.attach_models(study.results.values(), ids, study.params, MODELS, BACKBONE)
     return ids
 

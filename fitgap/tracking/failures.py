@@ -19,6 +19,8 @@ _LIBRARY_FAILURES = (
     ("azure.core.exceptions", "AzureError"),
 )
 _BREAKDOWNS = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED")  # MLflow's codes
+# MLflow passes on a violated unique key as BAD_REQUEST, with the text of SQLAlchemy's exception.
+_CONFLICTS = re.compile(r"IntegrityError|UniqueViolation|UNIQUE constraint|Duplicate entry")
 
 
 class GivenUpError(ConnectionError):
@@ -39,6 +41,16 @@ def is_outage(failure: Exception) -> bool:
     """Return whether a server is unreachable, hangs or has an internal error. Rejecting a request is no outage."""
     code = getattr(failure, "error_code", None)  # MLflow's exceptions have one
     return isinstance(failure, OSError) if code is None else code in _BREAKDOWNS
+
+
+def is_rejection(failure: Exception) -> bool:
+    """Return whether the store works, but refused this request."""
+    return getattr(failure, "error_code", None) is not None and not is_outage(failure)
+
+
+def is_conflict(failure: Exception) -> bool:
+    """Return whether another process created the same row of the store's database at the same moment."""
+    return getattr(failure, "error_code", None) == "BAD_REQUEST" and bool(_CONFLICTS.search(str(failure)))
 
 
 def warn(what: str, failure: Exception) -> None:

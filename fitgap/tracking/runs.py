@@ -1,36 +1,30 @@
 """Write a result as MLflow runs: once per result, completely or not at all, and without risk to the result."""
 
+import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from fitgap.pipeline.record import Result
-from fitgap.tracking import store
-from fitgap.tracking.failures import failures, warn
-from fitgap.tracking.projection import FINGERPRINT
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from mlflow.entities import Run
-
-import dataclasses
-import shutil
-import tempfile
-import time
-from typing import TYPE_CHECKING
-
 from fitgap.pipeline import timings
-from fitgap.tracking import projection
+from fitgap.pipeline.record import Result
+from fitgap.tracking import projection, store
+from fitgap.tracking.existing import PARENT, WRITER, find_rival, find_run, remove_own
+from fitgap.tracking.failures import failures, is_rejection, warn
 from fitgap.tracking.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import DatasetInput
 
-
 NO_TABLES: Mapping = MappingProxyType({})
+NOTE = "mlflow.note.content"
+_METRICS_PER_CALL, _PARAMS_PER_CALL = 900, 100  # log_batch takes 1000 in all, 100 of them params
+_DIGEST_LENGTH = 36  # MLflow's limit for a dataset; the tag has the whole digest
 
 
 def log_result(
@@ -48,25 +42,42 @@ def log_result(
         Id of the (parent) run. None if the store failed; then one line is written to standard error.
     """
     try:
-        with store.open_store() as opened:
-            return _existing(opened, result) or write_runs(opened, result, artifacts, tables)
+        return _find_or_write(result, artifacts, tables)
     except failures() as failure:
         warn(f"{result.name}: no MLflow run written", failure)
         return None
 
 
-def log_results(results: Iterable[Result]) -> dict[str, str]:
+def _find_or_write(result: Result, artifacts: Iterable[Path], tables: Mapping[str, "pd.DataFrame"]) -> str:
+    with store.open_store() as opened:
+        return find_run(opened, result) or write_runs(opened, result, artifacts, tables)
+
+
+def log_results(results: Sequence[Result]) -> dict[str, str]:
     """Write missing runs, such as those of stages that DVC restored from its cache; return run ids by result name.
 
-    Stop at the first failure, so that an unreachable server costs one timeout, not one per result.
+    A run that the store rejects is left out. Any other failure ends it, so that an unreachable server costs one
+    timeout, not one per result; then the dict is empty. Both write one line to standard error.
     """
     ids: dict[str, str] = {}
+    rejected: dict[str, Exception] = {}
     for result in results:
-        run_id = log_result(result)
-        if run_id is None:
-            break
-        ids[result.name] = run_id
+        try:
+            ids[result.name] = _find_or_write(result, (), NO_TABLES)
+        except failures() as failure:
+            if not is_rejection(failure):
+                missing = len(results) - len(ids)
+                warn(f"{missing} of {len(results)} MLflow runs neither found nor written", failure)
+                return {}
+            rejected[result.name] = failure
+    if rejected:
+        warn(f"{_some(list(rejected))}: no MLflow run written", next(iter(rejected.values())))
     return ids
+
+
+def _some(names: Sequence[str], shown: int = 3) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def link_report(report_run_id: str | None, model_runs: Mapping[str, str]) -> None:
@@ -85,50 +96,11 @@ def link_report(report_run_id: str | None, model_runs: Mapping[str, str]) -> Non
         warn("report: its MLflow run does not link to the models' runs", failure)
 
 
-def _existing(opened: store.Store, result: Result) -> str | None:
-    """Return the id of this result's run, or None; delete partial runs of killed processes and repeated requests."""
-    same = _search(opened, f"tags.`{FINGERPRINT}` = '{result.fingerprint}'")
-    whole = [run for run in same if PARENT not in run.data.tags and run.info.status == "FINISHED"]
-    if whole:
-        # MLflow repeats a request if the response is lost, which can leave a duplicate run behind.
-        _remove(opened, [run for run in same if run.info.status == "RUNNING"])
-        return whole[0].info.run_id
-    _remove(opened, [*same, *_half_written(opened, result)])
-    return None
-
-
-def _half_written(opened: store.Store, result: Result) -> list["Run"]:
-    """Return unfinished runs of the same stage and variant, whatever their inputs, with their children."""
-    name = {"stage": result.record.stage} | ({"variant": result.record.variant} if result.record.variant else {})
-    conditions = [
-        "attributes.status = 'RUNNING'",
-        *(f"tags.{key} = '{value}'" for key, value in name.items()),
-    ]
-    runs = _search(opened, " and ".join(conditions))
-    children = [_search(opened, f"tags.`{PARENT}` = '{run.info.run_id}'") for run in runs]
-    return runs + [run for family in children for run in family]
-
-
-def _search(opened: store.Store, condition: str) -> list["Run"]:
-    """Return the runs that match and are not deleted."""
-    opened.keep_time()
-    return list(opened.client.search_runs([opened.experiment_id], condition))
-
-
-def _remove(opened: store.Store, runs: Iterable["Run"]) -> None:
-    """Delete the runs that this repository wrote; another machine may still be writing the others."""
-    for run_id in {run.info.run_id for run in runs if run.data.tags.get(WRITER) == opened.writer}:
-        opened.keep_time()
-        opened.client.delete_run(run_id)
-
-
-PARENT, NOTE, WRITER = "mlflow.parentRunId", "mlflow.note.content", "fitgap.writer"
-_METRICS_PER_CALL, _PARAMS_PER_CALL = 900, 100  # log_batch takes 1000 in all, 100 of them params
-_DIGEST_LENGTH = 36  # MLflow's limit for a dataset; the tag has the whole digest
-
-
 def write_runs(opened: Store, result: Result, artifacts: Iterable[Path], tables: Mapping[str, "pd.DataFrame"]) -> str:
-    """Write the run of a result, for a model with one child run per seed; return the (parent) run's id."""
+    """Write the run of a result, for a model with one child run per seed; return the (parent) run's id.
+
+    If another clone finishes the same result meanwhile, its run stays, and this one is deleted.
+    """
     times = timings.load(result)
     common = {**projection.provenance_tags(result.record.stage), WRITER: opened.writer}
     run_id = _begin(opened, projection.parent_run(result, times), common)
@@ -142,6 +114,9 @@ def write_runs(opened: Store, result: Result, artifacts: Iterable[Path], tables:
     _add_files(opened, run_id, result, artifacts)
     for name, table in tables.items():
         opened.client.log_table(run_id, table, name)
+    if rival := find_rival(opened, result, run_id):
+        remove_own(opened, run_id)
+        return rival
     opened.client.set_terminated(run_id)  # last, so that only complete runs are FINISHED
     return run_id
 
@@ -150,13 +125,11 @@ def _begin(opened: Store, run: projection.Run, tags: Mapping[str, str]) -> str:
     """Create a run and write everything except files; return its id."""
     from mlflow.entities import Metric, Param
 
-    opened.keep_time()
     began = int((time.time() - run.seconds) * 1000)  # so that MLflow shows the work's duration
     run_id = opened.client.create_run(opened.experiment_id, began, {**run.tags, **tags}, run.name).info.run_id
     metrics = [Metric(name, value, began, step) for name, value, step in run.points]
     params = [Param(key, value) for key, value in run.params.items()]
     while metrics or params:
-        opened.keep_time()
         batch = metrics[:_METRICS_PER_CALL], params[:_PARAMS_PER_CALL]
         opened.client.log_batch(run_id, *batch, synchronous=True)
         metrics, params = metrics[_METRICS_PER_CALL:], params[_PARAMS_PER_CALL:]
@@ -174,7 +147,6 @@ def _dataset(name: str, identity: Mapping[str, str]) -> "DatasetInput":
 
 
 def _add_files(opened: Store, run_id: str, result: Result, artifacts: Iterable[Path]) -> None:
-    opened.keep_time()
     with tempfile.TemporaryDirectory() as folder:
         dataclasses.replace(result, test_probabilities=None).write(Path(folder))
         for path in artifacts:

@@ -5,30 +5,25 @@ MLflow is imported lazily: the import takes 1.5 s, and only stages that write ru
 """
 
 import hashlib
+import logging
 import os
 import platform
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from filelock import FileLock
 
 from fitgap.system import determinism, repository
 from fitgap.system.errors import UserError
-from fitgap.tracking.failures import GivenUpError, failures, is_outage, redacted
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-import logging
+from fitgap.tracking.addresses import kind, tracking_uri
+from fitgap.tracking.client import Client, Waiting
+from fitgap.tracking.failures import GivenUpError, failures, is_outage
 
 # MLflow's defaults are a timeout of 120 s and 7 retries per request. Here a request fails after 5 s + 5 s, and none
-# starts after SERVER_TIMEOUT, so a hanging or slow server costs a stage less than half a minute.
+# starts after SERVER_TIMEOUT of waiting, so a hanging or slow server costs a stage less than half a minute.
 REQUEST_LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -36,9 +31,11 @@ REQUEST_LIMITS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "1",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }
-SERVER_TIMEOUT = 15  # seconds
+SERVER_TIMEOUT = 15  # seconds that a process waits for a server in all, unless TIMEOUT_VARIABLE says otherwise
+TIMEOUT_VARIABLE = "FITGAP_TRACKING_TIMEOUT"
 SQLITE_TIMEOUT = 60  # seconds; there is no server to fail, but others wait while the first run creates the database
 _unavailable: set[str] = set()  # addresses of servers that failed earlier in this process
+_waiting: dict[str, Waiting] = {}  # address of a server -> how long this process has waited for it
 
 
 @dataclass(frozen=True)
@@ -47,51 +44,26 @@ class Store:
 
     Attributes
     ----------
-    client : MlflowClient
+    client : Client
+        MlflowClient's methods; each raises TimeoutError if the process has waited too long for the store.
     experiment_id : str
     writer : str
         Identifies this repository on this machine; the same for all its processes.
-    deadline : float
-        Value of `time.monotonic()` at which to give up on a slow store.
+    waiting : Waiting
     """
 
-    client: "MlflowClient"
+    client: Client
     experiment_id: str
     writer: str
-    deadline: float
+    waiting: Waiting
 
     def keep_time(self) -> None:
-        """Raise TimeoutError after the deadline."""
-        if time.monotonic() > self.deadline:
-            raise TimeoutError("the tracking store answers too slowly")
+        """Raise TimeoutError if the process has waited too long for the store."""
+        self.waiting.check()
 
     def link(self, text: str, run_id: str) -> str:
         """Return a Markdown link to a run, for MLflow's descriptions."""
         return f"[{text}](#/experiments/{self.experiment_id}/runs/{run_id})"
-
-
-def tracking_uri() -> str:
-    """Return the store's address: MLFLOW_TRACKING_URI, or mlflow.db in the repository.
-
-    Raises
-    ------
-    UserError
-        If the address is a folder, which MLflow 3 refuses as a store.
-    """
-    given = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
-    if given.startswith("sqlite:///"):  # a relative path would point into DVC's temporary copy
-        return f"sqlite:///{repository.root() / given.removeprefix('sqlite:///')}"
-    scheme = urlsplit(given).scheme
-    if (scheme == "file" or len(scheme) < 2) and given != "databricks" and not _folders_allowed():
-        raise UserError(
-            f"MLFLOW_TRACKING_URI: {redacted(given)!r} is a folder, which MLflow 3 does not support; allowed: "
-            "sqlite:///FILE, http://SERVER, a database's address; unset it to use mlflow.db in the repository"
-        )
-    return given
-
-
-def _folders_allowed() -> bool:
-    return os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1")
 
 
 @contextmanager
@@ -108,18 +80,35 @@ def open_store(patience: Mapping[str, str] = REQUEST_LIMITS) -> Iterator[Store]:
 
         from fitgap.tracking import database
 
-        seconds = SQLITE_TIMEOUT if address.startswith("sqlite") else SERVER_TIMEOUT
-        deadline = time.monotonic() + seconds
+        waiting = _waiting_for(address)
         stack.enter_context(default_environment(patience))
         # Parts of MLflow create their own client, which would use the current folder: DVC's temporary copy.
         stack.enter_context(environment_variable("MLFLOW_TRACKING_URI", address))
         stack.enter_context(silence_logging())
         # Two processes that create the same database at once make each other fail. Under the lock, any unfinished run
         # of this repository was left by a killed process.
-        stack.enter_context(FileLock(_lock_file(), timeout=seconds))
-        database.prepare_database(address, repository.root())
-        client = MlflowClient(tracking_uri=address, registry_uri=address)
-        yield Store(client, database.experiment_id(client, address, repository.root()), _writer_id(), deadline)
+        stack.enter_context(FileLock(_lock_file(), timeout=waiting.left))
+        with waiting.count():
+            database.prepare_database(address, repository.root())
+        client = Client(MlflowClient(tracking_uri=address, registry_uri=address), waiting)
+        yield Store(client, database.experiment_id(client, address, repository.root()), _writer_id(), waiting)
+
+
+def _waiting_for(address: str) -> Waiting:
+    """Return the time limit of a store: for a server one for the whole process, which may open it dozens of times.
+
+    Raises
+    ------
+    UserError
+        If the variable is not a number.
+    """
+    if kind(address) == "sqlite":
+        return Waiting(SQLITE_TIMEOUT)
+    given = os.environ.get(TIMEOUT_VARIABLE) or SERVER_TIMEOUT
+    try:
+        return _waiting.setdefault(address, Waiting(float(given)))
+    except ValueError:
+        raise UserError(f"{TIMEOUT_VARIABLE}: {given!r}: write a number of seconds; unset it for 15") from None
 
 
 @contextmanager
@@ -130,13 +119,13 @@ def _fail_fast(address: str) -> Iterator[None]:
     try:
         yield
     except failures() as failure:
-        if not address.startswith("sqlite") and is_outage(failure):
+        if kind(address) != "sqlite" and is_outage(failure):
             _unavailable.add(address)
         raise
 
 
 def _writer_id() -> str:
-    return hashlib.sha256(f"{platform.node()}:{repository.root()}".encode()).hexdigest()[:12]
+    return hashlib.sha256(os.fsencode(f"{platform.node()}:{repository.root()}")).hexdigest()[:12]
 
 
 def _lock_file() -> Path:

@@ -20,7 +20,15 @@ from fitgap.tracking.relocate import relocate
 
 DIGEST = "ab" * 32
 CLASSES = ["café", "0"]
-VARIABLES = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", *store.REQUEST_LIMITS)
+VARIABLES = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_EXPERIMENT_ID",
+    store.TIMEOUT_VARIABLE,
+    "DVC_ROOT",
+    "DVC_EXP_NAME",
+    *store.REQUEST_LIMITS,
+)
 
 
 def model(variant: str = "dropout", seeds=(0, 1, 2), epochs: int = 4, **params) -> Result:

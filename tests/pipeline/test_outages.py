@@ -3,26 +3,18 @@
 Each row uses a real `mlflow server` behind a proxy that breaks requests. The tests run in order on one clone.
 """
 
-import http.client
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mlflow
 import pytest
 from conftest import Clone
+from servers import Front, Outage, Server
 from stores import differences
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups")
@@ -30,147 +22,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups"
 PREPARE, SCRATCH, REPORT = "stages.prepare", "stages.scratch baseline", "stages.report"
 PROMISED = 30  # seconds that an outage may cost a stage
 OF_THE_CLOCK = ("seconds", "images_per_second")  # metrics that no two runs share
-
-
-@dataclass(frozen=True)
-class Outage:
-    """A fault of the server: `kind`, from the `nth` request on with `at` in its method and path.
-
-    Kinds: `down` (nothing listens), `500`, `hang` (taken and never answered), `slow` (seconds per answer), `die`
-    (SIGKILL to the server), and `lose`, once: the server does it, and the answer never arrives.
-    """
-
-    kind: str
-    at: str = ""
-    nth: int = 1
-
-
-class Server:
-    """MLflow's server: a process of its own on a free port, with its database and its artifacts in a folder."""
-
-    def __init__(self, folder: Path):
-        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
-            self.port = free.server_port
-        self.folder, self.database, self.process = folder, f"sqlite:///{folder / 'mlflow.db'}", None
-
-    def start(self) -> None:
-        """Start it unless it runs, and wait until it answers."""
-        if self.process and self.process.poll() is None:
-            return
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", self.database]
-        command += ["--serve-artifacts", "--artifacts-destination", str(self.folder / "artifacts")]
-        # Jobs, of which fitgap has none, would cost seven processes more.
-        variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, cwd=self.folder, env=variables, start_new_session=True, **quiet)
-        end = time.monotonic() + 300
-        while time.monotonic() < end:
-            assert self.process.poll() is None, "the server ended"
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise TimeoutError("the server does not answer")
-
-    def kill(self) -> None:
-        if self.process and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-    @property
-    def client(self) -> mlflow.MlflowClient:
-        """A client on the database itself, which answers in milliseconds."""
-        return mlflow.MlflowClient(tracking_uri=self.database, registry_uri=self.database)
-
-
-class Front:
-    """Listens before a server and passes on what comes, but in an outage."""
-
-    def __init__(self, server: Server):
-        self.server, self.outage, self.over = server, None, threading.Event()
-        self.begin = 0.0  # when the outage first met a request
-        self.port = 0
-        self.open()
-
-    def open(self) -> None:
-        self.listening = ThreadingHTTPServer(("127.0.0.1", self.port), Passing)
-        self.port, self.listening.front, self.listening.daemon_threads = self.listening.server_port, self, True
-        self.thread = threading.Thread(target=self.listening.serve_forever, args=(0.05,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.listening.shutdown()
-        self.thread.join()
-        self.listening.server_close()
-
-    @contextmanager
-    def suffering(self, outage: Outage) -> Iterator[None]:
-        """Simulate an outage inside the block; afterwards restore the proxy and restart a killed server."""
-        self.outage, self.left, self.begin = outage, outage.nth, 0.0
-        self.over.clear()
-        if outage.kind == "down":
-            self.close()
-        try:
-            yield
-        finally:
-            self.outage = None
-            self.over.set()
-            if outage.kind == "down":
-                self.open()
-            self.server.start()
-
-    def fate(self, request: str) -> str:
-        """Return the fate of a request: the kind of an outage, or `passes`."""
-        outage = self.outage
-        if outage and self.left and outage.at in request:
-            self.left -= 1
-        if not outage or self.left:
-            return "passes"
-        self.begin = self.begin or time.monotonic()
-        if outage.kind == "lose":
-            self.outage = None
-        return outage.kind
-
-
-class Passing(BaseHTTPRequestHandler):
-    """Handle one request of the proxy; returning without a response closes the connection, like a dying server."""
-
-    def _pass(self):
-        front, body = self.server.front, self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        fate = front.fate(f"{self.command} {self.path}")
-        self.close_connection = True
-        if fate == "500":
-            self.send_error(500)
-        elif fate == "hang":
-            front.over.wait()
-        elif fate == "die":
-            front.server.kill()
-        else:
-            front.over.wait(4 if fate == "slow" else 0)
-            self._forward(front.server.port, body, is_answered=fate != "lose")
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass  # noqa: N815
-
-    def _forward(self, port: int, body: bytes, is_answered: bool) -> None:
-        kept = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-        try:
-            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            upstream.request(self.command, self.path, body, kept)
-            answer = upstream.getresponse()
-            content = answer.read()
-            if is_answered:
-                self.send_response(answer.status)
-                self.send_header("Content-Type", answer.getheader("Content-Type", "application/json"))
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-        except (OSError, http.client.HTTPException):
-            return  # the server is dead, or the client has gone
-
-    def log_message(self, *args):
-        """Suppress the log."""
 
 
 def contents(server: Server, with_times: bool = True) -> Counter:
@@ -316,6 +167,20 @@ def test_an_outage_costs_one_line_half_a_minute_and_no_result(clone, server, fro
     assert runs != contents(server)
     assert run_stage(clone, REPORT).stderr == ""
     assert differences(runs, contents(server)) == []
+
+
+def test_a_slow_server_costs_the_report_half_a_minute(clone, server, front, undisturbed):
+    forget(server)
+    with front.suffering(Outage("slow", seconds=1)):
+        begin = time.monotonic()
+        told = run_stage(clone, REPORT).stderr
+        lost = time.monotonic() - (front.begin or begin)
+    print(f"{lost:.1f} s lost")
+    assert lost < PROMISED
+    assert told.count("\n") == 1
+    assert re.search(r"\d+ of \d+ MLflow runs neither found nor written.*too slowly.*`make sync`", told)
+    assert run_stage(clone, REPORT).stderr == ""
+    assert differences(undisturbed[0], contents(server)) == []
 
 
 @pytest.mark.parametrize(

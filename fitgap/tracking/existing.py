@@ -1,0 +1,78 @@
+"""Find a result's run in the store, so that it is written once, by whichever process or clone comes first."""
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from fitgap.pipeline.record import Result
+from fitgap.tracking.projection import FINGERPRINT
+from fitgap.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+PARENT, WRITER = "mlflow.parentRunId", "fitgap.writer"
+PATIENCE = 5  # seconds to wait for another clone that writes the same result
+_PAUSE = 0.2  # seconds between two looks
+
+
+def find_run(opened: Store, result: Result) -> str | None:
+    """Return the id of this result's run, or None; delete partial runs of killed processes and repeated requests."""
+    same = _search(opened, _fingerprint(result))
+    finished = [run for run in same if PARENT not in run.data.tags and run.info.status == "FINISHED"]
+    if finished:
+        # MLflow repeats a request if the response is lost, which can leave a duplicate run behind.
+        _remove(opened, [run for run in same if run.info.status == "RUNNING"])
+        return finished[0].info.run_id
+    _remove(opened, [*same, *_half_written(opened, result)])
+    return None
+
+
+def find_rival(opened: Store, result: Result, run_id: str) -> str | None:
+    """Return the id of a finished run of the same result by another clone, or None. Call this before finishing a run.
+
+    Each clone looks when its own run is complete but RUNNING. The run with the smaller id goes first: the other clone
+    waits until that run is FINISHED, and then drops its own. A clone that was killed is waited for in vain.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        same = _search(opened, _fingerprint(result))
+        others = [run for run in same if PARENT not in run.data.tags and run.data.tags.get(WRITER) != opened.writer]
+        finished = [run.info.run_id for run in others if run.info.status == "FINISHED"]
+        is_first = all(run.info.status != "RUNNING" or run.info.run_id > run_id for run in others)
+        if finished or is_first or time.monotonic() > end:
+            return finished[0] if finished else None
+        time.sleep(_PAUSE)
+
+
+def remove_own(opened: Store, run_id: str) -> None:
+    """Delete a run of this repository, and its children."""
+    children = _search(opened, f"tags.`{PARENT}` = '{run_id}'")
+    _remove(opened, [opened.client.get_run(run_id), *children])
+
+
+def _fingerprint(result: Result) -> str:
+    return f"tags.`{FINGERPRINT}` = '{result.fingerprint}'"
+
+
+def _half_written(opened: Store, result: Result) -> list["Run"]:
+    """Return unfinished runs of the same stage and variant, whatever their inputs, with their children."""
+    name = {"stage": result.record.stage} | ({"variant": result.record.variant} if result.record.variant else {})
+    conditions = [
+        "attributes.status = 'RUNNING'",
+        *(f"tags.{key} = '{value}'" for key, value in name.items()),
+    ]
+    runs = _search(opened, " and ".join(conditions))
+    children = [_search(opened, f"tags.`{PARENT}` = '{run.info.run_id}'") for run in runs]
+    return runs + [run for family in children for run in family]
+
+
+def _search(opened: Store, condition: str) -> list["Run"]:
+    """Return the runs that match and are not deleted."""
+    return list(opened.client.search_runs([opened.experiment_id], condition))
+
+
+def _remove(opened: Store, runs: Iterable["Run"]) -> None:
+    """Delete the runs that this repository wrote; another machine may still be writing the others."""
+    for run_id in {run.info.run_id for run in runs if run.data.tags.get(WRITER) == opened.writer}:
+        opened.client.delete_run(run_id)
