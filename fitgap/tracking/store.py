@@ -78,9 +78,10 @@ def open_store(patience: Mapping[str, str] = REQUEST_LIMITS) -> Iterator[Store]:
         stack.enter_context(determinism.pause_garbage_collection())
         from mlflow import MlflowClient
 
-        from fitgap.tracking import database
+        from fitgap.tracking import database, migrations
 
-        waiting = _waiting_for(address)
+        stack.enter_context(migrations.allow_percent_sign())
+        waiting = waiting_for(address)
         stack.enter_context(default_environment(patience))
         # Parts of MLflow create their own client, which would use the current folder: DVC's temporary copy.
         stack.enter_context(environment_variable("MLFLOW_TRACKING_URI", address))
@@ -94,7 +95,7 @@ def open_store(patience: Mapping[str, str] = REQUEST_LIMITS) -> Iterator[Store]:
         yield Store(client, database.experiment_id(client, address, repository.root()), _writer_id(), waiting)
 
 
-def _waiting_for(address: str) -> Waiting:
+def waiting_for(address: str) -> Waiting:
     """Return the time limit of a store: for a server one for the whole process, which may open it dozens of times.
 
     Raises

@@ -2,11 +2,13 @@
 
 import os
 import socket
+import time
 
 import pytest
 import tracking_samples as samples
 
 from fitgap.tracking import failures, runs, store
+from fitgap.tracking.client import Waiting
 
 
 @pytest.fixture
@@ -78,3 +80,32 @@ def test_a_server_that_is_away_costs_one_line_for_all_results(repository, scheme
 )
 def test_no_password_is_shown(text, shown):
     assert failures.redacted(text) == shown
+
+
+def test_only_slow_answers_count_as_waiting():
+    waiting = Waiting(limit=0.2)
+    for _ in range(100):
+        with waiting.count():
+            pass
+    assert waiting.waited == 0
+    with waiting.count(quick=0.1):
+        time.sleep(0.4)
+    assert waiting.left == 0
+    with pytest.raises(TimeoutError, match="too slowly"), waiting.count():
+        pytest.fail("no further call is made")
+
+
+def test_a_process_waits_for_one_server_once(repository, monkeypatch):
+    monkeypatch.setattr(store, "_waiting", {})
+    monkeypatch.setenv(store.TIMEOUT_VARIABLE, "40")
+    first = store.waiting_for("http://127.0.0.1:1")
+    assert first is store.waiting_for("http://127.0.0.1:1") and first.limit == 40
+    assert store.waiting_for("http://127.0.0.1:2") is not first
+    assert store.waiting_for("sqlite:////a") is not store.waiting_for("sqlite:////a")
+
+
+def test_a_timeout_that_is_no_number_is_told_in_one_line(repository, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv(store.TIMEOUT_VARIABLE, "long")
+    assert runs.log_results([samples.single()]) == {}
+    assert "FITGAP_TRACKING_TIMEOUT: 'long': write a number of seconds" in capsys.readouterr().err
