@@ -14,7 +14,7 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro notes photographs test test-all readme claims chaos bench browser ui sync lint format lock
+.PHONY: help install repro notes photographs test test-all readme claims chaos bench browser database ui sync lint format lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,8 +67,15 @@ browser: ## Install Chromium (Debian, Ubuntu) and axe-core (npm), which the brow
 	@npm ci --ignore-scripts --no-fund --no-audit --prefix tests/pipeline \
 	  || echo "fitgap: no axe-core for tests/pipeline/test_report_in_browser.py: install Node.js with npm"
 
+database: ## Install PostgreSQL (Debian, Ubuntu), which the test of two clones starts itself
+	@{ command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 && exit 0; \
+	  { $(AS_ROOT) apt-get update -qq && $(AS_ROOT) env RUNLEVEL=1 apt-get install -y -qq --no-install-recommends \
+	  postgresql >/dev/null; } || echo "fitgap: no PostgreSQL for tests/pipeline/test_two_clones.py: install it"
+
+# Through a link: MLflow cannot read its own files in a folder with % in its name (fitgap/tracking/migrations.py).
 ui: install ## Start MLflow's UI on http://127.0.0.1:5000
-	$(BIN)/mlflow ui --host 127.0.0.1
+	@link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -r "$$link"' EXIT && \
+	  "$$link/venv/bin/python" -m mlflow ui --host 127.0.0.1
 
 readme: install ## Write the results of the last run into README.md and docs/curves.png
 	@$(BIN)/python -m fitgap.programs.readme_results
@@ -76,8 +83,8 @@ readme: install ## Write the results of the last run into README.md and docs/cur
 claims: install ## Write docs/claims.md from the claims in the code
 	@$(BIN)/python -m fitgap.programs.claims_page
 
-sync: install ## Log the runs missing in MLflow, e.g. after a server outage
-	$(BIN)/python -m stages.report
+sync: install ## Log the runs missing in MLflow, e.g. after a server outage; a slow server gets an hour
+	@FITGAP_TRACKING_TIMEOUT=$${FITGAP_TRACKING_TIMEOUT:-3600} $(BIN)/python -m stages.report
 
 lint: install ## Check the style, and that imports respect the layers of packages
 	$(BIN)/ruff check .
