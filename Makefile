@@ -25,6 +25,8 @@ install: $(VENV)/installed ## Create .venv and install the pinned packages
 $(VENV)/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
 	  "fitgap: Python %d.%d: needs 3.11, 3.12 or 3.13; name one, e.g. make PYTHON=python3.12" % v)'
+	@$(PYTHON) -c 'import os, sys; p = os.getcwdb(); sys.exit(None if p == p.decode(errors="ignore").encode() else \
+	  "fitgap: %a: this folder\047s name is not UTF-8, which Python and DVC cannot store; rename the folder" % p)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	@touch $@
@@ -74,7 +76,7 @@ database: ## Install PostgreSQL (Debian, Ubuntu), which the test of two clones s
 
 # Through a link: MLflow cannot read its own files in a folder with % in its name (fitgap/tracking/migrations.py).
 ui: install ## Start MLflow's UI on http://127.0.0.1:5000
-	@link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -r "$$link"' EXIT && \
+	@link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -rf "$$link"' EXIT INT TERM && \
 	  "$$link/venv/bin/python" -m mlflow ui --host 127.0.0.1
 
 readme: install ## Write the results of the last run into README.md and docs/curves.png

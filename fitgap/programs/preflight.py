@@ -6,7 +6,7 @@ from fitgap import lifecycle
 from fitgap.images.archives import read_tree
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
-from fitgap.system import downloads
+from fitgap.system import downloads, repository
 from fitgap.system.errors import UserError
 
 WRITTEN = ("data/prepared", "data/backbone", "data/features", "models", "results", "reports", "checkpoints", "mlruns")
@@ -24,6 +24,7 @@ def check(chosen: Params, origin: Path | str = "params.yaml") -> None:
     UserError
         If something is missing; the message says what, and what to do.
     """
+    check_name(Path.cwd())
     check_repository(Path.cwd())
     needed = {"data.path": chosen.data.path} if chosen.data.source == "directory" else {}
     needed |= {"backbone.path": chosen.backbone.path} if chosen.backbone.weights == "path" else {}
@@ -37,6 +38,18 @@ def check(chosen: Params, origin: Path | str = "params.yaml") -> None:
     if "data.path" in needed and Path(chosen.data.path).is_dir():
         read_tree(Path(chosen.data.path))  # DVC's own error does not say which name is not UTF-8
     downloads.check_reachable(needed_downloads(chosen), origin)
+
+
+def check_name(folder: Path) -> None:
+    """Check that DVC can store the path of the repository.
+
+    Raises
+    ------
+    UserError
+        If it is not UTF-8. Any other name works.
+    """
+    if shown := repository.misnamed(folder):
+        raise UserError(f"{shown}: this folder's name is not UTF-8, which DVC cannot store; rename the folder")
 
 
 def check_repository(folder: Path) -> None:

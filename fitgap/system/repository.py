@@ -12,6 +12,15 @@ def root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
+def misnamed(folder: Path) -> str | None:
+    """Return how to show the path of a folder if it is not UTF-8, which DVC and MLflow cannot store; None if it is."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:  # Python holds bytes that are not UTF-8 as surrogates
+        return os.fsencode(folder).decode(errors="backslashreplace")
+    return None
+
+
 def experiment_name() -> str | None:
     """Return the name of the DVC experiment that runs in a copy; None in the repository itself."""
     return None if root() == Path.cwd() else os.environ.get("DVC_EXP_NAME")

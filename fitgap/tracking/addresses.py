@@ -80,14 +80,11 @@ def _absolute(uri: str) -> str:
     from sqlalchemy import make_url
 
     file = repository.root() / sqlite_file(uri)
-    try:
-        str(file).encode()
-    except UnicodeEncodeError:
-        shown = os.fsencode(file.parent).decode(errors="backslashreplace")
+    if shown := repository.misnamed(file.parent):
         raise UserError(
             f"{shown}: this folder's name is not UTF-8, which MLflow cannot store; rename the folder, or set "
             "MLFLOW_TRACKING_URI to a server"
-        ) from None
+        )
     return sqlite_uri(file, make_url(uri).query)
 
 

@@ -1,7 +1,6 @@
 """A PostgreSQL server of the tests' own, on 127.0.0.1 and a free port; it needs the Debian package `postgresql`."""
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -48,6 +47,8 @@ def _unprivileged() -> dict:
     """Return options of subprocess: PostgreSQL refuses to run as root."""
     if os.geteuid():
         return {}
+    import pwd  # Windows has none
+
     names = {entry.pw_name for entry in pwd.getpwall()}
     user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
