@@ -21,6 +21,11 @@ class Progress(tqdm):
             options |= {"mininterval": EVERY, "delay": EVERY, "miniters": 1, "bar_format": LINE}
         super().__init__(*args, **options)
 
+    def moveto(self, n: int) -> None:
+        """Move the cursor to the line of the n-th bar, which only a terminal can do."""
+        if self.fp.isatty():
+            super().moveto(n)
+
     @staticmethod
     def status_printer(file: IO[str]) -> Callable[[str], None]:
         """Return the function that writes the bar, which tqdm calls at each update."""

@@ -20,8 +20,8 @@ from fitgap.params.schema import ModelSpec, Params
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.pipeline.record import Identity, Record, Result
 from fitgap.system.files import fresh_folder
-from fitgap.system.progress import Progress
-from fitgap.training.trainer import TrainedModel, Trainer
+from fitgap.training.trainer import Row, TrainedModel, Trainer
+from fitgap.training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -95,21 +95,21 @@ def run_experiment(experiment: Experiment, seeds: list[int], kept: Checkpoint) -
 
     Seeds found in the checkpoint `kept`, from an earlier killed run of the same stage, are not trained again.
     """
-    trainer = Trainer(
-        experiment.build(seeds[0]), experiment.model.schedule, experiment.model.variant.active, experiment.fast
-    )
+    model = experiment.model
+    trainer = Trainer(experiment.build(seeds[0]), model.schedule, model.variant.active, experiment.fast)
     trained, probabilities, rows = {}, [], []
-    bar = Progress(seeds, f"{experiment.model.family.name}@{experiment.model.name}", unit="seeds")
-    for seed in bar:
+    watch = Watch(f"{model.family.name}@{model.name}", len(seeds), model.schedule.epochs)
+    for seed in seeds:
         splits = experiment.draw(seed)
-        one = trained[seed] = _resume(kept, seed, trainer) or _train(experiment, splits, kept, seed, trainer)
+        one = _resume(kept, seed, trainer) or _train(experiment, splits, kept, seed, trainer, watch.add_epoch)
+        trained[seed] = one
+        watch.end_seed()
         probabilities.append(trainer.evaluator.probabilities(splits["test"][0]))
         rows.append({"seed": seed, **measure_seed(one, probabilities[-1], splits["test"][1])})
-        bar.set_postfix_str(_means(rows), refresh=False)
     record = Record(
-        stage=experiment.model.family.name,
-        variant=experiment.model.name,
-        params=experiment.model.recorded,
+        stage=model.family.name,
+        variant=model.name,
+        params=model.recorded,
         inputs=experiment.inputs,
         classes=experiment.classes,
         parameters=count_parameters(trainer.network, experiment.frozen_parameters),
@@ -121,15 +121,15 @@ def run_experiment(experiment: Experiment, seeds: list[int], kept: Checkpoint) -
     return Outcome(Result(record, history, np.stack(probabilities)), trained, trainer.network)
 
 
-def _means(rows: list[dict[str, float]]) -> str:
-    loss, gap = (np.mean([row[name] for row in rows]) for name in ("val_loss_best", "gap_last"))
-    return f"validation loss {loss:.3f}, final gap {gap:+.3f}"
-
-
 def _train(
-    experiment: Experiment, splits: dict[str, Examples], kept: Checkpoint, seed: int, trainer: Trainer
+    experiment: Experiment,
+    splits: dict[str, Examples],
+    kept: Checkpoint,
+    seed: int,
+    trainer: Trainer,
+    on_epoch: Callable[[Row], None],
 ) -> TrainedModel:
-    one = trainer.train(experiment.build(seed), splits["train"], splits["validation"], seed)
+    one = trainer.train(experiment.build(seed), splits["train"], splits["validation"], seed, on_epoch)
     kept.save(f"seed-{seed}", one.arrays())
     return one
 

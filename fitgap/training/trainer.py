@@ -6,7 +6,7 @@ both.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -21,6 +21,7 @@ from fitgap.remedies.remedy import Loss, Remedy
 from fitgap.system.determinism import derive_seed
 from fitgap.training.evaluation import Evaluator, penalty, weight_norm
 
+Row = dict[str, float]  # column of the history -> value after one epoch
 SCALARS = ("updates", "seconds", "images_per_second")
 
 
@@ -72,7 +73,14 @@ class Trainer:
         self._updates = tf.function(self._update_all, (inputs, *rows), autograph=False, jit_compile=False)
         self.evaluator = Evaluator(network, fast=fast)
 
-    def train(self, start: keras.Model, training: Examples, validation: Examples, seed: int) -> TrainedModel:
+    def train(
+        self,
+        start: keras.Model,
+        training: Examples,
+        validation: Examples,
+        seed: int,
+        on_epoch: Callable[[Row], None] = lambda row: None,
+    ) -> TrainedModel:
         """Train from the weights of `start`, then restore the weights of the best epoch.
 
         The best epoch has the lowest validation loss; the first one wins ties. The order of the data depends only on
@@ -82,6 +90,7 @@ class Trainer:
         ----------
         start : a network of the same shape; its weights and dropout state are copied
         training, validation : inputs (n, ...) and labels, int64 (n,); the training inputs are read into memory
+        on_epoch : is called with the row of `history` after each epoch
 
         Returns
         -------
@@ -97,6 +106,7 @@ class Trainer:
         examples = tuple(tf.constant(array) for array in training)
         for order in epoch_orders(len(training[1]), epochs, seed):
             observer.add_epoch(self._epoch(examples, order))
+            on_epoch(observer.rows[-1])
         seconds = time.perf_counter() - begin
         updates = int(self._optimizer.iterations)
         self.network.set_weights(observer.best_weights)
@@ -160,7 +170,7 @@ class HistoryRecorder:
 
     def __init__(self, network: keras.Model, evaluator: Evaluator, training: Examples, validation: Examples):
         self._network, self._evaluator, self._training, self._validation = network, evaluator, training, validation
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[Row] = []
         self.best_weights: list[np.ndarray] = []
         self._lowest = np.inf
         self.seconds = 0.0

@@ -45,12 +45,12 @@ def test_seeds_that_were_trained_are_taken_over_to_the_bit(described, tmp_path, 
     calm = experiment.run_experiment(described, SEEDS, Checkpoint(tmp_path / "calm"))
     train, trained = trainer.Trainer.train, []
 
-    def train_until_killed(self, start, training, validation, seed):
+    def train_until_killed(self, start, training, validation, seed, on_epoch):
         if len(trained) == 2:
             trained.append("killed")
             raise KeyboardInterrupt
         trained.append(seed)
-        return train(self, start, training, validation, seed)
+        return train(self, start, training, validation, seed, on_epoch)
 
     monkeypatch.setattr(trainer.Trainer, "train", train_until_killed)
     with pytest.raises(KeyboardInterrupt):

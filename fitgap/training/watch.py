@@ -1,0 +1,33 @@
+"""Show how far the training of a model is: seed, epoch, losses, gap and time left."""
+
+from fitgap.system.progress import Progress
+from fitgap.training.trainer import Row
+
+
+class Watch:
+    """The progress of one model over its seeds.
+
+    Parameters
+    ----------
+    name : of the model, such as scratch@dropout
+    seeds, epochs : how many seeds are trained, and for how many epochs each
+    """
+
+    def __init__(self, name: str, seeds: int, epochs: int):
+        self._seeds, self._epochs = seeds, epochs
+        self._ended = 0
+        self._bar = Progress(desc=name, total=seeds * epochs, unit="epochs")
+
+    def add_epoch(self, row: Row) -> None:
+        """Count an epoch and show its losses; `row` is its row of the history."""
+        losses = f"training loss {row['train_loss']:.3f}, validation loss {row['val_loss']:.3f}"
+        gap = f"gap {row['val_loss'] - row['train_loss']:+.3f}"
+        self._bar.set_postfix_str(f"seed {self._ended + 1} of {self._seeds}, {losses}, {gap}", refresh=False)
+        self._bar.update()
+
+    def end_seed(self) -> None:
+        """Count a seed as a whole, also if its training was read from a checkpoint; close after the last one."""
+        self._ended += 1
+        self._bar.update(self._ended * self._epochs - self._bar.n)
+        if self._ended == self._seeds:
+            self._bar.close()
