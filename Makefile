@@ -79,7 +79,7 @@ ui: install ## Start MLflow's UI on http://127.0.0.1:5000
 	@link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -rf "$$link"' EXIT INT TERM && \
 	  "$$link/venv/bin/python" -m mlflow ui --host 127.0.0.1
 
-readme: install ## Write the results of the last run into README.md and docs/curves.png
+readme: install ## Write the results of the last run into README.md and docs/
 	@$(BIN)/python -m fitgap.programs.readme_results
 
 claims: install ## Write docs/claims.md from the claims in the code

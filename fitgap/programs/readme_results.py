@@ -1,9 +1,10 @@
 """Show one run's results in the README: `python -m fitgap.programs.readme_results [REPORTS]`.
 
-reads   reports/ (or the folder named): summary.csv, claims.json, report.md and the PNG files of PICTURES
-writes  README.md between its two markers, docs/results.json (the same values), the pictures in docs/
+reads   reports/ (or the folder named): summary.csv, claims.json, report.md and the files of COPIED
+writes  README.md between its two markers, docs/results.json (the same values), the pictures and the report in docs/
 
-Table, findings and pictures come from one run; tests/code/programs/test_readme_results.py checks that they still do.
+Table, findings, pictures and report come from one run; tests/code/programs/test_readme_results.py checks that they
+still do.
 """
 
 import hashlib
@@ -23,7 +24,11 @@ from fitgap.system.errors import UserError
 
 README, DOCS = Path("README.md"), Path("docs")
 RESULTS = "results.json"
-PICTURES = {"curves-scratch.png": "curves.png", "learning_curve.png": "learning_curve.png"}  # in reports/ -> in docs/
+COPIED = {  # in reports/ -> in docs/
+    "curves-scratch.png": "curves.png",
+    "learning_curve.png": "learning_curve.png",
+    "report.html": "report.html",
+}
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 SHOWN = ("scratch@baseline", "scratch@dropout", "scratch@batchnorm", "head@baseline")
 DESCRIPTIONS = {  # family -> what its models are
@@ -40,9 +45,9 @@ def main(reports: str = "reports") -> None:
     results = read_results(folder)
     README.write_text(replace_block(README.read_text(encoding="utf-8"), render(results)), encoding="utf-8")
     (DOCS / RESULTS).write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for source, target in PICTURES.items():
+    for source, target in COPIED.items():
         shutil.copyfile(folder / source, DOCS / target)
-    print(f"Written: {', '.join(map(str, [README, *(DOCS / name for name in (RESULTS, *PICTURES.values()))]))}")
+    print(f"Written: {', '.join(map(str, [README, *(DOCS / name for name in (RESULTS, *COPIED.values()))]))}")
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -53,7 +58,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     UserError
         If the folder does not hold a whole report with all models of SHOWN.
     """
-    for name in ("summary.csv", "claims.json", "report.md", *PICTURES):
+    for name in ("summary.csv", "claims.json", "report.md", *COPIED):
         if not (folder / name).exists():
             raise UserError(f"{folder / name}: not found; `make repro` writes it")
     findings = read_findings((folder / "report.md").read_text(encoding="utf-8"))
@@ -64,7 +69,7 @@ def read_results(folder: Path) -> dict[str, Any]:
         "rows": [_row(row) for row in table.to_dict("records")],
         "findings": findings,
         "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
-        "pictures_md5": {target: compute_md5(folder / source) for source, target in PICTURES.items()},
+        "copied_md5": {target: compute_md5(folder / source) for source, target in COPIED.items()},
     }
 
 

@@ -33,8 +33,8 @@ def reports(tmp_path, monkeypatch):
     (folder / "summary.csv").write_text(SUMMARY)
     (folder / "claims.json").write_text(json.dumps([{"verdict": "inconclusive"}, {"verdict": "supported"}]))
     (folder / "report.md").write_text(REPORT)
-    for name in readme_results.PICTURES:
-        (folder / name).write_bytes(b"a picture")
+    for name in readme_results.COPIED:
+        (folder / name).write_bytes(b"a copy")
     (tmp_path / "README.md").write_text(f"above\n{readme_results.BEGIN}\nold\n{readme_results.END}\nbelow\n")
     monkeypatch.chdir(tmp_path)
     return folder
@@ -46,11 +46,11 @@ def test_readme_shows_the_stored_results(repository):
     assert readme == readme_results.replace_block(readme, readme_results.render(results)), "run `make readme`"
 
 
-def test_pictures_are_of_the_same_run(repository):
+def test_pictures_and_report_are_of_the_same_run(repository):
     results = json.loads((repository / "docs/results.json").read_text(encoding="utf-8"))
-    found = {name: readme_results.compute_md5(repository / "docs" / name) for name in results["pictures_md5"]}
-    assert found == results["pictures_md5"], "run `make readme`"
-    assert set(found) == set(readme_results.PICTURES.values())
+    found = {name: readme_results.compute_md5(repository / "docs" / name) for name in results["copied_md5"]}
+    assert found == results["copied_md5"], "run `make readme`"
+    assert set(found) == set(readme_results.COPIED.values())
 
 
 def test_diagram_shows_the_graph_of_dvc_yaml(repository):
@@ -78,7 +78,7 @@ def test_block_is_filled_from_the_reports(reports, tmp_path):
     )
     assert "- **l2** is closest.\n- **batchnorm** is best.\n" in readme and "no finding" not in readme
     assert ": 1 supported, 1 inconclusive." in readme
-    assert (tmp_path / "docs/curves.png").read_bytes() == b"a picture"
+    assert {(tmp_path / "docs" / name).read_bytes() for name in readme_results.COPIED.values()} == {b"a copy"}
     readme_results.main("reports")
     assert (tmp_path / "README.md").read_text() == readme
 
@@ -88,7 +88,7 @@ def test_table_has_the_models_that_the_findings_name(reports):
     assert {*readme_results.SHOWN, "scratch@l2", "finetune@block5"} == set(models)
 
 
-@pytest.mark.parametrize("name", ["summary.csv", "claims.json", "report.md", *readme_results.PICTURES])
+@pytest.mark.parametrize("name", ["summary.csv", "claims.json", "report.md", *readme_results.COPIED])
 def test_missing_report_is_told_and_nothing_is_written(reports, tmp_path, name):
     (reports / name).unlink()
     with pytest.raises(UserError, match=f"{name}: not found"):
