@@ -14,7 +14,7 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro notes photographs test test-all readme claims chaos bench browser database ui sync lint format lock
+.PHONY: help install repro notes photographs predict test test-all readme claims chaos bench browser database ui sync lint format lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ notes: install ## Run on CIFAR-10 with ImageNet's weights, both downloaded once 
 photographs: install ## Run on your own PICTURES=... and WEIGHTS=... (settings/photographs.yaml)
 	@$(BIN)/python -m fitgap.programs.preset settings/photographs.yaml $(addprefix data.path=,$(PICTURES)) \
 	  $(addprefix backbone.path=,$(WEIGHTS))
+
+predict: install ## Classify IMAGES=... (files, folders, archives) with the best model, or with MODEL=scratch@dropout
+	@$(BIN)/python -m fitgap.programs.predict $(addprefix --model ,$(MODEL)) $(IMAGES)
 
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 # loadfile runs the tests of a module in one process and in order, as tests on a cloned repository require.

@@ -52,19 +52,29 @@ class FileTree:
     entries: Callable[[], Iterator[FileEntry]]
 
 
-def read_tree(path: Path) -> FileTree:
+def read_tree(path: Path, shown: str = "") -> FileTree:
     """Open a folder, a .zip or a .tar archive.
+
+    Parameters
+    ----------
+    shown : what error messages call the path; by default they call it the `data.path` of params.yaml
 
     Raises
     ------
     UserError
         If it is missing, damaged or unsafe, or if a name in it is not UTF-8.
     """
-    tree = _open(path)
+    shown = shown or f"params.yaml: data.path: {str(path)!r}"
+    tree = _open(path, shown)
     for name in (*tree.folders, *tree.files):
         if not _is_text(name):
-            raise _misnamed(path, name)
+            raise _misnamed(shown, name)
     return tree
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file is a .zip or .tar archive, by its content."""
+    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
 def _is_text(name: str) -> bool:
@@ -75,34 +85,31 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _misnamed(path: Path, name: str) -> UserError:
-    return UserError(
-        f"params.yaml: data.path: {str(path)!r}: the name {name!a} is not UTF-8; rename it, or pack the archive anew "
-        "with UTF-8 names"
-    )
+def _misnamed(shown: str, name: str) -> UserError:
+    return UserError(f"{shown}: the name {name!a} is not UTF-8; rename it, or pack the archive anew with UTF-8 names")
 
 
-def _open(path: Path) -> FileTree:
+def _open(path: Path, shown: str) -> FileTree:
     if path.is_dir():
         return _folder(path)
     if not path.exists():
-        raise UserError(f"params.yaml: data.path: {str(path)!r}: not found; a folder, a .zip or a .tar of pictures")
-    with _one_line_errors(path):
+        raise UserError(f"{shown}: not found; a folder, a .zip or a .tar of pictures")
+    with _one_line_errors(shown):
         if zipfile.is_zipfile(path):
-            return _zip(path)
+            return _zip(path, shown)
         if tarfile.is_tarfile(path):
-            return _tar(path)
-    raise UserError(f"params.yaml: data.path: {str(path)!r}: neither a folder nor a whole .zip or .tar archive")
+            return _tar(path, shown)
+    raise UserError(f"{shown}: neither a folder nor a whole .zip or .tar archive")
 
 
 @contextmanager
-def _one_line_errors(path: Path) -> Iterator[None]:
+def _one_line_errors(shown: str) -> Iterator[None]:
     """Convert errors about the archive as a whole to a one-line UserError."""
     try:
         yield
     except BROKEN as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"params.yaml: data.path: {str(path)!r}: damaged archive ({why}); copy it again") from None
+        raise UserError(f"{shown}: damaged archive ({why}); copy it again") from None
 
 
 def _folder(top: Path) -> FileTree:
@@ -110,12 +117,13 @@ def _folder(top: Path) -> FileTree:
 
     def entries() -> Iterator[FileEntry]:
         for name in files:
-            yield FileEntry(name, lambda path=top / name: _contents(path))
+            yield FileEntry(name, lambda path=top / name: read_file(path))
 
     return FileTree(files, folders, entries)
 
 
-def _contents(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Return a file's bytes, or raise an `UnreadableError` with the reason."""
     try:
         if not path.is_file():
             raise UnreadableError("a link that leads nowhere")
@@ -126,13 +134,13 @@ def _contents(path: Path) -> bytes:
         raise UnreadableError(f"not readable: {error.strerror}") from None
 
 
-def _zip(path: Path) -> FileTree:
+def _zip(path: Path, shown: str) -> FileTree:
     with zipfile.ZipFile(path) as archive:
-        members = {_safe(path, _zip_name(path, member)): member for member in archive.infolist()}
+        members = {_safe(shown, _zip_name(shown, member)): member for member in archive.infolist()}
     files = sorted(name for name, member in members.items() if not member.is_dir())
 
     def entries() -> Iterator[FileEntry]:
-        with _one_line_errors(path), zipfile.ZipFile(path) as opened:
+        with _one_line_errors(shown), zipfile.ZipFile(path) as opened:
             for name, member in members.items():
                 if not member.is_dir():
                     yield FileEntry(name, lambda member=member: _unzipped(opened, member))
@@ -140,7 +148,7 @@ def _zip(path: Path) -> FileTree:
     return FileTree(files, _folders(files, (name for name, member in members.items() if member.is_dir())), entries)
 
 
-def _zip_name(path: Path, member: zipfile.ZipInfo) -> str:
+def _zip_name(shown: str, member: zipfile.ZipInfo) -> str:
     """Return a member's name. Without the flag for UTF-8 the encoding is unknown: try UTF-8, and else refuse.
 
     Python would read it as CP437, and show names in Korean or Japanese as garbage (cpython#84587).
@@ -152,7 +160,7 @@ def _zip_name(path: Path, member: zipfile.ZipInfo) -> str:
     except UnicodeEncodeError:  # Python 3.12 and later know the name from an extra field, which is UTF-8
         return member.filename
     except UnicodeDecodeError:
-        raise _misnamed(path, member.filename) from None
+        raise _misnamed(shown, member.filename) from None
 
 
 def _unzipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -166,20 +174,20 @@ def _unzipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         raise UnreadableError(f"damaged in the archive: {error}") from None
 
 
-def _tar(path: Path) -> FileTree:
+def _tar(path: Path, shown: str) -> FileTree:
     with tarfile.open(path) as archive:
         members = archive.getmembers()
-        targets = {_safe(path, member.name): member for member in members if member.isfile()}
-        linked = {_safe(path, one.name): targets.get(_safe(path, one.linkname)) for one in members if one.islnk()}
+        targets = {_safe(shown, member.name): member for member in members if member.isfile()}
+        linked = {_safe(shown, one.name): targets.get(_safe(shown, one.linkname)) for one in members if one.islnk()}
         linked = {name: target for name, target in linked.items() if target is not None}
-    folders = [_safe(path, member.name) for member in members if member.isdir()]
-    files = sorted({_safe(path, member.name) for member in members if not member.isdir()})
+    folders = [_safe(shown, member.name) for member in members if member.isdir()]
+    files = sorted({_safe(shown, member.name) for member in members if not member.isdir()})
 
     def entries() -> Iterator[FileEntry]:
-        with _one_line_errors(path), tarfile.open(path) as opened:
+        with _one_line_errors(shown), tarfile.open(path) as opened:
             for member in opened:
                 opened.members = []  # tarfile remembers every member; clear the list to keep memory constant
-                if not member.isdir() and (name := _safe(path, member.name)) not in linked:
+                if not member.isdir() and (name := _safe(shown, member.name)) not in linked:
                     yield FileEntry(name, lambda member=member: _untarred(opened, member))
             for name, target in linked.items():  # hard links; last, since reading them goes back in the archive
                 yield FileEntry(name, lambda target=target: _untarred(opened, target))
@@ -196,12 +204,12 @@ def _untarred(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read()
 
 
-def _safe(path: Path, name: str) -> str:
+def _safe(shown: str, name: str) -> str:
     """Return a member's name with slashes; raise a UserError if the path leads out of the archive."""
     plain = PurePosixPath(name.replace("\\", "/"))
     if plain.is_absolute() or ".." in plain.parts or (plain.parts[:1] and plain.parts[0].endswith(":")):
         raise UserError(
-            f"params.yaml: data.path: {str(path)!r}: holds {name!r}, which leads out of the archive; "
+            f"{shown}: holds {name!r}, which leads out of the archive; "
             "archives that do so are not read: pack the folder anew"
         )
     return str(plain)

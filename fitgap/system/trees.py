@@ -44,7 +44,7 @@ def _is_new(folder: Path) -> bool:
         return False
     raise UserError(
         f"{folder}: a link to the folder {folder.resolve()}; DVC does not follow it and would not notice that pictures "
-        "change; move or copy that folder here, or name it in params.yaml"
+        "change; move or copy that folder here, or name that folder itself"
     )
 
 

@@ -49,8 +49,8 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
         If the tree has fewer than two classes, an empty class, or two classes that differ only in case or Unicode form.
     """
     tree = archives.read_tree(path)
-    files = {name: _parts(name) for name in tree.files if not _ignored(name)}
-    folders = [_parts(name) for name in tree.folders if not _ignored(name)]
+    files = {name: _parts(name) for name in tree.files if not is_ignored(name)}
+    folders = [_parts(name) for name in tree.folders if not is_ignored(name)]
     around = _wrapping(list(files.values()), folders)
     files = {name: parts[around:] for name, parts in files.items() if len(parts) > around}
     folders = [parts[around:] for parts in folders if len(parts) > around]
@@ -92,7 +92,7 @@ def _parts(name: str) -> tuple[str, ...]:
     return PurePosixPath(unicodedata.normalize("NFC", name)).parts
 
 
-def _ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
     """Return whether a file is hidden or created by an operating system."""
     return any(part.startswith(".") or part.lower() in DROPPINGS for part in PurePosixPath(name).parts)
 

@@ -1,0 +1,153 @@
+"""Classify pictures with a trained model, in three lines of Python.
+
+>>> from fitgap.prediction.predictor import load_predictor
+>>> predictor = load_predictor("scratch@dropout")  # without a name: the best model
+>>> predictor.predict_files(["digit.png", "scans"]).probabilities
+"""
+
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from fitgap.images.sources.collection import Picture
+from fitgap.pipeline.record import Result
+from fitgap.prediction.networks_as_trained import build_network
+from fitgap.prediction.pictures import read_pictures
+from fitgap.prediction.trained_models import WAY, TrainedModels
+
+if TYPE_CHECKING:
+    from fitgap.training.evaluation import Evaluator
+
+AT_ONCE = 2**25  # bytes of pixels in memory: 10,922 images of 32x32, 42 of 512x512
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model answers.
+
+    Attributes
+    ----------
+    probabilities : DataFrame
+        float32, (pictures, classes): one row per picture, named after its file; the columns are the class names.
+    unusable : dict
+        File -> why it cannot be used.
+    """
+
+    probabilities: pd.DataFrame
+    unusable: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model that classifies pictures.
+
+    Attributes
+    ----------
+    name : str
+        "scratch@dropout", for example.
+    classes : list of str
+        In the order of the network's outputs.
+    image_size : int
+        Side of the square images in pixels.
+    about : str
+        One line: the model's name, its mean validation loss, and the seed whose weights answer.
+    warning : str
+        One line if params.yaml has changed since the training; otherwise "".
+    network : Evaluator
+    """
+
+    name: str
+    classes: list[str]
+    image_size: int
+    about: str
+    warning: str
+    network: "Evaluator"
+
+    def predict(self, images: np.ndarray) -> pd.DataFrame:
+        """Return the probability of each class for each image.
+
+        Parameters
+        ----------
+        images : uint8, (n, image_size, image_size, 3), RGB, 0-255
+
+        Returns
+        -------
+        float32, (n, classes); the columns are the class names.
+        """
+        shape = (self.image_size, self.image_size, 3)
+        if images.dtype != np.uint8 or images.shape[1:] != shape:
+            raise ValueError(f"images: {images.dtype} {images.shape}; allowed: uint8 (n, {self.image_size}, ...)")
+        return pd.DataFrame(self.network.outputs(images), columns=self.classes)
+
+    def predict_files(self, paths: Iterable[Path | str]) -> Predictions:
+        """Classify files, all pictures in folders, and all pictures in .zip and .tar archives.
+
+        They are decoded as stage `prepare` decodes them. A file that cannot be used does not stop the others.
+        """
+        paths = [paths] if isinstance(paths, str | Path) else paths
+        tables, unusable = [pd.DataFrame(columns=self.classes, dtype=np.float32)], {}
+        count = max(1, AT_ONCE // (self.image_size**2 * 3))
+        for pictures in _parts(read_pictures(paths, self.image_size), count):
+            unusable |= {picture.name: picture.reason for picture in pictures if picture.pixels is None}
+            usable = [picture for picture in pictures if picture.pixels is not None]
+            if usable:
+                table = self.predict(np.stack([picture.pixels for picture in usable]))
+                tables.append(table.set_axis([picture.name for picture in usable]))
+        return Predictions(pd.concat(tables[1:] or tables).rename_axis("file"), unusable)
+
+
+def load_predictor(name: str | None = None, root: Path | str = ".") -> Predictor:
+    """Load a trained model by its name, such as "scratch@dropout"; without a name, the best one.
+
+    The best model is the one with the lowest mean validation loss, as for MLflow's registry. Only DVC's outputs are
+    read, not MLflow's store.
+
+    Parameters
+    ----------
+    root : the repository's top folder
+
+    Raises
+    ------
+    UserError
+        If there is no such model, or if it cannot answer; the message lists the allowed names.
+    """
+    models = TrainedModels(Path(root))
+    result = models.find(name)
+    if "tensorflow" not in sys.modules:  # otherwise its settings and random numbers are the caller's
+        from fitgap.system.determinism import start_tensorflow
+
+        start_tensorflow(seed=0)
+    from fitgap.training.evaluation import Evaluator
+
+    network = build_network(models, result)
+    largest = max((layer.output.shape[1:] for layer in network.layers), key=math.prod)
+    return Predictor(
+        name=result.name,
+        classes=result.record.classes,
+        image_size=network.input_shape[1],
+        about=_describe(result, is_best=name is None),
+        warning=_warn(models.changed_settings(result)),
+        network=Evaluator(network, largest, fast=False),
+    )
+
+
+def _describe(result: Result, is_best: bool) -> str:
+    rank = ", the lowest of all models" if is_best else ""
+    loss, seed = result.metrics["val_loss_best"], result.record.best_seed
+    return f"{result.name} answers: mean validation loss {loss:.3f} nats{rank}; weights of seed {seed}"
+
+
+def _warn(changed: list[str]) -> str:
+    return f"params.yaml has changed since its training ({', '.join(changed)}); {WAY}" if changed else ""
+
+
+def _parts(pictures: Iterator[Picture], count: int) -> Iterator[list[Picture]]:
+    while part := list(islice(pictures, count)):
+        yield part

@@ -1,0 +1,126 @@
+"""Find the models that the pipeline has trained, and choose one.
+
+A model is a result in results/ and the weights of its best seed in models/: outputs of DVC. MLflow is not asked.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fitgap.backbone.storage import StoredBackbone, read_backbone
+from fitgap.definitions.families import TRAINED
+from fitgap.images.prepared import PreparedImages, read_prepared
+from fitgap.params.reading import load_params
+from fitgap.params.schema import Params
+from fitgap.pipeline.record import RECORD, Result, read_result
+from fitgap.report.study import Study, expected_models
+from fitgap.system.errors import UserError
+
+WAY = "`make repro` trains what params.yaml asks for"
+
+
+@dataclass(frozen=True)
+class TrainedModels:
+    """The trained models of a repository.
+
+    Attributes
+    ----------
+    root : Path
+        The repository's top folder.
+    """
+
+    root: Path
+
+    @cached_property
+    def params(self) -> Params:
+        """params.yaml as it is now."""
+        return load_params(self.root / "params.yaml")
+
+    @cached_property
+    def results(self) -> dict[str, Result]:
+        """Model name -> result, of all families that are trained."""
+        files = sorted(file for family in TRAINED for file in (self.root / "results" / family).glob(f"*/{RECORD}"))
+        return {result.name: result for result in (read_result(file.parent) for file in files)}
+
+    @cached_property
+    def usable(self) -> dict[str, Result]:
+        """Those of the results whose model can answer."""
+        return {name: result for name, result in self.results.items() if not self._obstacle(result)}
+
+    @cached_property
+    def prepared(self) -> PreparedImages:
+        """The images that the models were trained on."""
+        folder = self.root / "data/prepared"
+        if not (folder / "prepared.json").exists():
+            raise UserError(f"{folder}: not found; it says which images the models take; {WAY}")
+        return read_prepared(folder)
+
+    @cached_property
+    def backbone(self) -> StoredBackbone | None:
+        """The base that borrowed networks contain; None if there is none."""
+        folder = self.root / "data/backbone"
+        return read_backbone(folder) if (folder / "backbone.json").exists() else None
+
+    def weights(self, result: Result) -> Path:
+        """Return the file with the weights of a model's best seed."""
+        record = result.record
+        return self.root / "models" / record.stage / record.variant / f"seed-{record.best_seed}.weights.h5"
+
+    def find(self, name: str | None = None) -> Result:
+        """Return the result of a model by its name, such as "scratch@dropout".
+
+        Without a name, return the best: of the models that params.yaml declares, the one with the lowest mean
+        validation loss. The candidate for MLflow's registry is chosen by the same rule.
+
+        Raises
+        ------
+        UserError
+            If there is no such model, or if it cannot answer; the message lists the allowed names.
+        """
+        if not self.usable:
+            why = next(filter(None, map(self._obstacle, self.results.values())), "no results")
+            raise UserError(f"{self.root / 'models'}: no model can answer ({why}); {WAY}")
+        if name is None:
+            name = Study.gather(self.params, list(self.usable.values()), self.prepared).best
+        if name not in self.usable:
+            why = f"{name}: {self._refusal(name)}" if name else "params.yaml: none of its models is trained"
+            raise UserError(f"{why}; allowed: {', '.join(self.usable)}; {WAY}")
+        return self.usable[name]
+
+    def changed_settings(self, result: Result) -> list[str]:
+        """Return the keys of params.yaml that have changed since a model was trained."""
+        if result.name not in expected_models(self.params):
+            return ["variants" if result.record.stage != "finetune" else "finetune.depths"]
+        model = self.params.model(result.record.stage, result.record.variant)
+        now, then = dict(model.recorded), dict(result.record.params)
+        for section, recorded in self._inputs(result):
+            now |= self.params.section_params(section)
+            then |= recorded
+        read = {"data.path": self.params.data.source == "directory"}
+        read |= {"backbone.path": self.params.backbone.weights == "path"}
+        return [key for key in now if key in then and now[key] != then[key] and read.get(key, True)]
+
+    def _inputs(self, result: Result) -> Iterator[tuple[str, dict]]:
+        """Yield each section of params.yaml that a model's inputs come from, and that section as it was then."""
+        for name, stage in {"data": "prepare", "backbone": "backbone"}.items():
+            if name in result.record.inputs and (self.root / "results" / stage / RECORD).exists():
+                yield name, read_result(self.root / "results" / stage).record.params
+
+    def _refusal(self, name: str) -> str:
+        return self._obstacle(self.results[name]) if name in self.results else "no such model is trained"
+
+    def _obstacle(self, result: Result) -> str:
+        """Return why a model cannot answer; an empty string if it can."""
+        record = result.record
+        if record.not_applicable:
+            return f"not trained: {record.not_applicable}"
+        if not self.weights(result).exists():
+            return f"its weights are not in {self.weights(result).parent}"
+        if result.seeds["val_loss_best"].isna()[record.best_seed]:
+            return "its training diverged"
+        if record.inputs["data"] != self.prepared.identity:
+            return "trained on other images than data/prepared holds"
+        if "backbone" in record.inputs and (not self.backbone or record.inputs["backbone"] != self.backbone.identity):
+            return "trained with another backbone than data/backbone holds"
+        return ""

@@ -1,0 +1,87 @@
+"""Classify pictures with a trained model: `python -m fitgap.programs.predict FILE|FOLDER ... [--model MODEL]`.
+
+Standard error says which model answers, and which files cannot be used. The exit status is 1 if there are such files.
+"""
+
+import argparse
+import json
+import signal
+import sys
+
+import numpy as np
+import pandas as pd
+
+from fitgap import lifecycle
+from fitgap.prediction.predictor import load_predictor
+
+
+def main(*arguments: str) -> None:
+    """Print what a model answers for files, folders and archives."""
+    asked = _parser().parse_args(arguments)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends this program silently
+    predictor = load_predictor(asked.model)
+    _say(predictor.about, predictor.warning)
+    found = predictor.predict_files(asked.files)
+    _say(*(f"{_shown(name)}: {reason}" for name, reason in found.unusable.items()))
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+    sys.stdout.write(asked.write(found.probabilities, predictor.name, asked.top))
+    if found.unusable:
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fitgap.programs.predict", description="Classify pictures.")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a picture, or a folder, .zip or .tar of pictures")
+    parser.add_argument("--model", help="a model's name, such as scratch@dropout; default: lowest validation loss")
+    parser.add_argument("--top", type=_count, default=3, help="number of classes in the table (default: 3)")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="write", action="store_const", const=_json, help="all classes, as JSON")
+    form.add_argument("--csv", dest="write", action="store_const", const=_csv, help="all classes, as CSV")
+    parser.set_defaults(write=_table)
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: should be an integer from 1 on")
+    return int(text)
+
+
+def _say(*lines: str) -> None:
+    for line in filter(None, lines):
+        print(f"fitgap: {line}", file=sys.stderr)
+
+
+def _shown(name: str) -> str:
+    """Return a file's name, quoted if a terminal could not show it on one line."""
+    return name if name.isprintable() else ascii(name)
+
+
+def _table(probabilities: pd.DataFrame, model: str, top: int) -> str:
+    """Return one line per picture: its name, and the likeliest classes with their probabilities."""
+    rows = [[_shown(name), *_likeliest(row, top)] for name, row in probabilities.iterrows()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _likeliest(row: pd.Series, top: int) -> list[str]:
+    order = np.argsort(-row.to_numpy(), kind="stable")[:top]
+    return [f"{row.index[position]} {row.iloc[position]:6.1%}" for position in order]
+
+
+def _json(probabilities: pd.DataFrame, model: str, top: int) -> str:
+    answers = [
+        {"file": name, "class": row.idxmax(), "probabilities": {key: float(str(value)) for key, value in row.items()}}
+        for name, row in probabilities.iterrows()
+    ]
+    return json.dumps({"model": model, "predictions": answers}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _csv(probabilities: pd.DataFrame, model: str, top: int) -> str:
+    return probabilities.to_csv(lineterminator="\n")
+
+
+if __name__ == "__main__":
+    lifecycle.run(main)

@@ -1,0 +1,98 @@
+"""Train a repository's small models on pictures in a folder, by the library, as the stages do."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fitgap.images.preparation import prepare
+from fitgap.images.prepared import read_prepared
+from fitgap.images.sources import load_collection
+from fitgap.params.reading import load_params
+from fitgap.pipeline.checkpoints import Checkpoint
+from fitgap.pipeline.record import Record, Result, not_applicable
+from fitgap.system.files import fresh_folder
+
+CHANGES = {
+    "data": {
+        "source": "directory",
+        "pool_images": 24,
+        "train_images": 12,
+        "validation_images": 12,
+        "near_duplicates": "warn",
+    },
+    "backbone": {"weights": "none"},
+    "scratch": {"epochs": 2, "batch_size": 4},
+    "head": {"epochs": 2, "batch_size": 4, "dense_units": 8},
+    "finetune": {"head": "baseline", "depths": ["block5_conv3"], "epochs": 1, "batch_size": 4},
+    "learning_curve": {"sizes": [], "repetitions": 1},
+    "variants": {
+        "baseline": {},
+        "remedied": {"batch_norm": True, "dropout": 0.3, "l2": 0.01},
+        "shifted": {"shift": 0.1},
+    },
+}
+MODELS = ("scratch@baseline", "scratch@remedied", "head@baseline", "head@remedied", "finetune@block5_conv3")
+
+
+def paint(folder: Path) -> None:
+    """Write pictures of two classes, bright and dark, of other sizes than the networks take."""
+    random = np.random.default_rng(0)
+    for name, level in (("café", 60), ("night", 160)):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = random.integers(level - 60, level + 60, (40, 52, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+
+
+def train(top: Path) -> None:
+    """Write data/, models/ and results/."""
+    from fitgap.backbone import vgg16
+    from fitgap.backbone.features import extract_features
+    from fitgap.backbone.storage import read_backbone, write_backbone
+    from fitgap.training import experiment
+
+    params = load_params(top / "params.yaml")
+    with fresh_folder(top / "data/prepared") as folder:
+        prepare(load_collection(params.data), params.data, folder)
+    images, size = read_prepared(top / "data/prepared"), params.data.image_size
+    with fresh_folder(top / "data/backbone") as folder:
+        about = {"weights": "none", "image_size": size, "class_names": [], "class_ids": []}
+        write_backbone(folder, vgg16.convolutional_base(None, size), about, None)
+    base, layers = read_backbone(top / "data/backbone"), {"top": "block5_pool", "below": "block5_conv2"}
+    extract_features(images.images, base.weights, layers, Checkpoint(top))
+    top_pool, below = (np.load(top / f"{name}.npy") for name in layers)
+    for name in MODELS:
+        family, _, variant = name.partition("@")
+        model = params.model(family, variant)
+        if family == "scratch":
+            made = experiment.scratch_experiment(params, model, images)
+        elif family == "head":
+            made = experiment.head_experiment(params, model, images, base, top_pool)
+        else:
+            heads = top / "models/head/baseline"
+            made = experiment.finetune_experiment(params, model, images, base, below, heads)
+        outcome = experiment.run_experiment(made, params.seeds, open_checkpoint(top, name))
+        seeds = params.seeds if family == "head" else [outcome.best_seed]
+        outcome.save_weights(top / "models" / family / variant, seeds)
+        write(outcome.result, top)
+    nothing = Record("head", "shifted", {}, {"data": images.identity}, measured={})
+    write(not_applicable(nothing, "for scratch models only"), top)
+    write(Result(Record("prepare", None, params.section_params("data"), {}, measured={})), top)
+
+
+def open_checkpoint(top: Path, name: str) -> Checkpoint:
+    folder = top / "checkpoints" / name
+    folder.mkdir(parents=True)
+    return Checkpoint(folder)
+
+
+def write(result: Result, top: Path) -> None:
+    with fresh_folder(top / "results" / result.name.replace("@", "/")) as folder:
+        result.write(folder)
+
+
+def environment(repository: Path) -> dict[str, str]:
+    """Return variables with which programs of the repository run in another folder."""
+    return {**os.environ, "PYTHONPATH": str(repository), "PYTHONUTF8": "1"}
