@@ -14,7 +14,7 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro notes photographs predict test test-all readme claims chaos bench browser database ui sync lint format lock
+.PHONY: help install repro notes photographs predict serve test test-all readme claims chaos bench browser database ui sync lint format lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ photographs: install ## Run on your own PICTURES=... and WEIGHTS=... (settings/p
 
 predict: install ## Classify IMAGES=... (files, folders, archives) with the best model, or with MODEL=scratch@dropout
 	@$(BIN)/python -m fitgap.programs.predict $(addprefix --model ,$(MODEL)) $(IMAGES)
+
+serve: install ## Serve the champion over HTTP, on 127.0.0.1 and PORT=5001
+	@$(BIN)/python -m fitgap.programs.serve $(addprefix --port ,$(PORT))
 
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 # loadfile runs the tests of a module in one process and in order, as tests on a cloned repository require.

@@ -1,16 +1,38 @@
 """The model that MLflow serves: from RGB images to a table with one column per class.
 
 `model_files.save` copies this file into every model, where MLflow imports it as the top-level module
-`fitgap_classifier`. So it must not import fitgap: a machine that serves models has only their requirements.txt.
+`fitgap_classifier`. So it must not import fitgap: a machine that serves models has only their requirements.txt. Beside
+it stands a copy of fitgap/images/decoding.py, so that picture files become the same pixels as in stage `prepare`.
 """
+
+import base64
+import binascii
 
 import mlflow.keras
 import numpy as np
 import pandas as pd
+from fitgap_decoding import UnusableError, decode
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-ALLOWED = "allowed: whole numbers from 0 to 255, not scaled, as an array (n, {}, {}, {}) of RGB images"
+ALLOWED = (
+    "allowed: whole numbers from 0 to 255, not scaled, as an array (n, {}, {}, {}) of RGB images; "
+    "or picture files as texts in base64"
+)
+TEXT = (str, np.str_)
+
+
+class RefusedError(MlflowException):
+    """A refusal that keeps its first message: MLflow's server would put the whole request in front of it."""
+
+    @property
+    def message(self) -> str:
+        """Return the reason."""
+        return self._message
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self._message = getattr(self, "_message", text)
 
 
 class ImageClassifier:
@@ -33,7 +55,8 @@ class ImageClassifier:
         Parameters
         ----------
         images : array
-            (n, height, width, 3), RGB: uint8, or another type that holds whole numbers from 0 to 255.
+            (n, height, width, 3), RGB: uint8, or another type that holds whole numbers from 0 to 255. Or (n,), str:
+            the contents of picture files in base64.
 
         Returns
         -------
@@ -42,7 +65,7 @@ class ImageClassifier:
 
         Raises
         ------
-        MlflowException
+        RefusedError
             If the images are none of these. The server answers with status 400 and the reason.
         """
         pixels = read_pixels(images, self.network.input_shape[1:])
@@ -54,7 +77,9 @@ class ImageClassifier:
 
 
 def read_pixels(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return images as uint8 (n, *shape), or raise MlflowException if they are no such images."""
+    """Return images as uint8 (n, *shape), or raise RefusedError if they are no such images."""
+    if _are_texts(images):
+        return np.stack([_read_picture(text, number, shape) for number, text in enumerate(images, start=1)])
     numbers = _read_numbers(images, shape)
     if numbers.ndim != 4 or numbers.shape[1:] != tuple(shape) or not len(numbers):
         _refuse(f"shape {numbers.shape}", shape)
@@ -66,6 +91,20 @@ def read_pixels(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     if high == 1:  # the pixels of a black and white image, divided by 255; taken as they are, all would look black
         _refuse(f"no {numbers.dtype} value above 1, so they seem to be scaled", shape)
     return numbers.astype(np.uint8)
+
+
+def _are_texts(images: np.ndarray) -> bool:
+    return isinstance(images, np.ndarray) and images.ndim == 1 and images.size and all(type(x) in TEXT for x in images)
+
+
+def _read_picture(text: str, number: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Decode a picture file in base64, with or without line breaks; `number` counts from 1, for messages."""
+    try:
+        return decode(base64.b64decode("".join(text.split()), validate=True), shape[0])
+    except (binascii.Error, ValueError):  # ValueError: of characters that are not ASCII
+        _refuse(f"text {number} is not base64", shape)
+    except UnusableError as error:
+        _refuse(f"file {number}: {error}", shape)
 
 
 def _read_numbers(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -82,7 +121,7 @@ def _read_numbers(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray
 
 
 def _refuse(given: str, shape: tuple[int, int, int]) -> None:
-    raise MlflowException.invalid_parameter_value(f"images: {given}; {ALLOWED.format(*shape)}")
+    raise RefusedError.invalid_parameter_value(f"images: {given}; {ALLOWED.format(*shape)}")
 
 
 def _load_pyfunc(path: str) -> ImageClassifier:

@@ -3,6 +3,7 @@
 MLmodel                     MLflow's description, with the names of the classes
 data/model.keras            the network, once, for Keras and for MLflow's Python function
 code/fitgap_classifier.py   the Python function: it checks the images, and names the classes
+code/fitgap_decoding.py     a copy of fitgap/images/decoding.py, for picture files
 requirements.txt            the packages for loading the model; also in conda.yaml and python_env.yaml
 """
 
@@ -16,13 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
+from fitgap.images import decoding
+
 if TYPE_CHECKING:
     import keras
     from mlflow.models import Model, ModelSignature
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 LOADER = "fitgap_classifier"  # a module of this package, which must not be imported as a part of it
-PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pandas")
+PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pandas", "pillow")
 
 
 def check(network: "keras.Model", classes: list[str]) -> None:
@@ -50,6 +53,7 @@ def save(folder: Path, about: "Model", network: "keras.Model", classes: list[str
 
     (folder / "code").mkdir(parents=True)
     shutil.copy(Path(__file__).with_name(f"{LOADER}.py"), folder / "code")
+    shutil.copy(decoding.__file__, folder / "code" / "fitgap_decoding.py")
     mlflow.keras.save_model(
         _without_optimizer(network),
         str(folder),

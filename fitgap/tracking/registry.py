@@ -17,8 +17,9 @@ import pandas as pd
 
 from fitgap.inference.estimates import MIN_SEEDS, estimate_over_seeds
 from fitgap.pipeline.record import Result
+from fitgap.system.errors import UserError
 from fitgap.tracking import model_files, models, store
-from fitgap.tracking.failures import failures, warn
+from fitgap.tracking.failures import failures, redacted, warn
 from fitgap.tracking.projection import FINGERPRINT
 
 if TYPE_CHECKING:
@@ -74,6 +75,30 @@ def register(result: Result, run_id: str | None) -> Registration:
     except failures() as failure:
         warn(f"{result.name}: not in MLflow's registry", failure)
         return Registration(name, None, away)
+
+
+def find_champion(result: Result) -> Registration:
+    """Look up the champion among the models that were validated on the same images as a result.
+
+    Raises
+    ------
+    UserError
+        If there is none, if its files are gone, or if the store does not answer.
+    """
+    name = _name(result)
+    try:
+        with store.open_store() as opened:
+            holder = _holder(opened, name)
+            is_stored = holder is not None and _is_stored(opened, holder)
+    except UserError:
+        raise
+    except failures() as failure:
+        reason = redacted(" ".join(str(failure).split()))[:200] or type(failure).__name__
+        raise UserError(f"MLflow's store does not answer: {reason}; start it, or unset MLFLOW_TRACKING_URI") from None
+    if not is_stored:
+        gone = "`make sync` writes its files, which are gone" if holder else "`make repro` registers the best model"
+        raise UserError(f"models:/{name}@{ALIAS}: no such model in MLflow's registry; {gone}")
+    return Registration(name, str(holder.version), f"{holder.tags.get(MODEL, 'this model')} is the champion")
 
 
 def _name(result: Result) -> str:

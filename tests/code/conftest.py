@@ -1,6 +1,5 @@
 """A repository with trained models, and copies of it."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -28,4 +27,4 @@ def trained(tensorflow, repository, tmp_path_factory) -> Path:
 @pytest.fixture
 def copied(trained, tmp_path) -> Path:
     """A copy that a test may change."""
-    return Path(shutil.copytree(trained, tmp_path / "copied"))
+    return trained_repository.copy(trained, tmp_path / "copied")

@@ -1,6 +1,7 @@
 """Train a repository's small models on pictures in a folder, by the library, as the stages do."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,8 @@ def write(result: Result, top: Path) -> None:
 def environment(repository: Path) -> dict[str, str]:
     """Return variables with which programs of the repository run in another folder."""
     return {**os.environ, "PYTHONPATH": str(repository), "PYTHONUTF8": "1"}
+
+
+def copy(trained: Path, folder: Path) -> Path:
+    """Copy a trained repository to a new folder."""
+    return Path(shutil.copytree(trained, folder))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tracking_samples as samples
 
+from fitgap.system.errors import UserError
 from fitgap.tracking import models, registry, relocate, runs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
@@ -54,6 +55,32 @@ def test_the_first_gets_the_title_and_answers_through_it(register, network):
     assert outcome.facts["address"] == f"models:/{NAME}@champion"
     assert "first model" in outcome.why and "scratch@dropout" in outcome.why
     np.testing.assert_array_equal(answers(outcome), network.predict(IMAGES, verbose=0))
+
+
+def test_the_champion_is_found_by_the_images_that_it_was_validated_on(register):
+    with pytest.raises(UserError, match=f"^models:/{NAME}@champion: no such model .*`make repro`"):
+        registry.find_champion(samples.contestant())
+    registered = register(samples.contestant())
+    found = registry.find_champion(samples.contestant("baseline"))
+    assert found.facts["address"] == registered.facts["address"] and found.version == registered.version
+    assert found.why == "scratch@dropout is the champion"
+    with pytest.raises(UserError, match="-100@champion: no such model"):
+        registry.find_champion(samples.contestant(validation_images=100))
+
+
+def test_a_champion_without_files_is_not_found(register, repository):
+    register(samples.contestant())
+    for file in repository.glob("mlruns/**/model.keras"):
+        file.unlink()
+    with pytest.raises(UserError, match="no such model .*`make sync` writes its files, which are gone"):
+        registry.find_champion(samples.contestant())
+
+
+def test_a_store_that_does_not_answer_is_one_line(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    with pytest.raises(UserError, match="^MLflow's store does not answer: ") as refused:
+        registry.find_champion(samples.contestant())
+    assert "secret" not in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_the_version_leads_to_the_run(register):

@@ -1,5 +1,7 @@
 """Test what a served model reads, refuses and answers: through MLflow's own reading of requests, and over HTTP."""
 
+import base64
+import io
 import json
 import os
 import signal
@@ -13,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tracking_samples as samples
+from PIL import Image
 
+from fitgap.images.decoding import decode
 from fitgap.tracking import models, runs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
@@ -63,6 +67,44 @@ def test_an_answer_names_the_classes(served, network, key, dtype):
     assert [list(row) for row in answer["predictions"]] == [samples.CLASSES] * len(IMAGES)
     given = [list(row.values()) for row in answer["predictions"]]
     np.testing.assert_allclose(given, network.predict(IMAGES, verbose=0), rtol=1e-6)
+
+
+def picture(pixels, kind="PNG"):
+    """Give a picture file with these pixels as base64 text."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.mark.parametrize("key", ["inputs", "instances"])
+def test_picture_files_in_base64_get_the_answers_of_their_pixels(served, network, key):
+    large = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    texts = [picture(IMAGES[0]), base64.encodebytes(base64.b64decode(picture(large, "WEBP"))).decode()]
+    status, answer = post(served, **{key: texts})
+    assert status == 200
+    pixels = np.stack([decode(base64.b64decode(text), 8) for text in texts])
+    given = [list(row.values()) for row in answer["predictions"]]
+    np.testing.assert_allclose(given, network.predict(pixels, verbose=0), rtol=1e-6)
+    np.testing.assert_array_equal(served.predict(np.array(texts)), network.predict(pixels, verbose=0))
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["hello!"], "text 1 is not base64"),
+        (["héllo"], "text 1 is not base64"),
+        ([picture(IMAGES[0]), "aGVsbG8="], "file 2: not a picture in JPEG, PNG"),
+        ([picture(IMAGES[0])[:40]], "file 1: "),
+        ([picture(IMAGES[0]), ""], "file 2: empty file"),
+        ([picture(IMAGES[0]), IMAGES[0].tolist()], "different shapes"),
+        ([None], "values of type object"),
+    ],
+)
+def test_texts_that_are_no_pictures_are_refused(served, texts, said):
+    status, message = post(served, inputs=texts)
+    assert status == 400
+    assert message.startswith("images: ") and said in message  # and not the request itself
+    assert message.endswith("or picture files as texts in base64")
 
 
 BLACK_AND_WHITE = np.where(IMAGES > 127, 255, 0)

@@ -1,0 +1,52 @@
+"""Serve the champion over HTTP with MLflow's own server: `python -m fitgap.programs.serve [--port 5001]`."""
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+
+from fitgap import lifecycle
+from fitgap.prediction.trained_models import TrainedModels
+from fitgap.system.errors import UserError
+from fitgap.tracking import registry, store
+
+HOST = "127.0.0.1"
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "KERAS_BACKEND": "tensorflow"}
+
+
+def main(*arguments: str) -> None:
+    """Look up the champion for the images of the last run, and become MLflow's server for it."""
+    parser = argparse.ArgumentParser(prog="python -m fitgap.programs.serve", description="Serve the champion.")
+    parser.add_argument("--port", type=int, default=5001, help="port on 127.0.0.1 (default: 5001)")
+    port = parser.parse_args(arguments).port
+    _check_port(port)
+    champion = registry.find_champion(TrainedModels(Path()).find())
+    address = champion.facts["address"]
+    print(f"fitgap: {champion.why}: version {champion.version} of {address}")
+    print(f"fitgap: it answers on http://{HOST}:{port}/invocations in a few seconds; Ctrl-C stops it", flush=True)
+    _become_server(address, port)
+
+
+def _check_port(port: int) -> None:
+    """Raise a UserError if a server could not listen on a port."""
+    try:
+        with socket.create_server((HOST, port)):
+            pass
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or "should be 1 to 65535"
+        raise UserError(f"port {port}: {why}; name another: make serve PORT=5002") from None
+
+
+def _become_server(address: str, port: int) -> None:
+    """Replace this process by MLflow's server, so that a signal to this process stops the server."""
+    programs = Path(sys.executable).parent  # MLflow starts uvicorn by its name
+    store.disable_telemetry()
+    variables = {"MLFLOW_TRACKING_URI": store.tracking_uri(), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    server = ["-m", "mlflow", "models", "serve", "--model-uri", address, "--env-manager", "local"]
+    command = [sys.executable, *server, "--host", HOST, "--port", str(port)]
+    os.execve(sys.executable, command, {**QUIET, **os.environ, **variables})
+
+
+if __name__ == "__main__":
+    lifecycle.run(main)

@@ -1,0 +1,123 @@
+"""`make serve`: MLflow's real server answers, refuses odd requests with a reason, and stays up."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from base64 import b64encode
+
+import numpy as np
+import pytest
+import tracking_samples as samples
+import trained_repository
+
+from fitgap.prediction.networks_as_trained import build_network
+from fitgap.prediction.predictor import load_predictor
+from fitgap.prediction.trained_models import TrainedModels
+from fitgap.programs import serve
+from fitgap.system.errors import UserError
+from fitgap.tracking import models, registry, runs
+
+
+@pytest.mark.parametrize(("port", "status"), [("http", 2), ("0.5", 2)])
+def test_a_port_that_is_no_number_is_a_wrong_argument(port, status):
+    with pytest.raises(SystemExit) as ended:
+        serve.main("--port", port)
+    assert ended.value.code == status
+
+
+def test_a_port_that_cannot_be_had_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for port in (taken.getsockname()[1], 70000, -1):
+            with pytest.raises(UserError, match=f"^port {port}: .*; name another: make serve PORT=5002$"):
+                serve.main("--port", str(port))
+
+
+def test_without_a_champion_one_line_says_what_to_do(copied, monkeypatch):
+    samples.repository(copied, monkeypatch)
+    with pytest.raises(UserError, match="@champion: no such model in MLflow's registry; `make repro` registers the"):
+        serve.main("--port", str(free_port()))
+    shutil.rmtree(copied / "results")
+    with pytest.raises(UserError, match="no model can answer .*`make repro` trains"):
+        serve.main("--port", str(free_port()))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def served(repository, trained, tmp_path_factory):
+    """Register the best model and serve it; give the port, a picture, and what `load_predictor` says of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = trained_repository.copy(trained, tmp_path_factory.mktemp("served") / "copy")
+        samples.repository(folder, patch)
+        found = TrainedModels(folder)
+        best = found.find()
+        run_id = runs.log_result(best)
+        models.log_model(run_id, lambda: build_network(found, best), best.record.classes)
+        assert registry.register(best, run_id).version == "1"
+        port, environment = free_port(), trained_repository.environment(repository)
+        running = subprocess.Popen(
+            [sys.executable, "-m", "fitgap.programs.serve", "--port", str(port)],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            samples.wait_for(f"http://127.0.0.1:{port}/ping", running)
+            picture = folder / "pictures/café/0.png"
+            yield port, picture, load_predictor(root=folder).predict_files(picture).probabilities.iloc[0]
+        finally:
+            os.kill(running.pid, signal.SIGTERM)  # MLflow ends the server with itself
+            running.wait(timeout=30)
+
+
+def post(port, content, kind="application/json"):
+    content = content if isinstance(content, bytes) else json.dumps(content).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", content, {"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
+ODD = {
+    "another size": ({"inputs": IMAGES[:, :16].tolist()}, "images: shape (2, 16, 32, 3); allowed: whole numbers"),
+    "scaled": ({"inputs": (IMAGES / 255).tolist()}, "images: float64 values from 0 to 1"),
+    "grey": ({"inputs": IMAGES[..., 0].tolist()}, "images: shape (2, 32, 32); allowed"),
+    "one image": ({"inputs": IMAGES[0].tolist()}, "images: shape (32, 32, 3); allowed"),
+    "no picture": ({"inputs": [b64encode(b"text").decode()]}, "images: file 1: not a picture in JPEG"),
+    "no base64": ({"inputs": ["digit.png"]}, "images: text 1 is not base64"),
+    "nothing": ({"inputs": []}, "an input of type <class 'list'>"),
+    "another key": ({"images": IMAGES.tolist()}, "exactly one of the input fields"),
+    "no JSON": (b"\x00\xff{", "valid JSON"),
+    "a large image": ({"inputs": np.full((1, 700, 700, 3), 7).tolist()}, "images: shape (1, 700, 700, 3); allowed"),
+}
+
+
+@pytest.mark.slow
+def test_odd_requests_get_a_reason_and_the_server_stays_up(served):
+    port, picture, expected = served
+    for name, (content, said) in ODD.items():
+        status, answer = post(port, content)
+        assert status == 400 and said in answer, name
+        assert len(answer) < 2000 and "Traceback" not in answer, name
+    status, answer = post(port, b"\x89PNG\r\n", "image/png")
+    assert status == 415 and "application/json" in answer
+    status, answer = post(
+        port, {"inputs": np.broadcast_to(IMAGES, (400, 2, 32, 32, 3)).reshape(-1, 32, 32, 3).tolist()}
+    )
+    assert status == 200 and len(answer["predictions"]) == 800  # ten megabytes
+    status, answer = post(port, {"inputs": [b64encode(picture.read_bytes()).decode()]})
+    assert status == 200
+    np.testing.assert_allclose([answer["predictions"][0][name] for name in expected.index], expected, atol=1e-5)
