@@ -1,7 +1,7 @@
 """Find a result's run in the store, so that it is written once, by whichever process or clone comes first."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from fitgap.pipeline.record import Result
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 PARENT, WRITER = "mlflow.parentRunId", "fitgap.writer"
 PATIENCE = 5  # seconds to wait for another clone that writes the same result
 _PAUSE = 0.2  # seconds between two looks
+_ALIVE = ("RUNNING", "FINISHED")
 
 
 def find_run(opened: Store, result: Result) -> str | None:
@@ -29,18 +30,33 @@ def find_run(opened: Store, result: Result) -> str | None:
 
 
 def find_rival(opened: Store, result: Result, run_id: str) -> str | None:
-    """Return the id of a finished run of the same result by another clone, or None. Call this before finishing a run.
+    """Return the id of another clone's finished run of the same result, or None. Call this before finishing a run."""
 
-    Each clone looks when its own run is complete but RUNNING. The run with the smaller id goes first: the other clone
-    waits until that run is FINISHED, and then drops its own. A clone that was killed is waited for in vain.
+    def look() -> list[tuple[str, bool]]:
+        same = _search(opened, _fingerprint(result))
+        others = [run for run in same if PARENT not in run.data.tags and run.data.tags.get(WRITER) != opened.writer]
+        return [(run.info.run_id, run.info.status == "FINISHED") for run in others if run.info.status in _ALIVE]
+
+    return wait_for_rival(look, run_id)
+
+
+def wait_for_rival(look: Callable[[], list[tuple[str, bool]]], own: str) -> str | None:
+    """Return the id of what another clone finished first, or None.
+
+    Each clone looks when its own run or model is complete, but not yet marked as finished. The one with the smaller id
+    goes first: the other clone waits until it is finished, and then drops its own. A clone that was killed is waited
+    for in vain.
+
+    Parameters
+    ----------
+    look : returns the id of each run or model of another clone, and whether it is finished
+    own : id of this clone's
     """
     end = time.monotonic() + PATIENCE
     while True:
-        same = _search(opened, _fingerprint(result))
-        others = [run for run in same if PARENT not in run.data.tags and run.data.tags.get(WRITER) != opened.writer]
-        finished = [run.info.run_id for run in others if run.info.status == "FINISHED"]
-        is_first = all(run.info.status != "RUNNING" or run.info.run_id > run_id for run in others)
-        if finished or is_first or time.monotonic() > end:
+        others = look()
+        finished = [other for other, is_finished in others if is_finished]
+        if finished or all(other > own for other, _ in others) or time.monotonic() > end:
             return finished[0] if finished else None
         time.sleep(_PAUSE)
 

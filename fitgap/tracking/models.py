@@ -19,6 +19,7 @@ from fitgap.params.schema import Params
 from fitgap.pipeline.record import Result
 from fitgap.tracking import model_files, store
 from fitgap.tracking.database import artifact_folder
+from fitgap.tracking.existing import WRITER, wait_for_rival
 from fitgap.tracking.failures import failures, warn
 
 if TYPE_CHECKING:
@@ -70,13 +71,13 @@ def log_model(run_id: str | None, build: Callable[[], "keras.Model"], classes: l
 def find_model(opened: store.Store, run_id: str, is_thorough: bool = False) -> "LoggedModel | None":
     """Return the run's complete model, or None; delete models that killed processes left, or whose files are gone.
 
-    Files on this machine are always looked for, those on a server only if `is_thorough`: each model costs it five
-    requests.
+    A model that another clone is writing stays. Files on this machine are always looked for, those on a server only if
+    `is_thorough`: each model costs it five requests.
     """
     models = opened.client.search_logged_models([opened.experiment_id], f"source_run_id = '{run_id}'")
     complete = {model.model_id: model for model in models if _is_complete(model, is_thorough)}
     for model in models:
-        if model.model_id not in complete:
+        if model.model_id not in complete and not _is_others(opened, model):
             opened.client.delete_logged_model(model.model_id)
     return next(iter(complete.values()), None)
 
@@ -86,6 +87,10 @@ def _is_complete(model: "LoggedModel", is_thorough: bool) -> bool:
     return model.status == "READY" and (not looks or model_files.are_stored(model.artifact_location))
 
 
+def _is_others(opened: store.Store, model: "LoggedModel") -> bool:
+    return model.status != "READY" and model.tags.get(WRITER, opened.writer) != opened.writer
+
+
 def _write(opened: store.Store, run_id: str, network: "keras.Model", classes: list[str]) -> None:
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
@@ -93,16 +98,29 @@ def _write(opened: store.Store, run_id: str, network: "keras.Model", classes: li
     client, run = opened.client, opened.client.get_run(run_id)
     opened.keep_time()
     model = client.create_logged_model(
-        opened.experiment_id, NAME, run_id, tags=_tags(run), params=dict(run.data.params)
+        opened.experiment_id, NAME, run_id, tags={**_tags(run), WRITER: opened.writer}, params=dict(run.data.params)
     )
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     opened.keep_time()
     about = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
     with tempfile.TemporaryDirectory() as folder:
         model_files.save(Path(folder) / NAME, about, network, classes)
         client.log_model_artifacts(model.model_id, str(Path(folder) / NAME))
+    if _has_rival(opened, model):
+        client.delete_logged_model(model.model_id)
+        return
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     _add_metrics(opened, run, model.model_id)
     client.finalize_logged_model(model.model_id, "READY")  # last, so that only complete models are READY
+
+
+def _has_rival(opened: store.Store, model: "LoggedModel") -> bool:
+    """Return whether another clone attached a model to the same run meanwhile; see `existing.find_rival`."""
+
+    def look() -> list[tuple[str, bool]]:
+        found = opened.client.search_logged_models([opened.experiment_id], f"source_run_id = '{model.source_run_id}'")
+        return [(one.model_id, one.status == "READY") for one in found if one.tags.get(WRITER) != opened.writer]
+
+    return wait_for_rival(look, model.model_id) is not None
 
 
 def _tags(run: "Run") -> dict[str, str]:

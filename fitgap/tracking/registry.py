@@ -162,8 +162,8 @@ def _crown(opened: store.Store, name: str, result: Result, run_id: str, why: str
 
 
 def _version(opened: store.Store, name: str, result: Result) -> str | None:
-    """Return the version registered earlier for this result, if there is one that is complete and has its files."""
-    versions = opened.client.search_model_versions(f"name = '{name}'")
+    """Return the first version registered for this result that is complete and has its files, if there is one."""
+    versions = sorted(opened.client.search_model_versions(f"name = '{name}'"), key=lambda one: int(one.version))
     same = [one for one in versions if one.tags.get(FINGERPRINT) == result.fingerprint]
     return next((str(one.version) for one in same if one.status == "READY" and _is_stored(opened, one)), None)
 
@@ -175,7 +175,11 @@ def _new_version(opened: store.Store, name: str, result: Result, run_id: str, mo
         LOSSES: json.dumps({str(seed): loss for seed, loss in _losses(result).items()}),
     }
     made = opened.client.create_model_version(name, f"models:/{model_id}", run_id, tags, model_id=model_id)
-    return str(made.version)
+    # Another clone may have registered the same result meanwhile. Versions are numbered in order: the first one stays.
+    first = _version(opened, name, result) or str(made.version)
+    if first != str(made.version):
+        opened.client.delete_model_version(name, str(made.version))
+    return first
 
 
 Losses = Mapping[int, float]  # seed -> lowest validation loss in nats

@@ -3,7 +3,7 @@
 import pytest
 import tracking_samples as samples
 
-from fitgap.tracking import existing, runs, store
+from fitgap.tracking import existing, models, runs, store
 
 CONFLICT = '(psycopg.errors.UniqueViolation) duplicate key value violates unique constraint "dataset_pk"'
 
@@ -123,3 +123,14 @@ def test_a_run_that_another_clone_never_finishes_holds_nobody_up(rival, order, m
     run_id = runs.log_result(samples.single())
     assert {run.info.run_id for run in samples.active_runs()} == {run_id, theirs[-1]}
     assert samples.client().get_run(run_id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("writer", ["another clone", None])
+def test_a_model_that_another_clone_is_writing_stays(writer):
+    run_id = runs.log_result(samples.single())
+    with store.open_store() as opened:
+        tags = {"fitgap.writer": writer or opened.writer}
+        theirs = samples.client().create_logged_model("1", "model", run_id, tags=tags).model_id
+        assert models.find_model(opened, run_id) is None
+    left = [model.model_id for model in samples.client().search_logged_models(["1"])]
+    assert left == ([theirs] if writer else [])
