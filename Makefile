@@ -46,9 +46,6 @@ photographs: install ## Run on your own PICTURES=... and WEIGHTS=... (settings/p
 predict: install ## Classify IMAGES=... (files, folders, archives) with the best model, or with MODEL=scratch@dropout
 	@$(BIN)/python -m fitgap.programs.predict $(addprefix --model ,$(MODEL)) $(IMAGES)
 
-serve: install ## Serve the champion over HTTP, on 127.0.0.1 and PORT=5001
-	@$(BIN)/python -m fitgap.programs.serve $(addprefix --port ,$(PORT))
-
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 # loadfile runs the tests of a module in one process and in order, as tests on a cloned repository require.
 # (With loadgroup, modules could share a clone, but pytest-xdist 3.8 loses its groups with pytest 9.2.)
@@ -81,9 +78,12 @@ database: ## Install PostgreSQL (Debian, Ubuntu), which the test of two clones s
 	  postgresql >/dev/null; } || echo "fitgap: no PostgreSQL for tests/pipeline/test_two_clones.py: install it"
 
 # Through a link: MLflow cannot read its own files in a folder with % in its name (fitgap/tracking/migrations.py).
+THROUGH_LINK = link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -rf "$$link"' EXIT INT TERM &&
 ui: install ## Start MLflow's UI on http://127.0.0.1:5000
-	@link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -rf "$$link"' EXIT INT TERM && \
-	  "$$link/venv/bin/python" -m mlflow ui --host 127.0.0.1
+	@$(THROUGH_LINK) "$$link/venv/bin/python" -m mlflow ui --host 127.0.0.1
+
+serve: install ## Serve the champion over HTTP, on 127.0.0.1 and PORT=5001
+	@$(THROUGH_LINK) "$$link/venv/bin/python" -m fitgap.programs.serve $(addprefix --port ,$(PORT))
 
 readme: install ## Write the results of the last run into README.md and docs/
 	@$(BIN)/python -m fitgap.programs.readme_results

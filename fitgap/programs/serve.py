@@ -10,6 +10,7 @@ from fitgap import lifecycle
 from fitgap.prediction.trained_models import TrainedModels
 from fitgap.system.errors import UserError
 from fitgap.tracking import registry, store
+from fitgap.tracking.addresses import tracking_uri
 
 HOST = "127.0.0.1"
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "KERAS_BACKEND": "tensorflow"}
@@ -34,7 +35,8 @@ def _check_port(port: int) -> None:
         with socket.create_server((HOST, port)):
             pass
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or "should be 1 to 65535"
+        number = getattr(error, "errno", None)
+        why = os.strerror(number).lower() if number else "should be 1 to 65535"
         raise UserError(f"port {port}: {why}; name another: make serve PORT=5002") from None
 
 
@@ -42,7 +44,7 @@ def _become_server(address: str, port: int) -> None:
     """Replace this process by MLflow's server, so that a signal to this process stops the server."""
     programs = Path(sys.executable).parent  # MLflow starts uvicorn by its name
     store.disable_telemetry()
-    variables = {"MLFLOW_TRACKING_URI": store.tracking_uri(), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    variables = {"MLFLOW_TRACKING_URI": tracking_uri(), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     server = ["-m", "mlflow", "models", "serve", "--model-uri", address, "--env-manager", "local"]
     command = [sys.executable, *server, "--host", HOST, "--port", str(port)]
     os.execve(sys.executable, command, {**QUIET, **os.environ, **variables})
