@@ -92,15 +92,16 @@ class Predictor:
         They are decoded as stage `prepare` decodes them. A file that cannot be used does not stop the others.
         """
         paths = [paths] if isinstance(paths, str | Path) else paths
-        tables, unusable = [pd.DataFrame(columns=self.classes, dtype=np.float32)], {}
+        names, found, unusable = [], [np.empty((0, len(self.classes)), np.float32)], {}
         count = max(1, AT_ONCE // (self.image_size**2 * 3))
         for pictures in _parts(read_pictures(paths, self.image_size), count):
             unusable |= {picture.name: picture.reason for picture in pictures if picture.pixels is None}
             usable = [picture for picture in pictures if picture.pixels is not None]
+            names += [picture.name for picture in usable]
             if usable:
-                table = self.predict(np.stack([picture.pixels for picture in usable]))
-                tables.append(table.set_axis([picture.name for picture in usable]))
-        return Predictions(pd.concat(tables[1:] or tables).rename_axis("file"), unusable)
+                found.append(self.predict(np.stack([picture.pixels for picture in usable])).to_numpy())
+        files = pd.Index(names, dtype=object, name="file")  # object: names of files need not be valid text
+        return Predictions(pd.DataFrame(np.concatenate(found), files, self.classes), unusable)
 
 
 def load_predictor(name: str | None = None, root: Path | str = ".") -> Predictor:

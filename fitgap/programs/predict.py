@@ -7,6 +7,7 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -60,23 +61,32 @@ def _shown(name: str) -> str:
 
 def _table(probabilities: pd.DataFrame, model: str, top: int) -> str:
     """Return one line per picture: its name, and the likeliest classes with their probabilities."""
-    rows = [[_shown(name), *_likeliest(row, top)] for name, row in probabilities.iterrows()]
+    rows = [[_shown(name), *_likeliest(answer, top)] for name, answer in _answers(probabilities)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _likeliest(row: pd.Series, top: int) -> list[str]:
-    order = np.argsort(-row.to_numpy(), kind="stable")[:top]
-    return [f"{row.index[position]} {row.iloc[position]:6.1%}" for position in order]
+def _answers(probabilities: pd.DataFrame) -> Iterator[tuple[str, dict[str, np.float32]]]:
+    """Yield each file with the probabilities of its classes; pandas' own `iterrows` fails on names that are no text."""
+    for name, row in zip(probabilities.index, probabilities.to_numpy(), strict=True):
+        yield name, dict(zip(probabilities.columns, row, strict=True))
+
+
+def _likeliest(answer: dict[str, np.float32], top: int) -> list[str]:
+    return [f"{name} {answer[name]:6.1%}" for name in sorted(answer, key=answer.get, reverse=True)[:top]]
 
 
 def _json(probabilities: pd.DataFrame, model: str, top: int) -> str:
-    answers = [
-        {"file": name, "class": row.idxmax(), "probabilities": {key: float(str(value)) for key, value in row.items()}}
-        for name, row in probabilities.iterrows()
+    predictions = [
+        {
+            "file": name,
+            "class": max(answer, key=answer.get),
+            "probabilities": {key: float(str(value)) for key, value in answer.items()},  # as few digits as float32 has
+        }
+        for name, answer in _answers(probabilities)
     ]
-    return json.dumps({"model": model, "predictions": answers}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({"model": model, "predictions": predictions}, indent=2, ensure_ascii=False) + "\n"
 
 
 def _csv(probabilities: pd.DataFrame, model: str, top: int) -> str:

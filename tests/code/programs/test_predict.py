@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -53,6 +55,20 @@ def test_json_holds_all_classes(predict):
     (one,) = found["predictions"]
     assert found["model"] == "scratch@remedied" and list(one["probabilities"]) == HEADER[1:]
     assert one["class"] == max(one["probabilities"], key=one["probabilities"].get)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems that refuse such names")
+def test_names_that_are_no_text_or_no_line_are_quoted(predict, trained, tmp_path):
+    names = [os.fsdecode(b"a\xffb.png"), "two\nlines.png"]
+    for name in names:
+        shutil.copy(trained / "pictures/café/0.png", tmp_path / name)
+    files = [tmp_path / name for name in names]
+    status, table, _ = predict(*files)
+    assert status == 0 and table.count("\n") == 2
+    assert "a\\udcffb.png'   " in table and "two\\nlines.png'   " in table
+    status, answers, _ = predict(*files, "--json")
+    assert [one["file"] for one in json.loads(answers)["predictions"]] == [str(file) for file in files]
+    assert predict(*files, "--csv")[0] == 0
 
 
 @pytest.mark.parametrize(
