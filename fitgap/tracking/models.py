@@ -18,7 +18,7 @@ from fitgap.definitions.measurements import HEADLINES
 from fitgap.params.schema import Params
 from fitgap.pipeline.record import Result
 from fitgap.tracking import model_files, store
-from fitgap.tracking.database import artifact_folder
+from fitgap.tracking.addresses import artifact_folder
 from fitgap.tracking.existing import WRITER, wait_for_rival
 from fitgap.tracking.failures import failures, warn
 
@@ -75,16 +75,22 @@ def find_model(opened: store.Store, run_id: str, is_thorough: bool = False) -> "
     `is_thorough`: each model costs it five requests.
     """
     models = opened.client.search_logged_models([opened.experiment_id], f"source_run_id = '{run_id}'")
-    complete = {model.model_id: model for model in models if _is_complete(model, is_thorough)}
+    complete = {model.model_id: model for model in models if _is_complete(opened, model, is_thorough)}
     for model in models:
         if model.model_id not in complete and not _is_others(opened, model):
             opened.client.delete_logged_model(model.model_id)
     return next(iter(complete.values()), None)
 
 
-def _is_complete(model: "LoggedModel", is_thorough: bool) -> bool:
+def _is_complete(opened: store.Store, model: "LoggedModel", is_thorough: bool) -> bool:
     looks = is_thorough or artifact_folder(model.artifact_location) is not None
-    return model.status == "READY" and (not looks or model_files.are_stored(model.artifact_location))
+    return model.status == "READY" and (not looks or is_stored(opened, model.artifact_location))
+
+
+def is_stored(opened: store.Store, location: str) -> bool:
+    """Return whether the store has all files of a model, and count the time of the requests that it takes."""
+    with opened.waiting.count():
+        return model_files.are_stored(location)
 
 
 def _is_others(opened: store.Store, model: "LoggedModel") -> bool:

@@ -18,7 +18,7 @@ import pandas as pd
 from fitgap.inference.estimates import MIN_SEEDS, estimate_over_seeds
 from fitgap.pipeline.record import Result
 from fitgap.system.errors import UserError
-from fitgap.tracking import model_files, models, store
+from fitgap.tracking import models, store
 from fitgap.tracking.failures import failures, redacted, warn
 from fitgap.tracking.projection import FINGERPRINT
 
@@ -134,7 +134,7 @@ def _holder(opened: store.Store, name: str) -> "ModelVersion | None":
 
 def _is_stored(opened: store.Store, version: "ModelVersion") -> bool:
     opened.keep_time()
-    return model_files.are_stored(opened.client.get_model_version_download_uri(version.name, version.version))
+    return models.is_stored(opened, opened.client.get_model_version_download_uri(version.name, version.version))
 
 
 def _losses(result: Result) -> dict[int, float]:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from fitgap.system import repository
 from fitgap.system.errors import UserError
-from fitgap.tracking.database import EXPERIMENT, artifact_folder
+from fitgap.tracking.addresses import artifact_folder, artifact_location
+
+ARTIFACTS = "mlruns"  # the folder of artifacts, in the repository
 
 
 def relocate(root: Path) -> int:
@@ -25,31 +27,29 @@ def relocate(root: Path) -> int:
     UserError
         If there is no database, or the artifacts were not moved with it.
     """
-    database, here = root / "mlflow.db", root / "mlruns"
+    database, here = root / "mlflow.db", root / ARTIFACTS
     if not database.exists():
         raise UserError(f"{database}: not found; run from the repository's top folder")
     with closing(sqlite3.connect(database)) as connection, connection:
-        there = _former_folder(connection)
-        if there is None:
-            return 0
-        if there.exists() and not here.exists():
-            raise UserError(f"{here}: not found; first bring {there} there")
-        return _move(connection, there, here) + _mend_versions(connection, here)
+        former = _former_folders(connection)
+        for there in former:
+            if there.exists() and not here.exists():
+                raise UserError(f"{here}: not found; first bring {there} there")
+        return sum(_move(connection, there, here) for there in former) + _mend_versions(connection, here)
 
 
-def _former_folder(connection: sqlite3.Connection) -> Path | None:
-    """Return the folder that held the artifacts when the experiment was last located; None without an experiment."""
-    query = "SELECT artifact_location FROM experiments WHERE name = ?"
-    row = connection.execute(query, (EXPERIMENT,)).fetchone()
-    folder = None if row is None else artifact_folder(row[0])
-    return folder and folder.absolute().parent
+def _former_folders(connection: sqlite3.Connection) -> list[Path]:
+    """Return the folders named mlruns that hold experiments, as their locations say."""
+    locations = connection.execute("SELECT artifact_location FROM experiments").fetchall()
+    folders = [artifact_folder(location) for (location,) in locations if location]
+    return sorted({folder.absolute().parent for folder in folders if folder and folder.parent.name == ARTIFACTS})
 
 
 def _move(connection: sqlite3.Connection, there: Path, here: Path) -> int:
     """Replace the folder `there` by `here` wherever a text begins with it, as a path or as a file:// address."""
     if there.resolve() == here:
         return 0
-    spellings = (str(there), str(here)), (there.as_uri(), here.as_uri())
+    spellings = (str(there), artifact_location(here)), (there.as_uri(), here.as_uri())
     return sum(_change(connection, *place, *pair) for place in _columns(connection) for pair in spellings)
 
 
@@ -73,7 +73,8 @@ def _mend_versions(connection: sqlite3.Connection, here: Path) -> int:
     """
     models = connection.execute("SELECT 'models:/' || model_id, artifact_location FROM logged_models").fetchall()
     statement = "UPDATE model_versions SET storage_location = ? WHERE source = ? AND storage_location <> ?"
-    found = [(location, source, location) for source, location in models if location.startswith(f"{here}/")]
+    inside = f"{artifact_location(here)}/", f"{here.as_uri()}/"
+    found = [(location, source, location) for source, location in models if location.startswith(inside)]
     return sum(connection.execute(statement, row).rowcount for row in found)
 
 

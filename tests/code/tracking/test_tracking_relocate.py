@@ -14,7 +14,7 @@ from fitgap.tracking import relocate, runs
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """Make a repository with a run, a logged model, a registered version and a trace."""
-    made = samples.repository(tmp_path / "100% done", monkeypatch)
+    made = samples.repository(tmp_path / "former", monkeypatch)
     client, run_id = samples.client(), runs.log_result(samples.model())
     model = client.create_logged_model("1", "model", run_id)
     client.create_registered_model("best")
@@ -43,6 +43,17 @@ def test_no_text_in_the_database_names_the_former_folder(repository, tmp_path, m
     assert {line.split('"')[1] for line in mentions("mlflow.db", tmp_path / "moved")} == places
 
 
+def test_experiments_of_any_name_move_and_folders_of_any_name_are_reached(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    made = samples.repository(tmp_path / "plain", monkeypatch)
+    run_id = runs.log_result(samples.model())
+    monkeypatch.chdir(tmp_path)
+    moved = made.rename(tmp_path / "it's 50%25 #1?")
+    monkeypatch.chdir(moved)
+    assert relocate.main() == 0
+    assert "record.json" in [file.path for file in samples.client().list_artifacts(run_id)]
+
+
 def test_a_second_time_there_is_nothing_to_do(repository, tmp_path, monkeypatch):
     shutil.copytree(repository, tmp_path / "copy")
     assert relocate.relocate(tmp_path / "copy") > 0
@@ -51,7 +62,7 @@ def test_a_second_time_there_is_nothing_to_do(repository, tmp_path, monkeypatch)
 
 def test_a_database_of_which_only_some_places_were_changed_is_mended(repository):
     with closing(sqlite3.connect("mlflow.db")) as connection, connection:
-        connection.execute("UPDATE model_versions SET storage_location = '/former/' || storage_location")
+        connection.execute("UPDATE model_versions SET storage_location = '/gone/' || storage_location")
     assert relocate.relocate(repository) == 1  # the version that names a logged model
     assert samples.client().get_model_version_download_uri("best", "1").startswith(f"{repository}/")
 
