@@ -124,5 +124,6 @@ def variables(folder: Path, address: str, home: Path) -> dict[str, str]:
     site = home.with_name("site")
     site.mkdir()
     (site / "sitecustomize.py").write_text(SITECUSTOMIZE)
-    path = os.pathsep.join([str(site), str(Path(__file__).parent)])
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(site), str(here), str(here.parent.parent)])  # the last one for fitgap itself
     return {"STAND_INS": str(folder), "STAND_INS_ADDRESS": address, "KERAS_HOME": str(home), "PYTHONPATH": path}

@@ -1,10 +1,14 @@
 """Test the remedies: each acts only where declared, and a new one needs no other changes."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from fitgap.params import variants
 from fitgap.params.reading import load_params
+from fitgap.params.schema import Params
 from fitgap.params.sections import Training
 from fitgap.params.variants import Variant
 from fitgap.remedies import REMEDIES
@@ -97,15 +101,13 @@ def test_weight_decay_shrinks_kernels_and_nothing_else(cnn):
 
 
 def test_two_remedies_that_replace_the_same_are_refused_by_name(monkeypatch):
-    from fitgap.params import schema
-
     class Other(Remedy):
         label_smoothing: float = 0.0
 
         def loss(self):
             return None
 
-    monkeypatch.setattr(schema, "REMEDIES", (*REMEDIES, Other))
+    monkeypatch.setattr(variants, "REMEDIES", (*REMEDIES, Other))
     with pytest.raises(ValidationError, match="LabelSmoothing and Other each replace the loss"):
         Variant(label_smoothing=0.1)
 
@@ -133,25 +135,21 @@ def test_limits_hold(keys, key):
 
 
 def test_a_remedy_for_heads_alone_is_refused_or_left_out_elsewhere(repository, monkeypatch):
-    from typing import ClassVar
-
-    from fitgap.params import schema
-
     class ForHeads(Remedy):
         families: ClassVar[tuple[str, ...]] = ("head",)
         reason: ClassVar[str] = "it acts on heads alone"
 
         dropout: float = 0.0
 
-    monkeypatch.setattr(schema, "REMEDIES", (ForHeads,))
+    monkeypatch.setattr(variants, "REMEDIES", (ForHeads,))
     tree = load_params(repository / "params.yaml").model_dump()
     tree["variants"] = {"baseline": {}, "odd": {"dropout": 0.5}}
-    assert set(
-        schema.Params.model_validate(tree | {"highrate": tree["highrate"] | {"variants": []}}).without_model
-    ) == {"scratch@odd"}
+    assert set(Params.model_validate(tree | {"highrate": tree["highrate"] | {"variants": []}}).without_model) == {
+        "scratch@odd"
+    }
     tree["highrate"]["variants"] = ["odd"]
     with pytest.raises(ValidationError, match="highrate.variants: 'odd' has no model here"):
-        schema.Params.model_validate(tree)
+        Params.model_validate(tree)
     tree["highrate"]["variants"], tree["finetune"]["head"] = [], "odd"
     with pytest.raises(ValidationError, match="no model can start from 'odd'"):
-        schema.Params.model_validate(tree)
+        Params.model_validate(tree)
