@@ -1,9 +1,10 @@
-"""Shared fixtures of all tests: the repository's path, and TensorFlow started once, reproducibly."""
+"""Shared fixtures: the repository's path, TensorFlow started once, and a small repository with trained models."""
 
 import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).parent.parent
 # As `start_tensorflow` has it, for modules that import Keras while tests are collected.
@@ -24,3 +25,30 @@ def tensorflow():
     import tensorflow as tf
 
     return tf
+
+
+@pytest.fixture(scope="session")
+def trained(tensorflow, repository, tmp_path_factory) -> Path:
+    """A small repository with trained models; do not modify it."""
+    import trained_repository
+
+    from fitgap.params import reading
+
+    top = tmp_path_factory.mktemp("trained")
+    trained_repository.paint(top / "pictures")
+    tree = reading.read_tree(repository / "params.yaml")
+    for section, values in trained_repository.CHANGES.items():
+        tree[section] = values if section == "variants" else tree[section] | values
+    tree["seeds"], tree["data"]["path"] = [3, 4], str(top / "pictures")
+    tree["highrate"]["variants"] = []
+    (top / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    trained_repository.train(top)
+    return top
+
+
+@pytest.fixture
+def copied(trained, tmp_path) -> Path:
+    """A copy of the repository with trained models, which a test may change."""
+    import trained_repository
+
+    return trained_repository.copy(trained, tmp_path / "copied")
