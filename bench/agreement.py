@@ -38,7 +38,7 @@ def main(repetitions: str, *changes: str) -> None:
     seeds = list(range(FIRST_SEED, FIRST_SEED + 2 * int(repetitions)))
     assigned = {"seeds": seeds, **dict(parse_assignment(text) for text in changes)}
     params = reading.validate(apply_changes(reading.read_tree(Path("params.yaml")), assigned), Path("params.yaml"))
-    start_tensorflow(0, params.compute.training_threads)
+    start_tensorflow(0, params.compute.threads)
     names = [f"scratch@{name}" for name in params.variants] + [f"highrate@{name}" for name in params.highrate.variants]
     with tempfile.TemporaryDirectory() as folder:
         results = [train(params, name, Path(folder)) for name in names]

@@ -41,7 +41,7 @@ def main(*arguments: str) -> None:
     if models[:1] == ["pretraining"]:
         try_pretraining(params, int(models[1]), float(models[2]))
         return
-    start_tensorflow(0, params.compute.training_threads)
+    start_tensorflow(0, params.compute.threads)
     reference: Result | None = None
     with tempfile.TemporaryDirectory() as folder:
         for name in models:

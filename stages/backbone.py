@@ -21,7 +21,7 @@ BACKBONE, RESULT = Path("data/backbone"), Path("results/backbone")
 def main() -> None:
     """Produce the weights selected in params.yaml."""
     clock, params = lifecycle.Clock(), load_params()
-    start_tensorflow(params.backbone.seed)
+    start_tensorflow(params.backbone.seed, params.backbone.glyphs.threads)
     from fitgap.backbone.weight_sources import load_source
 
     size, weights = params.data.image_size, params.backbone.weights

@@ -24,7 +24,7 @@ def main(depth: str) -> None:
     """Train the head and the layers from `depth` upwards, on activations cached at the freeze point."""
     clock, params = lifecycle.Clock(), load_params()
     model = params.model("finetune", depth)
-    start_tensorflow(0, params.compute.training_threads)
+    start_tensorflow(0, params.compute.threads)
     from fitgap.training.experiment import finetune_experiment, run_experiment
 
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)

@@ -32,7 +32,7 @@ def main(name: str) -> None:
         record = Record("head", name, model.recorded, inputs, measured={})
         lifecycle.finish_without_model(record, model.obstacle, clock, MODELS / name, RESULTS / name)
         return
-    start_tensorflow(0, params.compute.training_threads)
+    start_tensorflow(0, params.compute.threads)
     from fitgap.training.experiment import head_experiment, run_experiment
 
     features = np.load(FEATURES / f"{params.head.layer}.npy", mmap_mode="r")

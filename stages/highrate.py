@@ -19,7 +19,7 @@ def main(name: str) -> None:
     """Train one network per seed with the remedies of variant `name`, at the higher learning rate."""
     clock, params = lifecycle.Clock(), load_params()
     model = params.model("highrate", name)
-    start_tensorflow(0, params.compute.training_threads)
+    start_tensorflow(0, params.compute.threads)
     from fitgap.training.experiment import run_experiment, scratch_experiment
 
     images = read_prepared(PREPARED)

@@ -42,7 +42,7 @@ def main(size: str) -> None:
         empty = pd.DataFrame(columns=["train_images", "seed"])  # DVC expects a history
         lifecycle.finish(not_applicable(record, why, empty), clock, RESULTS / size)
         return
-    start_tensorflow(0, params.compute.training_threads)
+    start_tensorflow(0, params.compute.threads)
     from fitgap.training.learning_curve import measure_size
 
     with open_checkpoint(f"learning_curve@{size}") as checkpoint:

@@ -26,7 +26,7 @@ def main(name: str) -> None:
         record = Record("scratch", name, model.recorded, {"data": images.identity}, measured={})
         lifecycle.finish_without_model(record, model.obstacle, clock, MODELS / name, RESULTS / name)
         return
-    start_tensorflow(0, params.compute.training_threads)
+    start_tensorflow(0, params.compute.threads)
     from fitgap.networks.architectures import build_whole
     from fitgap.training.experiment import run_experiment, scratch_experiment
 

@@ -48,6 +48,7 @@ class Glyphs(Section):
     images: Annotated[int, Field(ge=36, le=MAX_COUNT)]
     batch_size: BatchSize
     learning_rate: Rate
+    threads: Amount
 
     @model_validator(mode="after")
     def _at_least_one_update(self):
@@ -76,7 +77,7 @@ class Compute(Section):
 
     precision: Literal["float32", "bfloat16"]
     hand_written_kernels: bool
-    training_threads: Amount
+    threads: Amount
 
 
 class Training(Section):

@@ -61,7 +61,7 @@ MISTAKES = [
     ("data > max_bad_fraction", 1.0, ["1.0", "less than 1"]),
     ("data > near_duplicates", "ignore", ["'ignore'", "'warn'"]),
     ("compute > precision", "float16", ["'float16'", "'float32'", "'bfloat16'"]),
-    ("compute > training_threads", 0, ["0", "integer from 1 on, or all"]),
+    ("compute > threads", 0, ["0", "integer from 1 on, or all"]),
     ("compute", REMOVE, ["missing"]),
     ("learning_curve > sizes", [20, 20], ["is listed more than once"]),
     ("learning_curve > sizes", [0], ["0", "greater than or equal to 1"]),

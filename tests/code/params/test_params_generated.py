@@ -98,7 +98,7 @@ data_sections = st.fixed_dictionaries(
 
 @st.composite
 def backbones(draw) -> dict:
-    glyphs = {"batch_size": draw(pairs_or_more), "learning_rate": draw(rates)}
+    glyphs = {"batch_size": draw(pairs_or_more), "learning_rate": draw(rates), "threads": draw(amounts)}
     glyphs["images"] = draw(st.integers(max(36, glyphs["batch_size"]), MAX_COUNT))
     weights = st.sampled_from(["glyphs", "imagenet", "path", "none"])
     return {"weights": draw(weights), "path": draw(paths), "seed": draw(seeds), "glyphs": glyphs}
@@ -143,7 +143,7 @@ def trees(draw) -> dict:
         "compute": {
             "precision": draw(st.sampled_from(["float32", "bfloat16"])),
             "hand_written_kernels": draw(st.booleans()),
-            "training_threads": draw(amounts),
+            "threads": draw(amounts),
         },
         "asis": {"images": draw(amounts | st.just(0))},
         "scratch": {
@@ -264,10 +264,11 @@ WRONG = {
     "backbone.glyphs.images": no_count(36),
     "backbone.glyphs.batch_size": no_count(2),
     "backbone.glyphs.learning_rate": no_rate,
+    "backbone.glyphs.threads": no_amount,
     "compute": no_mapping,
     "compute.precision": text_but(["float32", "bfloat16"]),
     "compute.hand_written_kernels": all_but("boolean"),
-    "compute.training_threads": no_amount,
+    "compute.threads": no_amount,
     "asis": no_mapping,
     "asis.images": no_amount_or_none,
     "scratch": no_mapping,
