@@ -5,9 +5,10 @@ import platform
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
+
+from fitgap.system.processor import describe_processor
 
 SIDE = 2048  # of the square matrices; three of them in float32 are 50 MB, far more than the caches
 PRODUCTS = 24  # per pass
@@ -17,7 +18,8 @@ PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "torch", "onnxruntime", "ope
 def description() -> str:
     """Return the processor, the usable cores, the operating system and the versions of relevant packages."""
     versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
-    return f"{_processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}; {versions}"
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{describe_processor()}, {cores()} cores, {system}; {versions}"
 
 
 def cores() -> int:
@@ -30,17 +32,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    wide = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
-    return " ".join([names[0] if names else platform.machine(), f"({', '.join(wide)})" if wide else ""]).strip()
 
 
 def numpy_products() -> Callable[[], dict[str, float]]:

@@ -75,6 +75,7 @@ def finish(
     *,
     seed_seconds: Mapping[int, float] | None = None,
     rates: Mapping[str, float] | None = None,
+    processors: Iterable[str] = (),
     artifacts: Iterable[Path] = (),
     tables: Mapping[str, "pd.DataFrame"] | None = None,
     is_tracked: bool = True,
@@ -86,6 +87,7 @@ def finish(
     folder : folder of the result, in results/; replaced as a whole; None to write no files
     seed_seconds : seed -> seconds of its training
     rates : speeds such as images_per_second
+    processors : what computed each seed, or each part of the images; by default this machine's
     artifacts : small files to log to the run
     tables : name ending in .json -> table to log to the run
     is_tracked : False if the tracking store is known to be unavailable
@@ -97,7 +99,7 @@ def finish(
     if folder is not None:
         with fresh_folder(folder) as made:
             result.write(made)
-    timings.save(result, clock.spent, seed_seconds, **(rates or {}))
+    timings.save(result, clock.spent, seed_seconds, processors, **(rates or {}))
     return runs.log_result(result, artifacts, tables or {}) if is_tracked else None
 
 

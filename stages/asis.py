@@ -6,17 +6,23 @@ writes  results/asis/, a run in MLflow
 """
 
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fitgap import lifecycle
 from fitgap.backbone.storage import StoredBackbone, read_backbone
+from fitgap.cluster.work import compute_outputs
 from fitgap.images.prepared import PreparedImages, read_prepared
 from fitgap.images.split import stratified_subset
 from fitgap.params.reading import load_params
 from fitgap.pipeline.record import Record, Result, not_applicable
 from fitgap.system.determinism import start_tensorflow
+
+if TYPE_CHECKING:
+    from fitgap.training.evaluation import Evaluator
 
 PREPARED, BACKBONE, RESULT = Path("data/prepared"), Path("data/backbone"), Path("results/asis")
 CLASS_MAP = Path("data/source_classes.yaml")
@@ -34,35 +40,33 @@ def main() -> None:
         measured={},
     )
     if not backbone.class_names:
-        result, rates = not_applicable(record, "these weights have no classifier of their own"), {}
+        result, measured = not_applicable(record, "these weights have no classifier of their own"), {}
     elif not params.asis.images:
-        result, rates = not_applicable(record, "asis.images in params.yaml is 0"), {}
+        result, measured = not_applicable(record, "asis.images in params.yaml is 0"), {}
     else:
-        positions = stratified_subset(images.part("test")[1], params.asis.images)
-        result, rates = judge(record, images, backbone, positions, clock)
-    lifecycle.finish(result, clock, RESULT, rates=rates)
+        result, measured = judge(record, images, backbone, clock)
+    lifecycle.finish(result, clock, RESULT, **measured)
 
 
 def judge(
-    record: Record, images: PreparedImages, backbone: StoredBackbone, positions: np.ndarray, clock: lifecycle.Clock
-) -> tuple[Result, dict[str, float]]:
-    """Evaluate the source classifier on the test images at `positions`.
+    record: Record, images: PreparedImages, backbone: StoredBackbone, clock: lifecycle.Clock
+) -> tuple[Result, dict[str, Any]]:
+    """Evaluate the source classifier on the test images; return the result, and arguments of `lifecycle.finish`.
 
     Nothing is trained: the result has a single row and no spread over seeds.
     """
     start_tensorflow(seed=0)
     from fitgap.networks import source_classifier
-    from fitgap.training.evaluation import Evaluator
 
-    network = source_classifier.build_source_network(backbone, images.about["image_size"])
-    tested, labels = (part[positions] for part in images.part("test"))
+    positions = tested_positions(images)
+    labels = images.part("test")[1][positions]
     with clock.working():
-        probabilities = Evaluator(network, source_classifier.largest_input_shape(network)).outputs(tested)
+        probabilities, processors = compute_outputs("asis", source_network(), tested_images())
     class_map = source_classifier.read_class_map(CLASS_MAP)
     answers = source_classifier.target_classes(backbone.class_names, backbone.class_ids, images.class_names, class_map)
     judgement = source_classifier.judge_answers(probabilities, answers, labels, images.class_names)
     measured = {**asdict(judgement), "known_classes": len(judgement.known_classes)}
-    total = source_classifier.count_parameters(network)
+    total = source_classifier.count_parameters(source_network().network)
     record = replace(
         record,
         measured={**measured, "source_classes": len(backbone.class_names), "test_images": len(labels)},
@@ -74,7 +78,34 @@ def judge(
         seeds=[{"seed": record.params["backbone.seed"], "test_accuracy": judgement.accuracy_all_classes}],
     )
     rates = {"images_per_second": len(labels) / clock.work_seconds}
-    return Result(record, test_probabilities=probabilities[None]), rates
+    return Result(record, test_probabilities=probabilities[None]), {"rates": rates, "processors": processors}
+
+
+def run(start: int) -> np.ndarray:
+    """Return the classifier's answers to the batch of test images that begins with row `start`: the task of a node."""
+    return source_network().outputs(tested_images()[start : start + source_network().batch_size])
+
+
+@cache
+def tested_images() -> np.ndarray:
+    """Return the test images to classify, uint8 (n, size, size, 3)."""
+    images = read_prepared(PREPARED)
+    return images.part("test")[0][tested_positions(images)]
+
+
+def tested_positions(images: PreparedImages) -> np.ndarray:
+    """Return the positions of `asis.images` test images, int64 (n,), stratified by class."""
+    return stratified_subset(images.part("test")[1], load_params().asis.images)
+
+
+@cache
+def source_network() -> "Evaluator":
+    """Build the network with its own classifier once for all batches."""
+    from fitgap.networks.source_classifier import build_source_network, largest_input_shape
+    from fitgap.training.evaluation import Evaluator
+
+    network = build_source_network(read_backbone(BACKBONE), load_params().data.image_size)
+    return Evaluator(network, largest_input_shape(network))
 
 
 if __name__ == "__main__":

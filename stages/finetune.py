@@ -5,36 +5,56 @@ reads   params.yaml (seeds, finetune, head, variants.HEAD), data/prepared/, data
 writes  models/finetune/DEPTH/ (the best seed's unfrozen layers and head), results/finetune/DEPTH/, runs in MLflow
 """
 
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fitgap import lifecycle
 from fitgap.backbone.storage import read_backbone
+from fitgap.cluster.work import train_on_cluster
 from fitgap.images.prepared import read_prepared
 from fitgap.params.reading import load_params
-from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.system.determinism import start_tensorflow
+
+if TYPE_CHECKING:
+    from fitgap.training.experiment import Experiment, Outcome
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 HEADS, MODELS, RESULTS = Path("models/head"), Path("models/finetune"), Path("results/finetune")
 
 
-def main(depth: str) -> None:
-    """Train the head and the layers from `depth` upwards, on activations cached at the freeze point."""
+def main(name: str) -> None:
+    """Train the head and the layers from depth `name` upwards, on activations cached at the freeze point."""
     clock, params = lifecycle.Clock(), load_params()
-    model = params.model("finetune", depth)
-    start_tensorflow(0, params.compute.threads)
-    from fitgap.training.experiment import finetune_experiment, run_experiment
-
-    images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
-    features = np.load(FEATURES / f"below_{depth}.npy", mmap_mode="r")
-    experiment = finetune_experiment(params, model, images, backbone, features, HEADS / params.finetune.head)
-    with open_checkpoint(f"finetune@{depth}") as checkpoint:
+    with open_checkpoint(f"finetune@{name}") as checkpoint:
         with clock.working():
-            outcome = run_experiment(experiment, params.seeds, checkpoint)
-        outcome.save_weights(MODELS / depth, [outcome.best_seed])
-        lifecycle.finish(outcome.result, clock, RESULTS / depth, **outcome.times)
+            train_on_cluster(f"finetune@{name}", params.compute.threads, params.seeds, checkpoint)
+        start_tensorflow(0, params.compute.threads)
+        with clock.working():
+            outcome = train(name, params.seeds, checkpoint)
+        outcome.save_weights(MODELS / name, [outcome.best_seed])
+        lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
+
+
+def train(name: str, seeds: list[int], checkpoint: Checkpoint) -> "Outcome":
+    """Train these seeds of a depth, here or on a node of a cluster."""
+    from fitgap.training.experiment import run_experiment
+
+    return run_experiment(experiment(name), seeds, checkpoint)
+
+
+@cache
+def experiment(name: str) -> "Experiment":
+    """Build the experiment once for all seeds: it compiles its network."""
+    from fitgap.training.experiment import finetune_experiment
+
+    params, images, backbone = load_params(), read_prepared(PREPARED), read_backbone(BACKBONE)
+    features = np.load(FEATURES / f"below_{name}.npy", mmap_mode="r")
+    model, heads = params.model("finetune", name), HEADS / params.finetune.head
+    return finetune_experiment(params, model, images, backbone, features, heads)
 
 
 if __name__ == "__main__":

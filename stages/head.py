@@ -6,17 +6,23 @@ writes  models/head/VARIANT/ (every seed's weights; fine-tuning starts from them
         runs in MLflow
 """
 
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fitgap import lifecycle
 from fitgap.backbone.storage import read_backbone
+from fitgap.cluster.work import train_on_cluster
 from fitgap.images.prepared import read_prepared
 from fitgap.params.reading import load_params
-from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.pipeline.record import Record
 from fitgap.system.determinism import start_tensorflow
+
+if TYPE_CHECKING:
+    from fitgap.training.experiment import Experiment, Outcome
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 MODELS, RESULTS = Path("models/head"), Path("results/head")
@@ -26,22 +32,36 @@ def main(name: str) -> None:
     """Train one classifier per seed with the remedies of variant `name`; VGG16 itself is not run."""
     clock, params = lifecycle.Clock(), load_params()
     model = params.model("head", name)
-    images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
     if model.obstacle:
-        inputs = {"data": images.identity, "backbone": backbone.identity}
+        inputs = {"data": read_prepared(PREPARED).identity, "backbone": read_backbone(BACKBONE).identity}
         record = Record("head", name, model.recorded, inputs, measured={})
         lifecycle.finish_without_model(record, model.obstacle, clock, MODELS / name, RESULTS / name)
         return
-    start_tensorflow(0, params.compute.threads)
-    from fitgap.training.experiment import head_experiment, run_experiment
-
-    features = np.load(FEATURES / f"{params.head.layer}.npy", mmap_mode="r")
-    experiment = head_experiment(params, model, images, backbone, features)
     with open_checkpoint(f"head@{name}") as checkpoint:
         with clock.working():
-            outcome = run_experiment(experiment, params.seeds, checkpoint)
+            train_on_cluster(f"head@{name}", params.compute.threads, params.seeds, checkpoint)
+        start_tensorflow(0, params.compute.threads)
+        with clock.working():
+            outcome = train(name, params.seeds, checkpoint)
         outcome.save_weights(MODELS / name, params.seeds)
         lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
+
+
+def train(name: str, seeds: list[int], checkpoint: Checkpoint) -> "Outcome":
+    """Train these seeds of a variant, here or on a node of a cluster."""
+    from fitgap.training.experiment import run_experiment
+
+    return run_experiment(experiment(name), seeds, checkpoint)
+
+
+@cache
+def experiment(name: str) -> "Experiment":
+    """Build the experiment once for all seeds: it compiles its network."""
+    from fitgap.training.experiment import head_experiment
+
+    params, images, backbone = load_params(), read_prepared(PREPARED), read_backbone(BACKBONE)
+    features = np.load(FEATURES / f"{params.head.layer}.npy", mmap_mode="r")
+    return head_experiment(params, params.model("head", name), images, backbone, features)
 
 
 if __name__ == "__main__":

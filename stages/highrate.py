@@ -4,13 +4,19 @@ reads   params.yaml (seeds, scratch, highrate, variants.VARIANT), data/prepared/
 writes  results/highrate/VARIANT/, runs in MLflow; no weights, because these models only test a claim
 """
 
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fitgap import lifecycle
+from fitgap.cluster.work import train_on_cluster
 from fitgap.images.prepared import read_prepared
 from fitgap.params.reading import load_params
-from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.system.determinism import start_tensorflow
+
+if TYPE_CHECKING:
+    from fitgap.training.experiment import Experiment, Outcome
 
 PREPARED, RESULTS = Path("data/prepared"), Path("results/highrate")
 
@@ -18,15 +24,29 @@ PREPARED, RESULTS = Path("data/prepared"), Path("results/highrate")
 def main(name: str) -> None:
     """Train one network per seed with the remedies of variant `name`, at the higher learning rate."""
     clock, params = lifecycle.Clock(), load_params()
-    model = params.model("highrate", name)
-    start_tensorflow(0, params.compute.threads)
-    from fitgap.training.experiment import run_experiment, scratch_experiment
-
-    images = read_prepared(PREPARED)
     with open_checkpoint(f"highrate@{name}") as checkpoint:
         with clock.working():
-            outcome = run_experiment(scratch_experiment(params, model, images), params.seeds, checkpoint)
+            train_on_cluster(f"highrate@{name}", params.compute.threads, params.seeds, checkpoint)
+        start_tensorflow(0, params.compute.threads)
+        with clock.working():
+            outcome = train(name, params.seeds, checkpoint)
         lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
+
+
+def train(name: str, seeds: list[int], checkpoint: Checkpoint) -> "Outcome":
+    """Train these seeds of a variant, here or on a node of a cluster."""
+    from fitgap.training.experiment import run_experiment
+
+    return run_experiment(experiment(name), seeds, checkpoint)
+
+
+@cache
+def experiment(name: str) -> "Experiment":
+    """Build the experiment once for all seeds: it compiles its network."""
+    from fitgap.training.experiment import scratch_experiment
+
+    params = load_params()
+    return scratch_experiment(params, params.model("highrate", name), read_prepared(PREPARED))
 
 
 if __name__ == "__main__":

@@ -5,21 +5,28 @@ reads   params.yaml (seeds, data, scratch, head, finetune, learning_curve, varia
 writes  results/learning_curve/SIZE/, a run in MLflow
 """
 
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from fitgap import lifecycle
 from fitgap.backbone.storage import read_backbone
+from fitgap.cluster.work import train_on_cluster
 from fitgap.images.draws import count_drawn
 from fitgap.images.prepared import read_prepared
 from fitgap.params.reading import load_params
-from fitgap.pipeline.checkpoints import open_checkpoint
-from fitgap.pipeline.record import Record, not_applicable, read_result
+from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
+from fitgap.pipeline.record import Record, Result, not_applicable, read_result
 from fitgap.system.determinism import start_tensorflow
+
+if TYPE_CHECKING:
+    from fitgap.training.learning_curve import ThreeWays
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 FINETUNED, RESULTS = Path("results/finetune"), Path("results/learning_curve")
+LAST = "finetune-seed-{seed}"  # what a seed's training leaves last in the checkpoint
 
 
 def main(size: str) -> None:
@@ -28,11 +35,10 @@ def main(size: str) -> None:
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
     usual = count_drawn(images, params.data)["train"]
     smaller = params.with_train_images(int(size), usual)
-    depth = best_depth(params.finetune.depths)
     record = Record(
         stage="learning_curve",
         variant=size,
-        params={**smaller.model("finetune", depth).recorded, "seeds": params.curve_seeds},
+        params={**smaller.model("finetune", best_depth(params.finetune.depths)).recorded, "seeds": params.curve_seeds},
         inputs={"data": images.identity, "backbone": backbone.identity},
         measured={},
         classes=images.class_names,
@@ -42,13 +48,32 @@ def main(size: str) -> None:
         empty = pd.DataFrame(columns=["train_images", "seed"])  # DVC expects a history
         lifecycle.finish(not_applicable(record, why, empty), clock, RESULTS / size)
         return
-    start_tensorflow(0, params.compute.threads)
-    from fitgap.training.learning_curve import measure_size
-
     with open_checkpoint(f"learning_curve@{size}") as checkpoint:
         with clock.working():
-            result = measure_size(record, smaller, depth, images, backbone, FEATURES, checkpoint)
-        lifecycle.finish(result, clock, RESULTS / size)
+            train_on_cluster(
+                f"learning_curve@{size}", params.compute.threads, params.curve_seeds, checkpoint, last=LAST
+            )
+        start_tensorflow(0, params.compute.threads)
+        from fitgap.training.learning_curve import summarise
+
+        with clock.working():
+            results = train(size, params.curve_seeds, checkpoint)
+        lifecycle.finish(summarise(record, smaller.data.train_images, results), clock, RESULTS / size)
+
+
+def train(size: str, seeds: list[int], checkpoint: Checkpoint) -> dict[str, Result]:
+    """Train the three ways for these seeds, here or on a node of a cluster."""
+    return three_ways(size, checkpoint.folder / "heads").train(seeds, checkpoint)
+
+
+@cache
+def three_ways(size: str, heads: Path) -> "ThreeWays":
+    """Build the three ways once for all seeds: each compiles its network."""
+    from fitgap.training.learning_curve import ThreeWays
+
+    params, images = load_params(), read_prepared(PREPARED)
+    smaller = params.with_train_images(int(size), count_drawn(images, params.data)["train"])
+    return ThreeWays(smaller, best_depth(params.finetune.depths), images, read_backbone(BACKBONE), FEATURES, heads)
 
 
 def best_depth(depths: list[str]) -> str:

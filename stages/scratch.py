@@ -4,16 +4,21 @@ reads   params.yaml (seeds, scratch, variants.VARIANT), data/prepared/
 writes  models/scratch/VARIANT/ (the best seed's weights), results/scratch/VARIANT/, runs in MLflow
 """
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fitgap import lifecycle
+from fitgap.cluster.work import train_on_cluster
 from fitgap.images.prepared import read_prepared
 from fitgap.params.reading import load_params
-from fitgap.pipeline.checkpoints import open_checkpoint
+from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.pipeline.record import Record
 from fitgap.system.determinism import start_tensorflow
 from fitgap.tracking.models import log_model
+
+if TYPE_CHECKING:
+    from fitgap.training.experiment import Experiment, Outcome
 
 PREPARED, MODELS, RESULTS = Path("data/prepared"), Path("models/scratch"), Path("results/scratch")
 
@@ -26,17 +31,34 @@ def main(name: str) -> None:
         record = Record("scratch", name, model.recorded, {"data": images.identity}, measured={})
         lifecycle.finish_without_model(record, model.obstacle, clock, MODELS / name, RESULTS / name)
         return
-    start_tensorflow(0, params.compute.threads)
-    from fitgap.networks.architectures import build_whole
-    from fitgap.training.experiment import run_experiment, scratch_experiment
-
     with open_checkpoint(f"scratch@{name}") as checkpoint:
         with clock.working():
-            outcome = run_experiment(scratch_experiment(params, model, images), params.seeds, checkpoint)
+            train_on_cluster(f"scratch@{name}", params.compute.threads, params.seeds, checkpoint)
+        start_tensorflow(0, params.compute.threads)
+        with clock.working():
+            outcome = train(name, params.seeds, checkpoint)
         outcome.save_weights(MODELS / name, [outcome.best_seed])
         run = lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
+    from fitgap.networks.architectures import build_whole
+
     whole = partial(build_whole, outcome.network_of(outcome.best_seed), params.data.image_size)
     log_model(run, whole, images.class_names)
+
+
+def train(name: str, seeds: list[int], checkpoint: Checkpoint) -> "Outcome":
+    """Train these seeds of a variant, here or on a node of a cluster."""
+    from fitgap.training.experiment import run_experiment
+
+    return run_experiment(experiment(name), seeds, checkpoint)
+
+
+@cache
+def experiment(name: str) -> "Experiment":
+    """Build the experiment once for all seeds: it compiles its network."""
+    from fitgap.training.experiment import scratch_experiment
+
+    params = load_params()
+    return scratch_experiment(params, params.model("scratch", name), read_prepared(PREPARED))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ features.json         layer and shape of each file, identity of the images and t
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from fitgap.system.arrays import create_array, has_shape, read_rows, write_rows
 from fitgap.system.files import require_space
 from fitgap.system.progress import Progress
 
-ABOUT, PROGRESS = "features.json", "features-rows"
+ABOUT, PROGRESS = "features.json", "features-batches"
+Passes = Callable[[Sequence[int]], Iterable[tuple[int, dict[str, np.ndarray]]]]
 BATCH = 512  # images of 32x32 pixels per step; smaller batches leave the processor idle between layers
 
 
@@ -37,6 +38,81 @@ def batch_size(image_size: int) -> int:
     return max(1, min(BATCH, 2 * BATCH * 32**2 // image_size**2))
 
 
+def extract_features(
+    images: np.ndarray, files: dict[str, str], checkpoint: Checkpoint, passes: Passes
+) -> tuple[dict[str, tuple[int, ...]], int]:
+    """Run the frozen base once over all images and write `files` into the checkpoint's folder.
+
+    Memory use is constant: activations are written batch by batch. A killed run is resumed with the batches that it
+    has not finished.
+
+    Parameters
+    ----------
+    images : uint8, (n, size, size, 3)
+    files : as returned by `feature_files`
+    passes : takes the first row of each batch; yields first rows and their activations by layer, in any order
+
+    Returns
+    -------
+    The shape of each file's array, and the number of images that the base was run on.
+    """
+    count, side, size = len(images), images.shape[1], batch_size(images.shape[1])
+    shapes = {name: (count, *activation_shape(layer, side)) for name, layer in files.items()}
+    paths = {name: checkpoint.folder / f"{name}.npy" for name in files}
+    done = _finished_batches(checkpoint, paths, shapes, math.ceil(count / size))
+    missing = [number * size for number in np.flatnonzero(~done).tolist()]
+    for start, found in Progress(passes(missing), "features", len(missing), unit_scale=size, unit="images"):
+        for name, layer in files.items():
+            write_rows(paths[name], start, found[layer])
+        done[start // size] = True
+        checkpoint.save(PROGRESS, {"batches": done})
+    return shapes, sum(min(size, count - start) for start in missing)
+
+
+def _finished_batches(
+    checkpoint: Checkpoint, paths: dict[str, Path], shapes: dict[str, tuple[int, ...]], count: int
+) -> np.ndarray:
+    """Return which batches an earlier run has finished, bool (count,); create the files if there was none."""
+    progress = checkpoint.load(PROGRESS)
+    if progress is not None and all(has_shape(paths[name], shapes[name]) for name in paths):
+        return progress["batches"]
+    size = 4 * sum(math.prod(shape) for shape in shapes.values())
+    require_space(checkpoint.folder, size, "features of the images")
+    # First: the new files hold zeros, and old entries would let a later run take these for finished rows.
+    checkpoint.save(PROGRESS, {"batches": np.zeros(count, bool)})
+    for name, path in paths.items():
+        create_array(path, shapes[name], np.float32)
+    return np.zeros(count, bool)
+
+
+class FrozenBase:
+    """The frozen base, compiled once: activations of batches of images.
+
+    Parameters
+    ----------
+    weights : VGG16's in Keras's notop format
+    image_size : side of the images in pixels
+    layers : names of the layers whose activations are wanted
+    precision : "float32" or "bfloat16", the dtype of the convolutions; activations are float32 in both cases
+    """
+
+    def __init__(self, weights: Path, image_size: int, layers: Iterable[str], precision: str = "float32"):
+        self._image_size, self._step = image_size, compile_frozen_base(weights, image_size, layers, precision)
+
+    def activations(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the activations of RGB images, uint8 (n, size, size, 3), by layer, float32."""
+        return _activations(self._step, batch)
+
+    def passes(self, images: np.ndarray, starts: Sequence[int]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Yield the first row of each batch and its activations, in the order of `starts`.
+
+        Images are read batch by batch; few batches are in memory.
+        """
+        batches = (read_batch(images, start) for start in starts)
+        found = iterate_activations(self._step, batches, batches_at_once(self._image_size))
+        yield from zip(starts, found, strict=True)
+
+
 def compile_frozen_base(weights: Path, image_size: int, layers: Iterable[str], precision: str) -> Callable:
     """Compile the frozen base: uint8 RGB images (n, size, size, 3) -> dict of float32 activations by layer name."""
     network = vgg16.frozen_base(weights, image_size, layers, precision)
@@ -46,69 +122,27 @@ def compile_frozen_base(weights: Path, image_size: int, layers: Iterable[str], p
     return step
 
 
-def extract_features(
-    images: np.ndarray, weights: Path, files: dict[str, str], checkpoint: Checkpoint, precision: str = "float32"
-) -> tuple[dict[str, tuple[int, ...]], int]:
-    """Run the frozen base once over all images and write `files` into the checkpoint's folder.
-
-    Memory use is constant: images are read and activations are written batch by batch. A killed run is resumed
-    after its last complete batch.
-
-    Parameters
-    ----------
-    images : uint8, (n, size, size, 3)
-    files : as returned by `feature_files`
-    precision : "float32" or "bfloat16", the dtype of the convolutions; the files are float32 in both cases
-
-    Returns
-    -------
-    The shape of each file's array, and the number of images that the base was run on.
-    """
-    count, side, size = len(images), images.shape[1], batch_size(images.shape[1])
-    shapes = {name: (count, *activation_shape(layer, side)) for name, layer in files.items()}
-    paths = {name: checkpoint.folder / f"{name}.npy" for name in files}
-    done = _finished_rows(checkpoint, paths, shapes) // size * size
-    step = compile_frozen_base(weights, side, set(files.values()), precision)
-    batches = (read_rows(images, start, start + size) for start in range(done, count, size))
-    passes = iterate_activations(step, batches, batches_at_once(side))
-    bar = Progress(passes, "features", math.ceil((count - done) / size), unit_scale=size, unit="images")
-    for start, found in zip(range(done, count, size), bar, strict=True):
-        for name, layer in files.items():
-            write_rows(paths[name], start, found[layer])
-        checkpoint.save(PROGRESS, {"rows": np.array(start + size)})
-    return shapes, count - done
-
-
-def _finished_rows(checkpoint: Checkpoint, paths: dict[str, Path], shapes: dict[str, tuple[int, ...]]) -> int:
-    """Return the number of rows an earlier run has finished; create the files if there was none."""
-    progress = checkpoint.load(PROGRESS)
-    if progress is not None and all(has_shape(paths[name], shapes[name]) for name in paths):
-        return min(int(progress["rows"]), next(iter(shapes.values()))[0])
-    size = 4 * sum(math.prod(shape) for shape in shapes.values())
-    require_space(checkpoint.folder, size, "features of the images")
-    # First: the new files hold zeros, and an old count would let a later run take these for finished rows.
-    checkpoint.save(PROGRESS, {"rows": np.array(0)})
-    for name, path in paths.items():
-        create_array(path, shapes[name], np.float32)
-    return 0
+def read_batch(images: np.ndarray, start: int) -> np.ndarray:
+    """Return the batch of images that begins with row `start`; the last one may be smaller."""
+    return read_rows(images, start, start + batch_size(images.shape[1]))
 
 
 def iterate_activations(
     step: Callable, batches: Iterable[np.ndarray], at_once: int = 1
 ) -> Iterator[dict[str, np.ndarray]]:
     """Run `step` on each batch, `at_once` batches in parallel; yield the activations in the order of the batches."""
-
-    def one(batch: np.ndarray) -> dict[str, np.ndarray]:
-        return {layer: found.numpy() for layer, found in step(tf.constant(batch)).items()}
-
     with ThreadPoolExecutor(at_once) as pool:
         begun: deque = deque()
         for batch in batches:
-            begun.append(pool.submit(one, batch))
+            begun.append(pool.submit(_activations, step, batch))
             if len(begun) > at_once:  # bounds the number of batches in memory
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
+
+
+def _activations(step: Callable, batch: np.ndarray) -> dict[str, np.ndarray]:
+    return {layer: found.numpy() for layer, found in step(tf.constant(batch)).items()}
 
 
 def write_feature_info(folder: Path, about: dict[str, Any]) -> None:

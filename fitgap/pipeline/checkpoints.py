@@ -36,6 +36,12 @@ class Checkpoint:
         np.savez(partial, **arrays)
         partial.replace(self.folder / f"{name}.npz")
 
+    def save_file(self, name: str, content: bytes) -> None:
+        """Save the content of an entry's file, as another checkpoint has it."""
+        partial = self.folder / f".{name}.{os.getpid()}"
+        partial.write_bytes(content)
+        partial.replace(self.folder / name)
+
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """Return the arrays saved under a name, or None if there are none."""
         path = self.folder / f"{name}.npz"

@@ -9,7 +9,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ import psutil
 
 from fitgap.pipeline.record import Result
 from fitgap.system import repository
+from fitgap.system.processor import describe_processor
 
 # Environment variable set by `fitgap.programs.scheduler`: how many stages run in parallel, if more than one.
 STAGES_AT_ONCE = "FITGAP_STAGES_AT_ONCE"
@@ -49,13 +51,13 @@ class Clock:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Measure this block as the stage's work."""
+        """Measure this block as the stage's work, or as a part of it."""
         begin = time.perf_counter()
-        self.start_seconds = process_seconds()
+        self.start_seconds = self.start_seconds or process_seconds()
         try:
             yield
         finally:
-            self.work_seconds = time.perf_counter() - begin
+            self.work_seconds += time.perf_counter() - begin
 
     @property
     def seconds(self) -> float:
@@ -78,7 +80,11 @@ def folder() -> Path:
 
 
 def save(
-    result: Result, spent: Mapping[str, float], seed_seconds: dict[int, float] | None = None, **rates: float
+    result: Result,
+    spent: Mapping[str, float],
+    seed_seconds: Mapping[int, float] | None = None,
+    processors: Iterable[str] = (),
+    **rates: float,
 ) -> None:
     """Write the times of a result to the timings folder.
 
@@ -86,6 +92,7 @@ def save(
     ----------
     spent : `Clock.spent`, in seconds
     seed_seconds : seed -> seconds of its training
+    processors : what computed each seed, or each part of the images; by default this machine's
     rates : speeds such as `images_per_second`
     """
     folder().mkdir(exist_ok=True)
@@ -96,6 +103,7 @@ def save(
         "seed_seconds": seeds,
         "rates": rates,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "processors": dict(Counter(processors) or {describe_processor(): 1}),
         "stages_at_once": int(os.environ.get(STAGES_AT_ONCE, "1")),
     }
     path = folder() / f"{result.fingerprint}.json"

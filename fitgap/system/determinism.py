@@ -32,7 +32,7 @@ def start_tensorflow(seed: int, threads: int | str = "all") -> None:
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # of the two, Keras prefers it to keras.json
-    with _hold_stderr(), _hide_modules(*UNUSED_IMPORTS), freeze_garbage_collection():
+    with hold_stderr(), _hide_modules(*UNUSED_IMPORTS), freeze_garbage_collection():
         import keras
         import tensorflow as tf
 
@@ -68,7 +68,7 @@ def _hide_modules(*names: str) -> Iterator[None]:
 
 
 @contextmanager
-def _hold_stderr() -> Iterator[None]:
+def hold_stderr() -> Iterator[None]:
     """Capture what native code writes to standard error; print it only if an exception is raised.
 
     TensorFlow logs its instruction sets and every missing GPU library before its own log level takes effect. That

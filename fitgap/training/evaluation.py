@@ -5,6 +5,7 @@ do not show the gap between training and validation.
 """
 
 import math
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -25,12 +26,17 @@ class Evaluator:
     network : model that returns logits; `outputs` accepts any model
     largest : largest image shape inside the network, if it enlarges its inputs
     fast : whether to use hand-written kernels
+
+    Attributes
+    ----------
+    network : the network
+    batch_size : inputs per step
     """
 
     def __init__(self, network: keras.Model, largest: tuple[int, ...] | None = None, fast: bool = True):
         self._fast = fast
-        self._network = network
-        self._size = max(1, min(BATCH, BATCH * LARGE // math.prod(largest or network.input_shape[1:])))
+        self.network = network
+        self.batch_size = max(1, min(BATCH, BATCH * LARGE // math.prod(largest or network.input_shape[1:])))
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
         labels = tf.TensorSpec((None,), tf.int64)
         # There is no control flow to convert, and autograph would leave files in the temporary folder.
@@ -40,23 +46,24 @@ class Evaluator:
 
     def loss_and_accuracy(self, inputs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         """Return the mean cross-entropy (nats) and the accuracy over all inputs."""
-        sums = [
-            self._sums(x, y) for x, y in zip(_batches(inputs, self._size), _batches(labels, self._size), strict=True)
-        ]
+        sums = [self._sums(x, y) for x, y in zip(self._batches(inputs), self._batches(labels), strict=True)]
         loss, right = np.sum(sums, axis=0, dtype=np.float64) / len(labels)
         return float(loss), float(right)
 
     def outputs(self, inputs: np.ndarray) -> np.ndarray:
         """Return the network's outputs in inference mode, float32 (n, classes)."""
-        return np.concatenate([self._outputs(batch).numpy() for batch in _batches(inputs, self._size)])
+        return np.concatenate([self._outputs(batch).numpy() for batch in self._batches(inputs)])
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """Return class probabilities (softmax of the network's logits), float32 (n, classes)."""
         return scipy.special.softmax(self.outputs(inputs), axis=1)
 
+    def _batches(self, array: np.ndarray) -> Iterator[np.ndarray]:
+        return (array[start : start + self.batch_size] for start in range(0, len(array), self.batch_size))
+
     def _answers(self, inputs):
-        with fast_kernels(self._network, is_on=self._fast):
-            return self._network(inputs, training=False)
+        with fast_kernels(self.network, is_on=self._fast):
+            return self.network(inputs, training=False)
 
     def _batch_sums(self, inputs, labels):
         logits = tf.cast(self._answers(inputs), tf.float32)
@@ -74,7 +81,3 @@ def weight_norm(network: keras.Model) -> float:
     """Return the Euclidean norm of all trainable kernels together (without biases, scales or shifts)."""
     kernels = [weight for weight in network.trainable_weights if weight.name == "kernel"]
     return float(np.sqrt(sum(float(tf.reduce_sum(tf.square(kernel.value))) for kernel in kernels)))
-
-
-def _batches(array: np.ndarray, size: int):
-    return (array[start : start + size] for start in range(0, len(array), size))

@@ -1,8 +1,8 @@
 """Train one model of the comparison once per seed, and measure every seed the same way."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from fitgap.params.schema import ModelSpec, Params
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.pipeline.record import Identity, Record, Result
 from fitgap.system.files import fresh_folder
+from fitgap.system.processor import describe_processor
 from fitgap.training.trainer import Row, TrainedModel, Trainer
 from fitgap.training.watch import Watch
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A model, its data, and how to build its network.
+    """A model, its data, and how to build its network. One object trains any number of seeds.
 
     Attributes
     ----------
@@ -38,6 +39,8 @@ class Experiment:
         Takes a seed, returns (inputs, labels) for train, validation and test; inputs are images or features.
     build : callable
         Takes a seed, returns a network that outputs logits.
+    blank : callable
+        Returns a network of that shape, with any weights.
     frozen_parameters : int
         Number of frozen weights below the network.
     fast : bool
@@ -49,17 +52,54 @@ class Experiment:
     classes: list[str]
     draw: Callable[[int], dict[str, Examples]]
     build: Callable[[int], keras.Model]
+    blank: Callable[[], keras.Model]
     frozen_parameters: int = 0
     fast: bool = True
 
+    @cached_property
+    def trainer(self) -> Trainer:
+        """Compiled once, for all seeds."""
+        return Trainer(self.blank(), self.model.schedule, self.model.variant.active, self.fast)
 
-@dataclass
+
+@dataclass(frozen=True)
+class Repetition:
+    """The finished work of one seed.
+
+    Attributes
+    ----------
+    trained : TrainedModel
+    probabilities : array
+        float32, (test images, classes), from the weights of the best epoch.
+    processor : str
+        What computed it.
+    """
+
+    trained: TrainedModel
+    probabilities: np.ndarray
+    processor: str
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the fields as named arrays, for a checkpoint."""
+        return {
+            **self.trained.arrays(),
+            "probabilities": self.probabilities,
+            "processor": np.array(self.processor),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, np.ndarray]) -> "Repetition":
+        """Restore a repetition from the result of `arrays`, bit for bit."""
+        return cls(TrainedModel.of_arrays(arrays), arrays["probabilities"], arrays["processor"].item())
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """The measurements of an experiment, and the trained model of each seed."""
+    """The measurements of an experiment, and the repetition of each seed."""
 
     result: Result
-    trained: dict[int, TrainedModel]
-    network: keras.Model = field(repr=False)
+    repetitions: dict[int, Repetition]
+    experiment: Experiment
 
     @property
     def best_seed(self) -> int:
@@ -68,15 +108,19 @@ class Outcome:
 
     @property
     def times(self) -> dict[str, Any]:
-        """Wall times as keyword arguments of `timings.save`: `seed_seconds` and `rates`."""
-        rate = float(np.mean([one.images_per_second for one in self.trained.values()]))
-        seconds = {seed: one.seconds for seed, one in self.trained.items()}
-        return {"seed_seconds": seconds, "rates": {"images_per_second": rate}}
+        """Wall times as keyword arguments of `timings.save`: `seed_seconds`, `rates` and `processors`."""
+        trained = {seed: one.trained for seed, one in self.repetitions.items()}
+        return {
+            "seed_seconds": {seed: one.seconds for seed, one in trained.items()},
+            "rates": {"images_per_second": float(np.mean([one.images_per_second for one in trained.values()]))},
+            "processors": [one.processor for one in self.repetitions.values()],
+        }
 
     def network_of(self, seed: int) -> keras.Model:
         """Return the shared network, set to the weights of a seed's best epoch."""
-        self.network.set_weights(self.trained[seed].weights)
-        return self.network
+        network = self.experiment.trainer.network
+        network.set_weights(self.repetitions[seed].trained.weights)
+        return network
 
     def save_weights(self, folder: Path, seeds: list[int]) -> None:
         """Write the weights of these seeds, replacing the content of the folder."""
@@ -95,52 +139,48 @@ def run_experiment(experiment: Experiment, seeds: list[int], kept: Checkpoint) -
 
     Seeds found in the checkpoint `kept`, from an earlier killed run of the same stage, are not trained again.
     """
-    model = experiment.model
-    trainer = Trainer(experiment.build(seeds[0]), model.schedule, model.variant.active, experiment.fast)
-    trained, probabilities, rows = {}, [], []
+    model, repetitions, rows = experiment.model, {}, []
     watch = Watch(f"{model.family.name}@{model.name}", len(seeds), model.schedule.epochs)
     for seed in seeds:
-        splits = experiment.draw(seed)
-        one = _resume(kept, seed, trainer) or _train(experiment, splits, kept, seed, trainer, watch.add_epoch)
-        trained[seed] = one
+        one = _resume(kept, seed) or _repeat(experiment, kept, seed, watch.add_epoch)
         watch.end_seed()
-        probabilities.append(trainer.evaluator.probabilities(splits["test"][0]))
-        rows.append({"seed": seed, **measure_seed(one, probabilities[-1], splits["test"][1])})
+        repetitions[seed] = one
+        labels = experiment.draw(seed)["test"][1]
+        rows.append({"seed": seed, **measure_seed(one.trained, one.probabilities, labels)})
     record = Record(
         stage=model.family.name,
         variant=model.name,
         params=model.recorded,
         inputs=experiment.inputs,
         classes=experiment.classes,
-        parameters=count_parameters(trainer.network, experiment.frozen_parameters),
+        parameters=count_parameters(experiment.trainer.network, experiment.frozen_parameters),
         best_seed=min(rows, key=lambda row: np.nan_to_num(row["val_loss_best"], nan=np.inf))["seed"],
         seeds=rows,
     )
-    history = pd.concat([one.history.assign(seed=seed) for seed, one in trained.items()])
+    history = pd.concat([one.trained.history.assign(seed=seed) for seed, one in repetitions.items()])
     history.insert(0, "seed", history.pop("seed"))
-    return Outcome(Result(record, history, np.stack(probabilities)), trained, trainer.network)
+    probabilities = np.stack([one.probabilities for one in repetitions.values()])
+    return Outcome(Result(record, history, probabilities), repetitions, experiment)
 
 
-def _train(
-    experiment: Experiment,
-    splits: dict[str, Examples],
-    kept: Checkpoint,
-    seed: int,
-    trainer: Trainer,
-    on_epoch: Callable[[Row], None],
-) -> TrainedModel:
-    one = trainer.train(experiment.build(seed), splits["train"], splits["validation"], seed, on_epoch)
-    kept.save(f"seed-{seed}", one.arrays())
+def _repeat(experiment: Experiment, kept: Checkpoint, seed: int, on_epoch: Callable[[Row], None]) -> Repetition:
+    """Train and test the model of one seed, and keep it."""
+    splits, trainer = experiment.draw(seed), experiment.trainer
+    trained = trainer.train(experiment.build(seed), splits["train"], splits["validation"], seed, on_epoch)
+    probabilities = trainer.evaluator.probabilities(splits["test"][0])
+    one = Repetition(trained, probabilities, describe_processor())
+    kept.save(kept_name(seed), one.arrays())
     return one
 
 
-def _resume(kept: Checkpoint, seed: int, trainer: Trainer) -> TrainedModel | None:
-    arrays = kept.load(f"seed-{seed}")
-    if arrays is None:
-        return None
-    one = TrainedModel.of_arrays(arrays)
-    trainer.network.set_weights(one.weights)
-    return one
+def _resume(kept: Checkpoint, seed: int) -> Repetition | None:
+    arrays = kept.load(kept_name(seed))
+    return Repetition.of_arrays(arrays) if arrays else None
+
+
+def kept_name(seed: int) -> str:
+    """Return the name under which a checkpoint holds the repetition of a seed."""
+    return f"seed-{seed}"
 
 
 def measure_seed(trained: TrainedModel, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -193,6 +233,7 @@ def head_experiment(
         classes=images.class_names,
         draw=partial(draw_examples, params, images, features),
         build=lambda seed: assembly.head(model.variant, seed),
+        blank=lambda: assembly.build(model, seed=0),
         fast=params.compute.hand_written_kernels,
         frozen_parameters=count_frozen(params.head.layer),
     )
@@ -220,6 +261,7 @@ def finetune_experiment(
         classes=images.class_names,
         draw=partial(draw_examples, params, images, features),
         build=lambda seed: assembly.finetune(model.name, model.variant, seed, heads / weights_file(seed)),
+        blank=lambda: assembly.build(model, seed=0),
         fast=params.compute.hand_written_kernels,
         frozen_parameters=count_frozen(freeze_point(model.name)),
     )
@@ -234,5 +276,6 @@ def scratch_experiment(params: Params, model: ModelSpec, images: PreparedImages)
         classes=images.class_names,
         draw=partial(draw_examples, params, images, images.images),
         build=lambda seed: assembly.scratch(model.variant, seed),
+        blank=lambda: assembly.build(model, seed=0),
         fast=params.compute.hand_written_kernels,
     )

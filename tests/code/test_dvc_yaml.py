@@ -12,6 +12,7 @@ import yaml
 LEAVES_NOTHING = (
     "fitgap/__init__.py",
     "fitgap/backbone/__init__.py",
+    "fitgap/cluster/",
     "fitgap/definitions/__init__.py",
     "fitgap/images/__init__.py",
     "fitgap/lifecycle.py",
@@ -24,6 +25,7 @@ LEAVES_NOTHING = (
     "fitgap/system/__init__.py",
     "fitgap/system/errors.py",
     "fitgap/system/files.py",
+    "fitgap/system/processor.py",
     "fitgap/system/progress.py",
     "fitgap/system/repository.py",
     "fitgap/tracking/",

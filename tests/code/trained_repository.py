@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def paint(folder: Path) -> None:
 def train(top: Path) -> None:
     """Write data/, models/ and results/."""
     from fitgap.backbone import vgg16
-    from fitgap.backbone.features import extract_features
+    from fitgap.backbone.features import FrozenBase, extract_features
     from fitgap.backbone.storage import read_backbone, write_backbone
     from fitgap.training import experiment
 
@@ -62,7 +63,8 @@ def train(top: Path) -> None:
         about = {"weights": "none", "image_size": size, "class_names": [], "class_ids": []}
         write_backbone(folder, vgg16.convolutional_base(None, size), about, None)
     base, layers = read_backbone(top / "data/backbone"), {"top": "block5_pool", "below": "block5_conv2"}
-    extract_features(images.images, base.weights, layers, Checkpoint(top))
+    frozen = FrozenBase(base.weights, size, set(layers.values()))
+    extract_features(images.images, layers, Checkpoint(top), partial(frozen.passes, images.images))
     top_pool, below = (np.load(top / f"{name}.npy") for name in layers)
     for name in MODELS:
         family, _, variant = name.partition("@")

@@ -1,6 +1,7 @@
 """Test VGG16: layer names, shapes and parameter counts equal Keras's, and preprocessing is bitwise equal."""
 
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_extraction_writes_what_the_base_gives_whatever_the_batch(tensorflow, we
     files = features.feature_files("block5_pool", ["block5", "block4_conv2"])
     assert files == {"block5_pool": "block5_pool", "below_block5": "block4_pool", "below_block4_conv2": "block4_conv1"}
     monkeypatch.setattr(features, "BATCH", 2)
-    shapes, rows = features.extract_features(images, weights, files, Checkpoint(tmp_path))
+    shapes, rows = extract(images, weights, files, Checkpoint(tmp_path))
     assert rows == len(images)
     whole = vgg16.frozen_base(weights, 32, files.values())(images)
     for name, layer in files.items():
@@ -109,7 +110,7 @@ def test_bfloat16_gives_float32_files_that_are_close_and_changes_nothing_else(te
     files = features.feature_files("block5_pool", ["block5"])
     for precision in ("float32", "bfloat16"):
         (tmp_path / precision).mkdir()
-        features.extract_features(images, weights, files, Checkpoint(tmp_path / precision), precision)
+        extract(images, weights, files, Checkpoint(tmp_path / precision), precision)
     assert keras.config.dtype_policy().name == "float32"
     for name in files:
         exact, rounded = (np.load(tmp_path / precision / f"{name}.npy") for precision in ("float32", "bfloat16"))
@@ -160,7 +161,7 @@ def test_large_images_go_two_batches_at_once(tensorflow, weights, tmp_path, monk
         with monkeypatch.context() as patch:
             if at_once:
                 patch.setattr(features, "batches_at_once", lambda size: 1)
-            features.extract_features(images, weights, {"block5_pool": "block5_pool"}, Checkpoint(tmp_path / folder))
+            extract(images, weights, {"block5_pool": "block5_pool"}, Checkpoint(tmp_path / folder))
     one, two = (np.load(tmp_path / folder / "block5_pool.npy") for folder in ("one", "two"))
     np.testing.assert_array_equal(one, two)
 
@@ -174,15 +175,31 @@ def test_extraction_goes_on_where_a_killed_one_ended(tensorflow, weights, images
     whole, killed = (Checkpoint(tmp_path / name) for name in ("whole", "killed"))
     for checkpoint in (whole, killed):
         checkpoint.folder.mkdir()
-    features.extract_features(many, weights, files, whole)
+    extract(many, weights, files, whole)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(features, "write_rows", stop_at(8, features.write_rows))
-        features.extract_features(many, weights, files, killed)
-    _, rows = features.extract_features(many, weights, files, killed)
+        extract(many, weights, files, killed)
+    _, rows = extract(many, weights, files, killed)
     assert rows == 11 - 8  # two whole batches stood there
     for name in files:
         whole, again = ((tmp_path / folder / f"{name}.npy").read_bytes() for folder in ("whole", "killed"))
         assert whole == again
+
+
+def test_batches_are_taken_in_any_order(tensorflow, weights, images, tmp_path, monkeypatch):
+    from fitgap.backbone import features
+
+    files, here, elsewhere = features.feature_files("block5_pool", ["block5"]), tmp_path / "a", tmp_path / "b"
+    monkeypatch.setattr(features, "BATCH", 4)
+    many = np.concatenate([images] * 4)[:11]
+    base = features.FrozenBase(weights, 32, set(files.values()))
+    for folder, step in ((here, 1), (elsewhere, -1)):
+        folder.mkdir()
+        features.extract_features(
+            many, files, Checkpoint(folder), lambda starts, step=step: base.passes(many, starts[::step])
+        )
+    for name in files:
+        assert (here / f"{name}.npy").read_bytes() == (elsewhere / f"{name}.npy").read_bytes()
 
 
 def test_a_kill_after_the_files_were_made_anew_leaves_no_rows_of_zeros(
@@ -192,19 +209,27 @@ def test_a_kill_after_the_files_were_made_anew_leaves_no_rows_of_zeros(
     from fitgap.backbone import features
 
     files, checkpoint = features.feature_files("block5_pool", ["block5"]), Checkpoint(tmp_path)
-    features.extract_features(images, weights, files, checkpoint)
+    extract(images, weights, files, checkpoint)
     whole = {name: (tmp_path / f"{name}.npy").read_bytes() for name in files}
     (tmp_path / "block5_pool.npy").unlink()
     monkeypatch.setattr(features, "BATCH", 4)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(features, "write_rows", stop_at(0, features.write_rows))
-        features.extract_features(images, weights, files, checkpoint)
-    _, rows = features.extract_features(images, weights, files, checkpoint)
+        extract(images, weights, files, checkpoint)
+    _, rows = extract(images, weights, files, checkpoint)
     assert rows == len(images)
     for name in files:
         found = np.load(tmp_path / f"{name}.npy")
         assert (tmp_path / f"{name}.npy").read_bytes()[:128] == whole[name][:128]
         assert found.any(axis=tuple(range(1, found.ndim))).all()
+
+
+def extract(images, weights, files, checkpoint, precision="float32"):
+    """Extract all features of the images, as the stage does on one machine."""
+    from fitgap.backbone import features
+
+    base = features.FrozenBase(weights, images.shape[1], set(files.values()), precision)
+    return features.extract_features(images, files, checkpoint, partial(base.passes, images))
 
 
 def stop_at(row: int, write):

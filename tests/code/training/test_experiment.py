@@ -34,6 +34,7 @@ def described(tensorflow, repository):
         classes=["a", "b", "c"],
         draw=lambda seed: {name: (inputs[rows], labels[rows]) for name, rows in parts(seed).items()},
         build=lambda seed: architectures.build_classifier((5,), 3, head, remedies, seed),
+        blank=lambda: architectures.build_classifier((5,), 3, head, remedies, 0),
     )
 
 
@@ -60,7 +61,7 @@ def test_seeds_that_were_trained_are_taken_over_to_the_bit(described, tmp_path, 
     assert again.result.fingerprint == calm.result.fingerprint
     assert again.result.test_probabilities.tobytes() == calm.result.test_probabilities.tobytes()
     for seed in SEEDS:
-        ours, theirs = (outcome.trained[seed].weights for outcome in (again, calm))
+        ours, theirs = (outcome.repetitions[seed].trained.weights for outcome in (again, calm))
         assert all(a.tobytes() == b.tobytes() for a, b in zip(ours, theirs, strict=True))
 
 
