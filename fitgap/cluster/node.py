@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fitgap.cluster import sameness
+from fitgap.cluster.connection import Share
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.determinism import start_tensorflow
 from fitgap.system.errors import UserError
@@ -55,9 +56,9 @@ class Answer:
 
     value: Any
     processor: str
-    node: str
 
 
+PASSED = ("DVC_ROOT", "TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "KERAS_HOME")  # variables that tasks get too
 _prepared: dict[tuple, Callable] = {}  # the functions that this process is ready for; it serves one stage only
 
 
@@ -79,7 +80,16 @@ def carry_out(order: Order, item: Any) -> Answer:
         _prepared[key] = _prepare(order)
     function = functools.partial(_prepared[key], *order.arguments)
     value = _train(function, item) if order.trains else function(item)
-    return Answer(value, describe_processor(), name())
+    return Answer(value, describe_processor())
+
+
+def environment(share: Share) -> dict[str, Any]:
+    """Return the tasks' environment, in Ray's form."""
+    variables = {name: os.environ[name] for name in PASSED if name in os.environ}
+    variables |= {"PYTHONPATH": str(Path.cwd()), "PYTHONSAFEPATH": "", "PYTHONWARNINGS": ""}
+    if not share.gpus:
+        variables["CUDA_VISIBLE_DEVICES"] = "-1"  # without num_gpus, Ray leaves all GPUs visible
+    return {"env_vars": variables}
 
 
 def name() -> str:

@@ -5,7 +5,6 @@ elsewhere.
 """
 
 import itertools
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 
 from fitgap.cluster import connection, sameness
 from fitgap.cluster.connection import is_wanted
-from fitgap.cluster.node import Answer, Order, carry_out
+from fitgap.cluster.node import Answer, Order, carry_out, environment
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.errors import UserError
 from fitgap.system.processor import describe_processor
@@ -26,7 +25,6 @@ __all__ = ["Cluster", "compute_outputs", "is_wanted", "train_on_cluster"]
 
 RETRIES = 5  # of a task whose process or node died
 CHECK = 30  # seconds after which a look tells whether any node is left
-PASSED = ("DVC_ROOT", "TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "KERAS_HOME")  # variables that tasks get too
 
 
 class Evaluator(Protocol):
@@ -119,17 +117,13 @@ class Cluster:
         )
 
     def _options(self) -> dict[str, Any]:
-        variables = {name: os.environ[name] for name in PASSED if name in os.environ}
-        variables |= {"PYTHONPATH": str(Path.cwd()), "PYTHONSAFEPATH": "", "PYTHONWARNINGS": ""}
-        if not self._share.gpus:
-            variables["CUDA_VISIBLE_DEVICES"] = "-1"  # without num_gpus, Ray leaves all GPUs visible
         return {
             "num_cpus": self._share.cpus,
             "num_gpus": self._share.gpus,
             "memory": connection.MEMORY,
             "max_retries": RETRIES,
             "scheduling_strategy": "SPREAD",
-            "runtime_env": {"env_vars": variables},
+            "runtime_env": environment(self._share),
             "name": self._stage,
         }
 

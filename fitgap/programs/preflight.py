@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fitgap import lifecycle
+from fitgap.cluster import checks, connection
 from fitgap.images.archives import read_tree
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
@@ -38,6 +39,8 @@ def check(chosen: Params, origin: Path | str = "params.yaml") -> None:
     if "data.path" in needed and Path(chosen.data.path).is_dir():
         read_tree(Path(chosen.data.path))  # DVC's own error does not say which name is not UTF-8
     downloads.check_reachable(needed_downloads(chosen), origin)
+    if connection.is_wanted():
+        checks.check_cluster(chosen.compute.threads)
 
 
 def check_name(folder: Path) -> None:

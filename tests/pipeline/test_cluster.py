@@ -1,0 +1,241 @@
+"""Test the work on a real Ray cluster: a head without CPUs and two nodes, all on this machine."""
+
+import http.server
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import yaml
+from conftest import Clone
+
+pytest.importorskip("ray", reason="Ray is not installed: `make cluster`")
+
+from bench.ray_cluster import RayCluster
+
+KILLS = int(os.environ.get("FITGAP_KILLS", "10"))
+PREFLIGHT = (sys.executable, "-m", "fitgap.programs.preflight")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with RayCluster(1, 1) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clone(first, cluster, tmp_path_factory) -> Clone:
+    """A copy of the repository after its first run, whose programs use the cluster."""
+    folder = tmp_path_factory.mktemp("cluster") / "clone"
+    shutil.copytree(first.path, folder, symlinks=True)
+    made = Clone(folder, cluster.variables)
+    made.run(sys.executable, "-m", "fitgap.tracking.relocate")
+    return made
+
+
+def outputs(clone: Clone) -> dict[str, str]:
+    """Return the hash of every output by its path, from dvc.lock."""
+    stages = yaml.safe_load((clone.path / "dvc.lock").read_text())["stages"].values()
+    return {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
+
+
+def run_code(clone: Clone, code: str, **variables: str) -> subprocess.CompletedProcess:
+    """Run Python code in the clone as a stage runs, with one line for a mistake of the user."""
+    program = f"import sys; from fitgap import lifecycle\n{code}\nsys.argv[0] = 'here.py'; lifecycle.run(main)"
+    return Clone(clone.path, {**clone.variables, **variables}).run(sys.executable, "-c", program, check=False)
+
+
+def one_line(ended: subprocess.CompletedProcess) -> str:
+    """Return the only line on standard error of a program that refused."""
+    assert ended.returncode == 1, ended.stderr
+    (line,) = ended.stderr.strip().splitlines()
+    return line
+
+
+def test_a_cluster_gives_the_bytes_of_one_machine(first, clone):
+    before = outputs(first)
+    for stage in ("features", "scratch@dropout"):
+        clone.repro("--force", "--single-item", stage)
+    assert outputs(clone) == before
+
+
+@pytest.mark.slow
+def test_the_whole_pipeline_gives_the_bytes_of_one_machine(first, clone):
+    for folder in ("data/prepared", "data/features", "models", "results", "checkpoints"):
+        shutil.rmtree(clone.path / folder, ignore_errors=True)
+    ended = clone.run(sys.executable, "-m", "dvc", "repro", "--force")
+    assert "on another kind" not in ended.stderr
+    assert outputs(clone) == outputs(first)
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_costs_no_result(first, clone, cluster):
+    moments = random.Random(int(os.environ.get("FITGAP_SEED", "0")))
+    stages = ("features", "scratch@baseline", "head@baseline", "finetune@block5", "learning_curve@20")
+    killed = 0
+    while killed < KILLS:
+        for stage in stages:
+            running = subprocess.Popen(
+                [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage],
+                cwd=clone.path,
+                env=clone.environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            time.sleep(moments.uniform(3, 15))
+            if running.poll() is None:
+                cluster.kill(len(cluster.nodes) - 1)
+                killed += 1
+                cluster.add(1)
+            _, said = running.communicate(timeout=600)
+            assert running.returncode == 0, said
+    assert outputs(clone) == outputs(first)
+
+
+def test_a_killed_stage_keeps_the_repetitions_that_were_finished(first, clone):
+    shutil.rmtree(clone.path / "checkpoints", ignore_errors=True)
+    command = [sys.executable, "-m", "stages.scratch", "baseline"]
+    running = subprocess.Popen(command, cwd=clone.path, env=clone.environment, stderr=subprocess.DEVNULL)
+    while not list((clone.path / "checkpoints").glob("scratch@baseline-*/seed-*.npz")):
+        assert running.poll() is None, "it ended before it was killed"
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    (kept,) = (clone.path / "checkpoints").glob("scratch@baseline-*")
+    assert list(kept.glob("seed-*.npz"))
+    clone.repro("--force", "--single-item", "scratch@baseline")
+    assert outputs(clone) == outputs(first)
+    assert not kept.exists()
+
+
+def test_without_an_address_nothing_of_ray_is_imported(clone):
+    code = (
+        "def main():\n"
+        "    import stages.prepare, stages.features, stages.asis, stages.probe, stages.scratch, stages.learning_curve\n"
+        "    from fitgap.cluster import work\n"
+        "    work.train_on_cluster('scratch@baseline', 1, [0], None)\n"
+        "    print([name for name in sys.modules if name.split('.')[0] == 'ray'])"
+    )
+    assert run_code(clone, code, RAY_ADDRESS="").stdout == "[]\n"
+
+
+@pytest.mark.parametrize("address", ["localhost", "ray://localhost:10001", "127.0.0.1:x"])
+def test_what_is_no_address_gets_one_line(clone, address):
+    told = one_line(Clone(clone.path, {**clone.variables, "RAY_ADDRESS": address}).run(*PREFLIGHT, check=False))
+    assert told == f"fitgap: RAY_ADDRESS: {address!r}: not an address; write HOST:PORT of the cluster's head, or auto"
+
+
+@pytest.mark.parametrize("kind", ["nothing", "silent", "web"])
+def test_an_address_without_a_cluster_gets_one_line(clone, kind):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as web,
+    ):
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        port = {"nothing": 9, "silent": silent.getsockname()[1], "web": web.server_port}[kind]
+        ended = Clone(clone.path, {**clone.variables, "RAY_ADDRESS": f"127.0.0.1:{port}"}).run(*PREFLIGHT, check=False)
+        web.shutdown()
+    assert "no Ray cluster answers there" in one_line(ended)
+
+
+@pytest.mark.parametrize("changes", [{"RAY_AUTH_TOKEN": "f" * 64}, {"RAY_AUTH_MODE": "disabled"}])
+def test_a_wrong_token_gets_one_line(clone, changes):
+    ended = Clone(clone.path, {**clone.variables, **changes}).run(*PREFLIGHT, check=False)
+    assert "the cluster refuses the token; set RAY_AUTH_MODE=token" in one_line(ended)
+
+
+def test_a_task_larger_than_every_node_gets_one_line(clone):
+    code = "def main():\n    from fitgap.cluster.work import Cluster\n    Cluster('scratch@baseline', 4)"
+    told = one_line(run_code(clone, code))
+    assert "a task takes 4 CPUs" in told and "the largest has 1 CPUs" in told and "compute.threads" in told
+
+
+@pytest.mark.parametrize("name", ["stages/scratch.py", "data/prepared/images.npy", "the package keras"])
+def test_a_node_that_differs_is_named(clone, name):
+    code = f"""
+def main():
+    from fitgap.cluster import sameness, work
+    described = sameness.describe_here
+    sameness.describe_here = lambda stage: {{**described(stage), {name!r}: "another"}}
+    list(work.Cluster("scratch@baseline", 1, tensorflow=False).map("builtins:str", [1]))
+"""
+    told = one_line(run_code(clone, code))
+    assert told.startswith("fitgap: node ") and f"): {name}: not as on the machine that runs the stage" in told
+
+
+def test_before_the_run_every_node_is_compared(clone):
+    assert clone.run(*PREFLIGHT).returncode == 0
+    code = """
+def main():
+    from fitgap.cluster import checks, sameness
+    described = sameness.describe_here
+    sameness.describe_here = lambda stage: {**described(stage), "fitgap/new.py": "x"}
+    checks.check_cluster(1)
+"""
+    told = one_line(run_code(clone, code))
+    assert told.count("node ") == 2 and told.count("fitgap/new.py: not as on the machine") == 2
+
+
+def test_a_task_that_crashes_again_and_again_gets_one_line(clone):
+    (clone.path / "crashing.py").write_text("import os\n\n\ndef run(item):\n    os._exit(3)\n")
+    code = (
+        "def main():\n    from fitgap.cluster.work import Cluster\n"
+        "    list(Cluster('asis', 1, tensorflow=False).map('crashing:run', ['a']))"
+    )
+    ended = run_code(clone, code)
+    assert ended.returncode == 1
+    assert "fitgap: asis: the task a was given up after 6 attempts: its process or its node died" in ended.stderr
+
+
+def test_what_a_task_raises_is_told_as_on_one_machine(clone):
+    (clone.path / "failing.py").write_text(
+        "from fitgap.system.errors import UserError\n\n\ndef run(item):\n    raise UserError(f'{item}: too small')\n"
+    )
+    code = (
+        "def main():\n    from fitgap.cluster.work import Cluster\n"
+        "    list(Cluster('asis', 1, tensorflow=False).map('failing:run', ['a']))"
+    )
+    assert one_line(run_code(clone, code)) == "fitgap: a: too small"
+
+
+def test_another_processor_is_told_of_once_and_recorded(clone):
+    code = """
+def main():
+    from fitgap.cluster import work
+    work.describe_processor = lambda: "Acme 1"
+    cluster = work.Cluster("asis", 1, tensorflow=False)
+    list(cluster.map("builtins:str", [1, 2, 3]))
+    print(len(cluster.processors))
+"""
+    ended = run_code(clone, code)
+    (told,) = ended.stderr.strip().splitlines()
+    assert "asis: 3 of 3 tasks ran on another kind of processor than this machine's (Acme 1)" in told
+    assert ended.stdout == "3\n"
+    recorded = [json.loads(path.read_text()) for path in (clone.path / "timings").glob("*.json")]
+    assert {sum(one["processors"].values()) for one in recorded if one["stage"].startswith("scratch@")} == {2}
+
+
+def test_gpus_are_seen_by_the_tasks_that_use_them_only(clone):
+    (clone.path / "looking.py").write_text(
+        "import os\n\n\ndef run(item):\n    return os.environ['CUDA_VISIBLE_DEVICES']\n"
+    )
+    code = """
+def main():
+    from fitgap.cluster.work import Cluster
+    for uses in (True, False):
+        print(*{value for _, value in Cluster("asis", 1, uses).map("looking:run", range(3))})
+"""
+    assert run_code(clone, code).stdout == "-1\n-1\n"
+    with RayCluster(2, gpus=1) as cluster:
+        with_gpus = Clone(clone.path, cluster.variables)
+        assert run_code(with_gpus, code).stdout == "0\n-1\n"
+        assert run_code(with_gpus, code, FITGAP_GPU_SHARE="0").stdout == "-1\n-1\n"
+        assert "FITGAP_GPU_SHARE: 'x': the part of a GPU" in one_line(run_code(with_gpus, code, FITGAP_GPU_SHARE="x"))
