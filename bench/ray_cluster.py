@@ -58,17 +58,22 @@ class RayCluster:
 
     def kill(self, number: int) -> None:
         """Kill a node, its raylet and all that it has started, as a power failure would."""
-        raylet = psutil.Process(self.nodes[number])
-        dying = [*raylet.children(recursive=True), raylet]
-        for process in reversed(dying):
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(dying, timeout=30)
+        kill_family(self.nodes[number])
 
     def _read(self) -> dict:
         line = self.process.stdout.readline()
         assert line, "the cluster did not start"
         return json.loads(line)
+
+
+def kill_family(number: int) -> None:
+    """Kill a process and all that it has started."""
+    process = psutil.Process(number)
+    dying = [*process.children(recursive=True), process]
+    for one in reversed(dying):
+        with suppress(psutil.NoSuchProcess):
+            one.send_signal(signal.SIGKILL)
+    psutil.wait_procs(dying, timeout=30)
 
 
 def main(cpus: list[int]) -> None:

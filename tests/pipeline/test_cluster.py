@@ -1,6 +1,7 @@
 """Test the work on a real Ray cluster: a head without CPUs and two nodes, all on this machine."""
 
 import http.server
+import itertools
 import json
 import os
 import random
@@ -18,7 +19,7 @@ from conftest import Clone
 
 pytest.importorskip("ray", reason="Ray is not installed: `make cluster`")
 
-from bench.ray_cluster import RayCluster
+from bench.ray_cluster import RayCluster, kill_family
 
 KILLS = int(os.environ.get("FITGAP_KILLS", "10"))
 PREFLIGHT = (sys.executable, "-m", "fitgap.programs.preflight")
@@ -76,27 +77,27 @@ def test_the_whole_pipeline_gives_the_bytes_of_one_machine(first, clone):
 
 
 @pytest.mark.slow
-def test_a_node_that_dies_costs_no_result(first, clone, cluster):
+@pytest.mark.parametrize("victim", ["node", "stage"])
+def test_what_dies_costs_no_result(first, clone, cluster, victim):
     moments = random.Random(int(os.environ.get("FITGAP_SEED", "0")))
-    stages = ("features", "scratch@baseline", "head@baseline", "finetune@block5", "learning_curve@20")
+    stages = itertools.cycle(["features", "scratch@baseline", "head@baseline", "finetune@block5", "learning_curve@20"])
     killed = 0
     while killed < KILLS:
-        for stage in stages:
-            running = subprocess.Popen(
-                [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage],
-                cwd=clone.path,
-                env=clone.environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            time.sleep(moments.uniform(3, 15))
-            if running.poll() is None:
+        command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", next(stages)]
+        piped = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        running = subprocess.Popen(command, cwd=clone.path, env=clone.environment, **piped)
+        time.sleep(moments.uniform(3, 15))
+        if running.poll() is None:
+            killed += 1
+            if victim == "node":
                 cluster.kill(len(cluster.nodes) - 1)
-                killed += 1
                 cluster.add(1)
-            _, said = running.communicate(timeout=600)
-            assert running.returncode == 0, said
+            else:
+                kill_family(running.pid)
+                running.communicate()
+                running = subprocess.Popen(command, cwd=clone.path, env=clone.environment, **piped)
+        _, said = running.communicate(timeout=600)
+        assert running.returncode == 0, said
     assert outputs(clone) == outputs(first)
 
 
