@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fitgap.images import archives
-from fitgap.images.archives import FileEntry
 from fitgap.images.decoding import ENDINGS, UnusableError, decode, has_picture_ending
+from fitgap.images.file_trees import BROKEN, FileEntry, UnreadableError
 from fitgap.images.sources.collection import Picture
 from fitgap.images.sources.directory import is_ignored
 from fitgap.system.errors import UserError
@@ -28,7 +28,7 @@ def read_pictures(paths: Iterable[Path | str], image_size: int) -> Iterator[Pict
         try:
             for entry in _entries(path):
                 yield _decoded(entry, image_size)
-        except (UserError, *archives.BROKEN) as error:
+        except (UserError, *BROKEN) as error:
             reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
             yield Picture(str(path), UNLABELLED, None, reason=reason)
 
@@ -57,5 +57,5 @@ def _inside(path: Path) -> Iterator[FileEntry]:
 def _decoded(entry: FileEntry, image_size: int) -> Picture:
     try:
         return Picture(entry.name, UNLABELLED, decode(entry.read(), image_size))
-    except (UnusableError, archives.UnreadableError) as error:
+    except (UnusableError, UnreadableError) as error:
         return Picture(entry.name, UNLABELLED, None, reason=str(error))

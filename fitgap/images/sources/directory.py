@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from fitgap.images import archives
 from fitgap.images.decoding import UnusableError, decode, has_picture_ending
+from fitgap.images.file_trees import FileTree, UnreadableError
 from fitgap.images.sources.collection import Collection, Picture
 from fitgap.images.sources.split_folders import (
     check_splits,
@@ -69,9 +70,7 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
     return Collection(names, len(places), lambda: _pictures(tree, places, names, image_size), warnings)
 
 
-def _pictures(
-    tree: archives.FileTree, places: dict[str, Place | None], names: list[str], size: int
-) -> Iterator[Picture]:
+def _pictures(tree: FileTree, places: dict[str, Place | None], names: list[str], size: int) -> Iterator[Picture]:
     labels = {name: label for label, name in enumerate(names)}
     for entry in tree.entries():
         if entry.name not in places:
@@ -83,7 +82,7 @@ def _pictures(
         label = labels[place.class_name]
         try:
             yield Picture(entry.name, label, decode(entry.read(), size), place.official)
-        except (UnusableError, archives.UnreadableError) as error:
+        except (UnusableError, UnreadableError) as error:
             yield Picture(entry.name, label, None, place.official, str(error))
 
 
