@@ -4,9 +4,10 @@ Archives are never unpacked to disk. A file's bytes go directly to the decoder, 
 overwrite anything.
 """
 
+import functools
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from fitgap.images.file_trees import (
@@ -44,6 +45,15 @@ def read_tree(path: Path, shown: str = "") -> FileTree:
     return tree
 
 
+def file_entry(path: Path, name: str) -> FileEntry:
+    """Return the entry of a file on disk, which need not exist."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0
+    return FileEntry(name, size, functools.partial(read_file, path), is_independent=True)
+
+
 def is_archive(path: Path) -> bool:
     """Return whether a file is a .zip or .tar archive, by its content."""
     return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
@@ -77,11 +87,10 @@ def _open(path: Path, shown: str) -> FileTree:
 def _open_folder(top: Path) -> FileTree:
     files, folders = list_tree(top)
 
-    def entries() -> Iterator[FileEntry]:
-        for name in files:
-            yield FileEntry(name, lambda path=top / name: read_file(path))
+    def entries(names: Collection[str]) -> Iterator[FileEntry]:
+        return (file_entry(top / name, name) for name in files if name in names)
 
-    return FileTree(files, folders, entries)
+    return FileTree(files, folders, entries, is_divisible=True)
 
 
 def _is_text(name: str) -> bool:

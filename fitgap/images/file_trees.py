@@ -4,7 +4,7 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -18,10 +18,21 @@ BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFE
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file in a tree; `read` returns its bytes, or raises an `UnreadableError` with the reason."""
+    """A file in a tree.
+
+    Attributes
+    ----------
+    name : relative path, with slashes
+    size : bytes, as the tree states it; 0 if unknown
+    read : returns the file's bytes, or raises an `UnreadableError` with the reason
+    is_independent : whether `read` can be called in any thread at any time; else it must be called in the thread that
+        iterates over the entries, before the next entry
+    """
 
     name: str
+    size: int
     read: Callable[[], bytes]
+    is_independent: bool = False
 
 
 class UnreadableError(Exception):
@@ -36,12 +47,14 @@ class FileTree:
     ----------
     files : relative paths of all files, with slashes, sorted
     folders : relative paths of all folders, with slashes, sorted
-    entries : yields the files one by one; an archive is read in its own order, which is fastest
+    entries : yields the files of the given names one by one; an archive is read in its own order, which is fastest
+    is_divisible : whether some of the files can be read without reading the others
     """
 
     files: list[str]
     folders: list[str]
-    entries: Callable[[], Iterator[FileEntry]]
+    entries: Callable[[Collection[str]], Iterator[FileEntry]]
+    is_divisible: bool
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Read .tar archives, compressed ones too."""
 
+import functools
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,22 @@ def open_tar(path: Path, shown: str) -> FileTree:
     folders = [safe_name(shown, member.name) for member in members if member.isdir()]
     files = sorted({safe_name(shown, member.name) for member in members if not member.isdir()})
 
-    def entries() -> Iterator[FileEntry]:
+    def entries(names: Collection[str]) -> Iterator[FileEntry]:
         with one_line_errors(shown), tarfile.open(path) as opened:
             for member in opened:
                 opened.members = []  # tarfile remembers every member; clear the list to keep memory constant
-                if not member.isdir() and (name := safe_name(shown, member.name)) not in linked:
-                    yield FileEntry(name, lambda member=member: _read(opened, member))
+                name = safe_name(shown, member.name)
+                if name in names and name not in linked and not member.isdir():
+                    yield _entry(opened, name, member)
             for name, target in linked.items():  # hard links; last, since reading them goes back in the archive
-                yield FileEntry(name, lambda target=target: _read(opened, target))
+                if name in names:
+                    yield _entry(opened, name, target)
 
-    return FileTree(files, all_folders(files, folders), entries)
+    return FileTree(files, all_folders(files, folders), entries, is_divisible=False)
+
+
+def _entry(archive: tarfile.TarFile, name: str, member: tarfile.TarInfo) -> FileEntry:
+    return FileEntry(name, member.size, functools.partial(_read, archive, member))
 
 
 def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

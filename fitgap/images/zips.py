@@ -1,7 +1,8 @@
 """Read .zip archives."""
 
+import functools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from fitgap.images.file_trees import (
@@ -23,16 +24,22 @@ UTF8 = 0x800  # the flag of a member whose name is UTF-8
 def open_zip(path: Path, shown: str) -> FileTree:
     """List a .zip archive; `shown` is what error messages call it."""
     with zipfile.ZipFile(path) as archive:
-        members = {safe_name(shown, _name(shown, member)): member for member in archive.infolist()}
+        members = _members(archive, shown)
     files = sorted(name for name, member in members.items() if not member.is_dir())
+    folders = all_folders(files, (name for name, member in members.items() if member.is_dir()))
+    return FileTree(files, folders, functools.partial(zip_entries, path, shown), is_divisible=True)
 
-    def entries() -> Iterator[FileEntry]:
-        with one_line_errors(shown), zipfile.ZipFile(path) as opened:
-            for name, member in members.items():
-                if not member.is_dir():
-                    yield FileEntry(name, lambda member=member: _read(opened, member))
 
-    return FileTree(files, all_folders(files, (name for name, member in members.items() if member.is_dir())), entries)
+def zip_entries(path: Path, shown: str, names: Collection[str]) -> Iterator[FileEntry]:
+    """Yield the files of these names, in the archive's order."""
+    with one_line_errors(shown), zipfile.ZipFile(path) as archive:
+        for name, member in _members(archive, shown).items():
+            if name in names:
+                yield FileEntry(name, member.file_size, functools.partial(_read, archive, member))
+
+
+def _members(archive: zipfile.ZipFile, shown: str) -> dict[str, zipfile.ZipInfo]:
+    return {safe_name(shown, _name(shown, member)): member for member in archive.infolist()}
 
 
 def _name(shown: str, member: zipfile.ZipInfo) -> str:

@@ -1,5 +1,6 @@
 """Read the pictures that a user names: files, folders and archives, decoded as stage `prepare` decodes them."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def _entries(path: Path) -> Iterator[FileEntry]:
     if path.is_dir() or (not has_picture_ending(path.name) and archives.is_archive(path)):
         yield from _inside(path)
     else:
-        yield FileEntry(str(path), lambda: archives.read_file(path))
+        yield archives.file_entry(path, str(path))
 
 
 def _inside(path: Path) -> Iterator[FileEntry]:
@@ -49,9 +50,8 @@ def _inside(path: Path) -> Iterator[FileEntry]:
     names = {name for name in tree.files if has_picture_ending(name) and not is_ignored(name)}
     if not names:
         raise UserError(f"holds no picture; files that are read end in {', '.join(itertools.chain(*ENDINGS.values()))}")
-    for entry in tree.entries():
-        if entry.name in names:
-            yield FileEntry(f"{path}/{entry.name}", entry.read)
+    for entry in tree.entries(names):
+        yield dataclasses.replace(entry, name=f"{path}/{entry.name}")
 
 
 def _decoded(entry: FileEntry, image_size: int) -> Picture:

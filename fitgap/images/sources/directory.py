@@ -72,9 +72,7 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
 
 def _pictures(tree: FileTree, places: dict[str, Place | None], names: list[str], size: int) -> Iterator[Picture]:
     labels = {name: label for label, name in enumerate(names)}
-    for entry in tree.entries():
-        if entry.name not in places:
-            continue
+    for entry in tree.entries(places):
         place = places[entry.name]
         if place is None:
             yield Picture(entry.name, -1, None, reason=BESIDE)
