@@ -19,6 +19,7 @@ from fitgap.definitions.vgg16_layers import SMALL
 from fitgap.images import prepared
 from fitgap.images.draws import draw_rows
 from fitgap.params.reading import load_params
+from fitgap.system.cores import usable_cores
 
 MEASURED = Path("bench/measured.json")
 HEATS = 2  # sets of processes for close races, which a few percent decide
@@ -77,7 +78,7 @@ def of_pipeline(copy: pipeline.Copy, rounds: int) -> dict[str, Any]:
     sizes = {**drawn, "all": len(images.labels)}, len(images.class_names)
     return {
         "seconds": total,
-        "cores": machine.cores(),
+        "cores": usable_cores(),
         "core_seconds": whole["core_seconds"],
         "import_seconds": imports,
         "shares": pipeline.shares(total, kept, imports["stages"]),

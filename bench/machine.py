@@ -1,6 +1,5 @@
 """The machine: its description, and the speed of matrix multiplication, the upper bound for all benchmarks."""
 
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
+from fitgap.system.cores import usable_cores
 from fitgap.system.processor import describe_processor
 
 SIDE = 2048  # of the square matrices; three of them in float32 are 50 MB, far more than the caches
@@ -19,12 +19,7 @@ def description() -> str:
     """Return the processor, the usable cores, the operating system and the versions of relevant packages."""
     versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     system = f"{platform.system()}, Python {platform.python_version()}"
-    return f"{describe_processor()}, {cores()} cores, {system}; {versions}"
-
-
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"{describe_processor()}, {usable_cores()} cores, {system}; {versions}"
 
 
 def _version(package: str) -> str | None:

@@ -23,6 +23,7 @@ LEAVES_NOTHING = (
     "fitgap/pipeline/timings.py",
     "fitgap/pipeline/watched.py",
     "fitgap/system/__init__.py",
+    "fitgap/system/cores.py",
     "fitgap/system/errors.py",
     "fitgap/system/files.py",
     "fitgap/system/processor.py",
