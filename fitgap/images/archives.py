@@ -20,7 +20,7 @@ from fitgap.images.file_trees import (
     one_line_errors,
 )
 from fitgap.images.tars import open_tar
-from fitgap.images.zips import open_zip
+from fitgap.images.zips import open_zip, zip_entries
 from fitgap.system.errors import UserError
 from fitgap.system.trees import list_tree
 
@@ -37,12 +37,27 @@ def read_tree(path: Path, shown: str = "") -> FileTree:
     UserError
         If it is missing, damaged or unsafe, or if a name in it is not UTF-8.
     """
-    shown = shown or f"params.yaml: data.path: {str(path)!r}"
+    shown = shown or _shown(path)
     tree = _open(path, shown)
     for name in (*tree.folders, *tree.files):
         if not _is_text(name):
             raise not_utf8(shown, name)
     return tree
+
+
+def read_files(path: Path, names: Collection[str]) -> Iterator[FileEntry]:
+    """Yield the files of these names; of a folder and a .zip, without reading the others.
+
+    Raises
+    ------
+    UserError
+        If the path is missing or a damaged archive.
+    """
+    if path.is_dir():
+        return (file_entry(path / name, name) for name in names)
+    if zipfile.is_zipfile(path):
+        return zip_entries(path, _shown(path), names)
+    return read_tree(path).entries(names)
 
 
 def file_entry(path: Path, name: str) -> FileEntry:
@@ -69,6 +84,10 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"not readable: {error.strerror}") from None
+
+
+def _shown(path: Path) -> str:
+    return f"params.yaml: data.path: {str(path)!r}"
 
 
 def _open(path: Path, shown: str) -> FileTree:

@@ -3,7 +3,10 @@
 import contextlib
 import functools
 import io
+import re
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -65,13 +68,40 @@ def decode(data: bytes, image_size: int) -> np.ndarray:
     UnusableError
         If the file is empty, truncated, not a picture, or larger than `MAX_PIXELS`.
     """
+    with ignore_warnings():
+        return decode_in_thread(data, image_size)
+
+
+@contextlib.contextmanager
+def ignore_warnings() -> Iterator[None]:
+    """Ignore what Pillow warns of inside this context, in all threads.
+
+    It warns of unusual but readable metadata, and of enormous pictures, which are rejected.
+    """
+    with warnings.catch_warnings():
+        for module in ("PIL", "pillow_heif", re.escape(__name__)):
+            warnings.filterwarnings("ignore", module=rf"{module}(\.|$)")
+        yield
+
+
+def decode_in_thread(
+    data: bytes, image_size: int, admit: Callable[[int], AbstractContextManager] = contextlib.nullcontext
+) -> np.ndarray:
+    """Decode a picture as `decode` does, in one of several threads.
+
+    The caller ignores warnings: `warnings.catch_warnings` changes the filters of all threads, and two that leave it in
+    another order than they entered it would leave changed filters behind.
+
+    Parameters
+    ----------
+    admit : takes the number of pixels and returns the context to decode them in, which may wait for room
+    """
     if not data:
         raise UnusableError("empty file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # unusual but readable metadata; enormous pictures are rejected below
-            with Image.open(io.BytesIO(_without_metadata(data)), formats=readable_formats()) as image:
-                _check_size(image)
+        with Image.open(io.BytesIO(_without_metadata(data)), formats=readable_formats()) as image:
+            _check_size(image)
+            with admit(image.width * image.height):
                 return _pixels(image, image_size)
     except UnusableError:
         raise

@@ -4,6 +4,7 @@ Each picture is decoded once and its pixels are appended to a temporary file. Af
 the pixels are copied in the order of the parts. Memory holds only one manifest row per picture.
 """
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 
 from fitgap.images import draws, duplicates, prepared, split
 from fitgap.images.sources.collection import Collection, Picture
+from fitgap.images.traits import measure_traits
 from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 from fitgap.system.files import require_space
@@ -75,13 +77,14 @@ def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, 
     """
     good: dict[str, list] = {name: [] for name in COLUMNS}
     bad = []
-    for picture in Progress(collection.pictures(), "prepare", collection.count, unit="pictures"):
-        if picture.pixels is None:
-            bad.append((picture.name, picture.reason))
-            continue
-        file.write(picture.pixels.tobytes())
-        for name, value in zip(COLUMNS, _describe(picture), strict=True):
-            good[name].append(value)
+    with contextlib.closing(collection.pictures()) as pictures:  # ends its threads at once if the disk is full
+        for picture in Progress(pictures, "prepare", collection.count, unit="pictures"):
+            if picture.pixels is None:
+                bad.append((picture.name, picture.reason))
+                continue
+            file.write(picture.pixels.tobytes())
+            for name, value in zip(COLUMNS, _describe(picture), strict=True):
+                good[name].append(value)
     file.flush()
     manifest = pd.DataFrame(good).rename_axis("place").reset_index()
     manifest = manifest.sort_values("name", kind="stable", ignore_index=True)  # the same order for folders and archives
@@ -89,8 +92,8 @@ def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, 
 
 
 def _describe(picture: Picture) -> tuple:
-    hashes = duplicates.pixel_hash(picture.pixels), duplicates.difference_hash(picture.pixels)
-    return picture.name, hashes[0], picture.label, picture.official, hashes[1], int(picture.pixels.max())
+    traits = picture.traits or measure_traits(picture.pixels)
+    return picture.name, traits.sha256, picture.label, picture.official, traits.looks, traits.brightest
 
 
 def _images(file: IO[bytes], places: np.ndarray, pixels: int) -> Iterator[np.ndarray]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fitgap.images.file_trees import (
+    BROKEN,
     MAX_BYTES,
     TOO_LARGE,
     FileEntry,
@@ -56,4 +57,7 @@ def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     if member.size > MAX_BYTES:
         raise UnreadableError(TOO_LARGE)
     file: Any = archive.extractfile(member)
-    return file.read()
+    try:
+        return file.read()
+    except BROKEN as error:
+        raise UnreadableError(f"damaged in the archive: {error}") from None

@@ -4,7 +4,7 @@ Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 20
 are used as test images only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 from PIL import Image
@@ -34,7 +34,7 @@ def load(image_size: int) -> Collection:
     train, test = downloads.load_through_keras(downloads.CIFAR10, cifar10.load_data)
     splits = {"train": train, "test": test}
 
-    def pictures() -> Iterator[Picture]:
+    def pictures() -> Generator[Picture, None, None]:
         for split, (images, labels) in splits.items():
             for index, (image, label) in enumerate(zip(images, labels[:, 0].tolist(), strict=True)):
                 name = f"{split}/{index:0{len(str(len(labels) - 1))}d}"

@@ -4,7 +4,7 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI M
 1998, doi:10.24432/C50P49 (its test set, as returned by `sklearn.datasets.load_digits`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 from PIL import Image
@@ -23,7 +23,7 @@ def load(image_size: int) -> Collection:
     """
     digits = load_digits()
 
-    def pictures() -> Iterator[Picture]:
+    def pictures() -> Generator[Picture, None, None]:
         for index, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
             yield Picture(f"digits/{index:04d}", int(label), _enlarged(image, image_size))
 
