@@ -2,11 +2,15 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from fitgap.images import archives
-from fitgap.images.decoding import ENDINGS, UnusableError, decode, has_picture_ending
+from fitgap.images.decoding import ENDINGS, has_picture_ending
+from fitgap.images.decoding_pool import decode_entries
 from fitgap.images.file_trees import BROKEN, FileEntry, UnreadableError
 from fitgap.images.sources.collection import Picture
 from fitgap.images.sources.directory import is_ignored
@@ -15,8 +19,8 @@ from fitgap.system.errors import UserError
 UNLABELLED = -1
 
 
-def read_pictures(paths: Iterable[Path | str], image_size: int) -> Iterator[Picture]:
-    """Yield the pictures one by one, without labels.
+def read_pictures(paths: Iterable[Path | str], image_size: int) -> Generator[Picture, None, None]:
+    """Yield the pictures one by one, without labels; threads decode them, in advance.
 
     A file is read whatever its name. Of a folder, a .zip or a .tar, at any depth, the files with a picture's ending are
     read; hidden files are not. A path or file that cannot be used yields a picture without pixels, with the reason.
@@ -25,13 +29,25 @@ def read_pictures(paths: Iterable[Path | str], image_size: int) -> Iterator[Pict
     ----------
     image_size : side of the square that pictures are resized to, in pixels
     """
-    for path in map(Path, paths):
+    return decode_entries(_all_entries(map(Path, paths)), image_size, _finish)
+
+
+def _finish(name: str, pixels: np.ndarray | None, reason: str) -> Picture:
+    return Picture(name, UNLABELLED, pixels, reason=reason)
+
+
+def _all_entries(paths: Iterable[Path]) -> Iterator[FileEntry]:
+    """Yield the files of all paths; a path that cannot be used is a file that cannot be read."""
+    for path in paths:
         try:
-            for entry in _entries(path):
-                yield _decoded(entry, image_size)
+            yield from _entries(path)
         except (UserError, *BROKEN) as error:
             reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
-            yield Picture(str(path), UNLABELLED, None, reason=reason)
+            yield FileEntry(str(path), 0, partial(_fail, reason))
+
+
+def _fail(reason: str) -> bytes:
+    raise UnreadableError(reason)
 
 
 def _entries(path: Path) -> Iterator[FileEntry]:
@@ -52,10 +68,3 @@ def _inside(path: Path) -> Iterator[FileEntry]:
         raise UserError(f"holds no picture; files that are read end in {', '.join(itertools.chain(*ENDINGS.values()))}")
     for entry in tree.entries(names):
         yield dataclasses.replace(entry, name=f"{path}/{entry.name}")
-
-
-def _decoded(entry: FileEntry, image_size: int) -> Picture:
-    try:
-        return Picture(entry.name, UNLABELLED, decode(entry.read(), image_size))
-    except (UnusableError, UnreadableError) as error:
-        return Picture(entry.name, UNLABELLED, None, reason=str(error))

@@ -5,6 +5,7 @@
 >>> predictor.predict_files(["digit.png", "scans"]).probabilities
 """
 
+import contextlib
 import math
 import sys
 from collections.abc import Iterable, Iterator
@@ -94,12 +95,13 @@ class Predictor:
         paths = [paths] if isinstance(paths, str | Path) else paths
         names, found, unusable = [], [np.empty((0, len(self.classes)), np.float32)], {}
         count = max(1, AT_ONCE // (self.image_size**2 * 3))
-        for pictures in _parts(read_pictures(paths, self.image_size), count):
-            unusable |= {picture.name: picture.reason for picture in pictures if picture.pixels is None}
-            usable = [picture for picture in pictures if picture.pixels is not None]
-            names += [picture.name for picture in usable]
-            if usable:
-                found.append(self.predict(np.stack([picture.pixels for picture in usable])).to_numpy())
+        with contextlib.closing(read_pictures(paths, self.image_size)) as decoded:
+            for pictures in _parts(decoded, count):
+                unusable |= {picture.name: picture.reason for picture in pictures if picture.pixels is None}
+                usable = [picture for picture in pictures if picture.pixels is not None]
+                names += [picture.name for picture in usable]
+                if usable:
+                    found.append(self.predict(np.stack([picture.pixels for picture in usable])).to_numpy())
         files = pd.Index(names, dtype=object, name="file")  # object: names of files need not be valid text
         return Predictions(pd.DataFrame(np.concatenate(found), files, self.classes), unusable)
 
