@@ -14,7 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import arithmetic, extraction, kernels, machine, notebook, page, pipeline, precision, side_by_side, training
+from bench import (
+    arithmetic,
+    extraction,
+    kernels,
+    machine,
+    notebook,
+    page,
+    pipeline,
+    precision,
+    preparing,
+    side_by_side,
+    training,
+)
 from fitgap.definitions.vgg16_layers import SMALL
 from fitgap.images import prepared
 from fitgap.images.draws import draw_rows
@@ -30,6 +42,7 @@ SECTIONS: dict[str, Callable[[pipeline.Copy, int], Any]] = {
     "training": lambda copy, rounds: of_training(rounds),
     "notebook": lambda copy, rounds: of_notebook(copy, rounds),
     "precision": lambda copy, rounds: precision.effect(copy, copy.weights),
+    "preparing": lambda copy, rounds: preparing.measure(rounds),
     "growth": lambda copy, rounds: pipeline.growth(copy).to_dict("records"),
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench import arithmetic
+from bench import arithmetic, preparing
 from bench.extraction import CONSTANTS
 from bench.kernels import OF_UPDATES
 from bench.notebook import CONVOLUTIONS, DEPTH
@@ -37,6 +37,8 @@ def write(found: dict[str, Any]) -> None:
         products=products,
         pipeline=pipeline(found["pipeline"], products),
         precision=found["precision"],
+        preparing=preparing.summarise(found.get("preparing", {})),  # absent from earlier measurements
+        pictures=preparing,
         growth=found["growth"],
         many=MANY,
     )

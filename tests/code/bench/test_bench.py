@@ -1,10 +1,13 @@
 """Test the counts and the page of `make bench`; its timings are not tested."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench import arithmetic, extraction, kernels, notebook, page, pipeline, side_by_side, training
+from bench import arithmetic, extraction, kernels, notebook, page, pipeline, preparing, side_by_side, training
+from fitgap.images import archives
 from fitgap.params.reading import load_params
 
 
@@ -202,6 +205,30 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
     assert "4.5 s with 50 variants" in text
     assert "25% for locks" in text
     assert "| 2,500 | `prepare` | 7.5 | 300 MB |" in text
+
+
+def test_ways_to_prepare_pictures_give_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(preparing, "COUNT", 20)
+    preparing.draw(tmp_path)
+    told = []
+    for kind, way in itertools.product(preparing.KINDS, (preparing.decode_one_by_one, preparing.decode_entries)):
+        tree = archives.read_tree(tmp_path / kind)
+        found = list(way(tree.entries(tree.files), 32, lambda name, pixels, reason: (name, pixels.tobytes(), reason)))
+        assert len(found) == 20
+        told.append(sorted(found))
+    assert all(one == told[0] for one in told)
+
+
+def test_page_shows_pictures_if_they_were_measured(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "PAGE", tmp_path / "performance.md")
+    rows = [
+        {"round": number, "contestant": name, "pictures_per_second": rate * (number + 1), "megabytes": 240.0}
+        for number in range(3) for name, rate in ((preparing.THREADS, 300.0), (preparing.ONE, 200.0))
+    ]  # fmt: skip
+    page.write({**found, "preparing": {"zip": rows}})
+    assert "| zip | 400 | 600 | 1.50 (1.50–1.50) | 240 MB | 240 MB |" in page.PAGE.read_text()
+    page.write(found)
+    assert "## Pictures" not in page.PAGE.read_text()
 
 
 def test_page_of_a_processor_without_bfloat16(found, tmp_path, monkeypatch):
