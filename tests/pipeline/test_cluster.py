@@ -14,6 +14,7 @@ import threading
 import time
 
 import pytest
+import trained_repository
 import yaml
 from conftest import Clone
 
@@ -65,6 +66,32 @@ def test_a_cluster_gives_the_bytes_of_one_machine(first, clone):
     for stage in ("features", "scratch@dropout"):
         clone.repro("--force", "--single-item", stage)
     assert outputs(clone) == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_pictures_are_decoded_to_the_bytes_of_one_machine(clone, kind, tmp_path):
+    trained_repository.paint(tmp_path / "pictures")
+    if kind == "zip":
+        shutil.make_archive(str(tmp_path / "pictures"), "zip", tmp_path / "pictures")
+    path = tmp_path / ("pictures" if kind == "folder" else "pictures.zip")
+    code = f"""
+def main():
+    from pathlib import Path
+    from fitgap.cluster import work
+    from fitgap.images.sources import directory, tree_decoding
+    tree_decoding.TASK = 7
+    def pictures():
+        found = directory.load(Path({str(path)!r}), 32).pictures()
+        return sorted((one.name, one.label, one.pixels.tobytes()) for one in found)
+    there = pictures()
+    tree_decoding.is_wanted = lambda: False
+    work.Cluster.map = None
+    print(len(there), there == pictures())
+"""
+    ended = run_code(clone, code)
+    assert ended.returncode == 0, ended.stderr
+    count, same = ended.stdout.split()
+    assert int(count) > 20 and same == "True"
 
 
 @pytest.mark.slow

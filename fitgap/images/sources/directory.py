@@ -7,17 +7,13 @@ The same tree can be a .zip or .tar archive. Enclosing folders are skipped.
 """
 
 import unicodedata
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
-
-import numpy as np
 
 from fitgap.images import archives
 from fitgap.images.decoding import has_picture_ending
-from fitgap.images.decoding_pool import decode_entries
-from fitgap.images.file_trees import FileEntry, FileTree
+from fitgap.images.file_trees import FileTree
 from fitgap.images.sources.collection import Collection, Picture
 from fitgap.images.sources.split_folders import (
     check_splits,
@@ -26,7 +22,7 @@ from fitgap.images.sources.split_folders import (
     repeated_folder,
     without_repetition,
 )
-from fitgap.images.traits import measure_traits
+from fitgap.images.sources.tree_decoding import Labels, decode_tree
 from fitgap.pipeline.watched import check_watched
 from fitgap.system.errors import UserError
 
@@ -39,14 +35,6 @@ class Place:
     """The class and official split of a picture, from its path."""
 
     class_name: str
-    official: str = ""
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Of a picture: the index of its class, and the split that the folders give it."""
-
-    label: int
     official: str = ""
 
 
@@ -83,44 +71,15 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
     index = {name: label for label, name in enumerate(names)}
     labels = {name: Labels(index[at.class_name], at.official) for name, at in places.items() if at}
     beside = [name for name, at in places.items() if at is None]
-    return Collection(names, len(places), lambda: _pictures(tree, image_size, labels, beside), warnings)
-
-
-def decode_names(path: Path, image_size: int, labels: Mapping[str, Labels]) -> list[Picture]:
-    """Decode some pictures of a tree, in threads: work that can be given to another process or machine.
-
-    The pictures do not depend on how the names of a tree are divided among calls. A .tar is read from its start by each
-    call (`FileTree.is_divisible`).
-
-    Parameters
-    ----------
-    path : folder or archive
-    image_size : side of the square that pictures are resized to, in pixels
-    labels : name -> labels, of the pictures to decode
-
-    Raises
-    ------
-    UserError
-        If the path is missing or a damaged archive.
-    """
-    return list(_decode(archives.read_files(path, labels), image_size, labels))
+    return Collection(names, len(places), lambda: _pictures(path, tree, image_size, labels, beside), warnings)
 
 
 def _pictures(
-    tree: FileTree, image_size: int, labels: Mapping[str, Labels], beside: Iterable[str]
+    path: Path, tree: FileTree, image_size: int, labels: Mapping[str, Labels], beside: Iterable[str]
 ) -> Generator[Picture, None, None]:
     for name in beside:
         yield Picture(name, -1, None, reason=BESIDE)
-    yield from _decode(tree.entries(labels), image_size, labels)
-
-
-def _decode(entries: Iterable[FileEntry], image_size: int, labels: Mapping[str, Labels]) -> Iterator[Picture]:
-    return decode_entries(entries, image_size, partial(_finish, labels))
-
-
-def _finish(labels: Mapping[str, Labels], name: str, pixels: np.ndarray | None, reason: str) -> Picture:
-    traits = None if pixels is None else measure_traits(pixels)
-    return Picture(name, labels[name].label, pixels, labels[name].official, reason, traits)
+    yield from decode_tree(path, tree, image_size, labels)
 
 
 def _parts(name: str) -> tuple[str, ...]:

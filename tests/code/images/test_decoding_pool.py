@@ -20,9 +20,9 @@ from PIL import Image
 from fitgap.images import archives, decoding, decoding_pool, preparation
 from fitgap.images.decoding_pool import AHEAD, PixelBudget, decode_entries
 from fitgap.images.file_trees import FileEntry, UnreadableError
-from fitgap.images.sources import directory
+from fitgap.images.sources import directory, tree_decoding
 from fitgap.images.sources.collection import Picture
-from fitgap.images.sources.directory import Labels
+from fitgap.images.sources.tree_decoding import Labels
 from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 
@@ -145,7 +145,7 @@ def test_parts_of_a_tree_are_decoded_as_the_whole(kind, trees):
     for start in range(0, COUNT, 25):
         part = {name: labels[name] for name in names[start : start + 25]}
         arguments = pickle.loads(pickle.dumps((trees[kind], SIZE, part)))
-        parts += pickle.loads(pickle.dumps(directory.decode_names(*arguments)))
+        parts += pickle.loads(pickle.dumps(tree_decoding.decode_names(*arguments)))
     assert {one[0]: one for one in told(parts)} == whole
     assert len(parts) == COUNT
     assert archives.read_tree(trees[kind]).is_divisible == (kind != "tar")
@@ -153,15 +153,15 @@ def test_parts_of_a_tree_are_decoded_as_the_whole(kind, trees):
 
 def test_a_part_of_a_folder_is_read_without_listing_the_others(trees, monkeypatch):
     monkeypatch.setattr(archives, "list_tree", lambda _: pytest.fail("listed"))
-    (found,) = directory.decode_names(trees["folder"], SIZE, {"cat/01.jpg": Labels(0, "train")})
+    (found,) = tree_decoding.decode_names(trees["folder"], SIZE, {"cat/01.jpg": Labels(0, "train")})
     assert (found.name, found.official, found.pixels is None) == ("cat/01.jpg", "train", False)
 
 
 def test_a_file_that_has_gone_and_an_archive_that_has_gone(trees, tmp_path):
-    (found,) = directory.decode_names(trees["folder"], SIZE, {"cat/gone.jpg": Labels(0)})
+    (found,) = tree_decoding.decode_names(trees["folder"], SIZE, {"cat/gone.jpg": Labels(0)})
     assert found.reason == "a link that leads nowhere"
     with pytest.raises(UserError, match="not found"):
-        directory.decode_names(tmp_path / "gone.zip", SIZE, {"cat/01.jpg": Labels(0)})
+        tree_decoding.decode_names(tmp_path / "gone.zip", SIZE, {"cat/01.jpg": Labels(0)})
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
