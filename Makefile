@@ -14,7 +14,8 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro notes photographs predict serve test test-all readme claims chaos bench browser database ui sync lint format lock
+.PHONY: help install repro notes photographs predict serve test test-all readme claims chaos bench browser database \
+  cluster ui sync lint format lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +78,13 @@ database: ## Install PostgreSQL (Debian, Ubuntu), which the test of two clones s
 	  { $(AS_ROOT) apt-get update -qq && $(AS_ROOT) env RUNLEVEL=1 apt-get install -y -qq --no-install-recommends \
 	  postgresql >/dev/null; } || echo "fitgap: no PostgreSQL for tests/pipeline/test_two_clones.py: install it"
 
+cluster: $(VENV)/installed-cluster ## Install Ray, PostgreSQL's driver and S3 for DVC: several machines (docs/cluster.md)
+
+# Both files: this one holds only what the other lacks, and --require-hashes asks for a hash of every package.
+$(VENV)/installed-cluster: $(VENV)/installed requirements-cluster.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt -r requirements-cluster.txt
+	@touch $@
+
 # Through a link: MLflow cannot read its own files in a folder with % in its name (fitgap/tracking/migrations.py).
 THROUGH_LINK = link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -rf "$$link"' EXIT INT TERM &&
 ui: install ## Start MLflow's UI on http://127.0.0.1:5000
@@ -103,6 +111,9 @@ format: install ## Fix and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: install ## Update the pins in requirements.txt from pyproject.toml (needs uv)
-	uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header --quiet pyproject.toml --output-file requirements.txt
+PINNED := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+  --no-header --quiet pyproject.toml
+lock: install ## Update the pins in requirements.txt and requirements-cluster.txt from pyproject.toml (needs uv)
+	$(PINNED) --extra dev --output-file requirements.txt
+	$(PINNED) --extra cluster --extra cluster-tests --constraint requirements.txt --output-file requirements-cluster.txt \
+	  $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.txt)
