@@ -1,13 +1,8 @@
 """MLflow's server for the tests, and a proxy before it that breaks requests. Both listen on 127.0.0.1."""
 
 import http.client
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mlflow
+
+from fitgap.programs import trial_servers
 
 
 @dataclass(frozen=True)
@@ -35,36 +32,18 @@ class Server:
     """MLflow's server: a process of its own on a free port, with its database and its artifacts in a folder."""
 
     def __init__(self, folder: Path, database: str | None = None):
-        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
-            self.port = free.server_port
-        self.folder, self.process = folder, None
+        self.folder, self.process, self.port = folder, None, trial_servers.free_port()
         self.database = database or f"sqlite:///{folder / 'mlflow.db'}"
 
     def start(self) -> None:
         """Start it unless it runs, and wait until it answers."""
         if self.process and self.process.poll() is None:
             return
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", self.database]
-        command += ["--serve-artifacts", "--artifacts-destination", str(self.folder / "artifacts")]
-        # Jobs, of which fitgap has none, would cost seven processes more.
-        variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, cwd=self.folder, env=variables, start_new_session=True, **quiet)
-        end = time.monotonic() + 300
-        while time.monotonic() < end:
-            assert self.process.poll() is None, "the server ended"
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise TimeoutError("the server does not answer")
+        self.process = trial_servers.start_tracking_server(self.folder, self.database, self.port)
 
     def kill(self) -> None:
-        if self.process and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        if self.process:
+            trial_servers.stop_group(self.process)
 
     @property
     def client(self) -> mlflow.MlflowClient:

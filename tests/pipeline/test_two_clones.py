@@ -8,8 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from postgres import binaries, postgres
 from servers import Server
+
+from fitgap.programs.trial_servers import postgres, postgres_binaries
 
 CODE = Path(__file__).parents[1] / "code"
 ROUNDS = 10
@@ -29,7 +30,7 @@ for line in sys.stdin:
 
 
 def _lacks() -> str | None:
-    if sys.platform == "win32" or binaries() is None:
+    if sys.platform == "win32" or postgres_binaries() is None:
         return "PostgreSQL is not installed (`make database`)"
     try:
         import psycopg  # noqa: F401
