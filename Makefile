@@ -15,7 +15,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
 .PHONY: help install repro notes photographs predict serve test test-all readme claims chaos bench browser database \
-  cluster ui sync lint format lock
+  cluster try-cluster ui sync lint format lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ cluster: $(VENV)/installed-cluster ## Install Ray, PostgreSQL's driver and S3 fo
 $(VENV)/installed-cluster: $(VENV)/installed requirements-cluster.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt -r requirements-cluster.txt
 	@touch $@
+
+try-cluster: cluster ## Start a small cluster on this machine; Ctrl-C, or the end of COMMAND="make repro", stops it
+	@$(BIN)/python -m fitgap.programs.trial_cluster $(COMMAND)
 
 # Through a link: MLflow cannot read its own files in a folder with % in its name (fitgap/tracking/migrations.py).
 THROUGH_LINK = link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -rf "$$link"' EXIT INT TERM &&

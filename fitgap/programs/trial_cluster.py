@@ -1,0 +1,105 @@
+"""A small cluster on this machine, for trying what docs/cluster.md describes.
+
+    python -m fitgap.programs.trial_cluster                # prints variables for another terminal; Ctrl-C stops it
+    python -m fitgap.programs.trial_cluster make repro     # runs the command with these variables, then stops it
+
+It starts a Ray head without CPUs, two Ray nodes with one CPU each, and MLflow's tracking server on PostgreSQL (on
+SQLite where PostgreSQL is not installed). All listen on 127.0.0.1 and on free ports, and Ray asks for a token. Their
+files are temporary.
+"""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from fitgap import lifecycle
+from fitgap.programs import trial_servers
+from fitgap.system.errors import UserError
+
+NODES = 2
+# Without this variable, Ray replaces 127.0.0.1 by the machine's address, and listens on all interfaces.
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+OBJECT_STORE = 150_000_000  # bytes per node; tasks of fitgap leave files
+
+
+def main(*command: str) -> None:
+    """Start the cluster; run the command in it, or wait for Ctrl-C; then stop the cluster."""
+    if missing := [name for name in ("ray", "psycopg") if find_spec(name) is None]:
+        raise UserError(f"not installed: {', '.join(missing)}; `make cluster` installs it")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fitgap-")))
+        variables = stack.enter_context(_ray_cluster(folder))
+        variables |= {"MLFLOW_TRACKING_URI": stack.enter_context(_tracking_server(folder))}
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # Ray has set its own
+        if status := _run_inside(command, variables) if command else _wait_for_interrupt(variables):
+            sys.exit(status)
+
+
+@contextmanager
+def _ray_cluster(folder: Path) -> Iterator[dict[str, str]]:
+    """Start Ray's head and nodes; yield the variables that a program needs to use them."""
+    variables = {**ON_LOOPBACK, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    # Ray reads them when it is imported. Its own folder would be /tmp/ray, which all users of a machine share.
+    os.environ.update(variables, RAY_USAGE_STATS_ENABLED="0", RAY_TMPDIR=str(folder))
+    os.environ.pop("RAY_ADDRESS", None)  # of another cluster, which is not meant here
+    from ray.cluster_utils import Cluster
+
+    options = {"num_gpus": 0, "object_store_memory": OBJECT_STORE}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **options})
+    try:
+        for _ in range(NODES):
+            cluster.add_node(num_cpus=1, **options)
+        yield {"RAY_ADDRESS": cluster.address, **variables}
+    finally:
+        cluster.shutdown()
+
+
+@contextmanager
+def _tracking_server(folder: Path) -> Iterator[str]:
+    """Start MLflow's server with proxied artifacts, on PostgreSQL if it is installed; yield its address."""
+    with ExitStack() as stack:
+        if trial_servers.postgres_binaries():
+            database = stack.enter_context(trial_servers.postgres())
+        else:
+            database = f"sqlite:///{folder / 'mlflow.db'}"
+        port = trial_servers.free_port()
+        running = trial_servers.start_tracking_server(folder, database, port)
+        stack.callback(trial_servers.stop_group, running)
+        yield f"http://{trial_servers.HOST}:{port}"
+
+
+def _run_inside(command: tuple[str, ...], variables: Mapping[str, str]) -> int:
+    """Run a command with more variables and return its exit status; end it first if this program is to stop."""
+    try:
+        running = subprocess.Popen(command, env={**os.environ, **variables})
+    except OSError as error:
+        raise UserError(f"{command[0]}: {error.strerror}; name a program and its arguments, e.g. make repro") from None
+    try:
+        status = running.wait()
+        return status if status >= 0 else 128 - status  # as in a shell
+    finally:
+        if running.poll() is None:
+            running.terminate()
+            running.wait()
+
+
+def _wait_for_interrupt(variables: Mapping[str, str]) -> int:
+    for name, value in variables.items():
+        print(f"export {name}={value}")
+    print("fitgap: paste these lines into another terminal; Ctrl-C here stops the cluster", flush=True)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        print("fitgap: stopping", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    lifecycle.run(main)
