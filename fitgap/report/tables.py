@@ -9,6 +9,7 @@ import pandas as pd
 from fitgap.definitions.measurements import HEADLINES
 from fitgap.inference.estimates import Proportion, estimate_over_seeds_and_images
 from fitgap.pipeline.record import standard_deviation
+from fitgap.report.calibration import CALIBRATION_ERROR, read_answers
 from fitgap.report.study import Study
 
 SUMMARY_COLUMNS = (
@@ -20,6 +21,7 @@ SUMMARY_COLUMNS = (
     "test_accuracy_ci_low",
     "test_accuracy_ci_high",
     *(f"{name}_{what}" for name in HEADLINES if name != "test_accuracy" for what in ("mean", "sd")),
+    *(f"{CALIBRATION_ERROR.name}_{what}" for what in ("mean", "sd")),
     "params_total",
     "params_trainable",
     "params_frozen",
@@ -35,8 +37,9 @@ def summary_table(study: Study) -> pd.DataFrame:
     """Return one row per model, in the order of params, with columns SUMMARY_COLUMNS; missing values are empty.
 
     Means and standard deviations (n - 1) are over seeds. The 95% interval of the test accuracy covers the
-    variation of seeds and test images. `seconds_mean` is the training time of one seed on the machine that
-    measured it. `failed` is true if a seed diverged.
+    variation of seeds and test images. The calibration error is that of `fitgap.report.calibration`, over all classes
+    that a model names. `seconds_mean` is the training time of one seed on the machine that measured it. `failed` is
+    true if a seed diverged.
     """
     table = pd.DataFrame([_row(study, name) for name in study.results], columns=list(SUMMARY_COLUMNS))
     numbers = [name for name in SUMMARY_COLUMNS if name.endswith(("_mean", "_sd", "_low", "_high", "per_second"))]
@@ -46,7 +49,8 @@ def summary_table(study: Study) -> pd.DataFrame:
 def _row(study: Study, name: str) -> dict[str, Any]:
     record = study.results[name].record
     row = {"model": name, "family": record.stage, "variant": record.variant or ""}
-    row |= _measurements(study.seeds(name)) | _accuracy_interval(study, name) | _times(study.times.get(name))
+    row |= _measurements(study.seeds(name)) | _accuracy_interval(study, name) | _calibration(study, name)
+    row |= _times(study.times.get(name))
     row |= {f"params_{kind}": count for kind, count in (record.parameters or {}).items()}
     return row | {"seeds": len(record.seeds or []), "failed": name in study.failed}
 
@@ -68,6 +72,14 @@ def _accuracy_interval(study: Study, name: str) -> dict[str, float]:
     estimate = Proportion(right.mean(), right.shape[1]) if one_network else estimate_over_seeds_and_images(right)
     low, high = estimate.interval()
     return {"test_accuracy_ci_low": max(low, 0.0), "test_accuracy_ci_high": min(high, 1.0)}
+
+
+def _calibration(study: Study, name: str) -> dict[str, float | None]:
+    answers = read_answers(study, name)
+    if answers is None:
+        return {}
+    errors = answers.errors
+    return {f"{CALIBRATION_ERROR.name}_mean": errors.mean(), f"{CALIBRATION_ERROR.name}_sd": standard_deviation(errors)}
 
 
 def _times(times: dict[str, Any] | None) -> dict[str, float]:

@@ -7,11 +7,11 @@ function to MODULES.
 from typing import Any
 
 from fitgap.params.schema import Params
-from fitgap.report.claims import learning_curve, overfitting, rankings, regularisers, transfer
+from fitgap.report.claims import calibration, learning_curve, overfitting, rankings, regularisers, transfer
 from fitgap.report.claims.claim import TOPICS, Claim, describe_claim, judge_claim
 from fitgap.report.study import Study
 
-MODULES = (overfitting, regularisers, rankings, transfer, learning_curve)
+MODULES = (overfitting, regularisers, rankings, transfer, learning_curve, calibration)
 
 
 def declare(params: Params) -> list[Claim]:

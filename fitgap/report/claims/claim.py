@@ -17,6 +17,7 @@ TOPICS = {  # in the order of the report
     "regularisers": "Regularisers: L1, L2, ElasticNet",
     "transfer": "Transfer learning with VGG16",
     "labels": "How many labels until borrowing no longer pays (fitgap's own question)",
+    "calibration": "Calibration: are the probabilities honest? (fitgap's own question)",
 }
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from fitgap.inference.estimates import estimate_over_seeds, estimate_over_seeds_and_images
 from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED, Comparison, judge
+from fitgap.report.calibration import signed_gaps
 
 pytestmark = pytest.mark.slow
 EXPERIMENTS, ALLOWED = 1000, 0.05  # allowed rate of false verdicts
@@ -36,11 +37,13 @@ class Simulated:
     Attributes
     ----------
     right : bool, (methods, repetitions, test images)
+    confidences : float32, (2, repetitions, test images), the highest probabilities of the first two methods
     losses : float, (methods, repetitions), on the validation images of each repetition
     true_losses : float, (methods,), the expectation of a repetition in this pool
     """
 
     right: np.ndarray
+    confidences: np.ndarray
     losses: np.ndarray
     true_losses: np.ndarray
 
@@ -50,16 +53,18 @@ def draw_experiment(random: np.random.Generator) -> Simulated:
     labels = {"pool": np.arange(POOL) % CLASSES, "test": np.arange(TEST) % CLASSES}
     common = {name: random.normal(size=(len(found), FEATURES)) for name, found in labels.items()}
     train, validation = draw_images(random, REPETITIONS + FURTHER)
-    right, losses = [], []
+    right, confidences, losses = [], [], []
     for method in range(METHODS):
         seen = {name: _features(random, labels[name], noise) for name, noise in common.items()}
         means = seen["pool"][train if method < 2 else train[:REPETITIONS]].mean(axis=2)
         means += OWN * random.normal(size=means.shape)
-        right.append(_logits(seen["test"], means[:REPETITIONS]).argmax(axis=-1).T == labels["test"])
-        if method < 2:  # no test compares the losses of more
+        logits = _logits(seen["test"], means[:REPETITIONS])
+        right.append(logits.argmax(axis=-1).T == labels["test"])
+        if method < 2:  # no test compares the losses and confidences of more
+            confidences.append(np.exp(logits.max(axis=-1) - np.logaddexp.reduce(logits, axis=-1)).T.astype(np.float32))
             losses.append(_losses(seen["pool"], means, labels["pool"], validation))
-    measured = np.stack(losses)
-    return Simulated(np.stack(right), measured[:, :REPETITIONS], measured[:, REPETITIONS:].mean(axis=1))
+    own, further = np.split(np.stack(losses), [REPETITIONS], axis=1)
+    return Simulated(np.stack(right), np.stack(confidences), own, further.mean(axis=1))
 
 
 def draw_images(random, repetitions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -118,6 +123,12 @@ def compare_losses(one: Simulated, shift: float = 0.0) -> list[Comparison]:
     return [Comparison("", estimate_over_seeds(centred[0] - centred[1] + shift), 1, "nats", LOSS_MARGIN)]
 
 
+def compare_calibrations(one: Simulated) -> list[Comparison]:
+    """Compare the calibration errors of the first two methods."""
+    parts = [signed_gaps(confidences, right) for confidences, right in zip(one.confidences, one.right[:2], strict=True)]
+    return [Comparison("", estimate_over_seeds_and_images(parts[0] - parts[1]), -1, "share", MARGIN)]
+
+
 def shares(studies, verdicts=(SUPPORTED, CONTRADICTED, NO_DIFFERENCE)) -> dict[str, float]:
     found = [judge(comparisons).verdict for comparisons in studies]
     return {verdict: found.count(verdict) / len(found) for verdict in verdicts}
@@ -151,6 +162,12 @@ def test_a_difference_of_three_points_is_mostly_found(experiments, accuracy, ran
     rates = shares(compare_accuracies(one.right[0], other) for one, other in zip(experiments, worse, strict=True))
     tell(capsys, "accuracy, ahead by 3 points; the first is power", rates)
     assert rates[SUPPORTED] > 0.5
+
+
+def test_equal_calibration_errors(experiments, capsys):
+    rates = shares(compare_calibrations(one) for one in experiments)
+    tell(capsys, "calibration error, no difference; the last is power", rates)
+    assert max(rates[SUPPORTED], rates[CONTRADICTED]) <= ALLOWED + CHANCE
 
 
 def test_equal_losses(experiments, capsys):

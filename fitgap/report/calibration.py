@@ -1,0 +1,146 @@
+"""Calibration: whether a model is right as often as its probabilities say.
+
+Of the test images about which a calibrated model is 80% sure, it gets 80% right. Networks that overfit tend to be too
+sure: Guo, Pleiss, Sun, Weinberger, On Calibration of Modern Neural Networks, ICML 2017, arXiv:1706.04599. The measures
+are taken from the probabilities that a model gives on the test images, so no stage runs for them.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from fitgap.definitions.measurements import MEASUREMENTS, Measurement
+from fitgap.inference.estimates import Estimate, estimate_over_seeds_and_images
+from fitgap.report.study import Study
+
+BINS = 15  # as Guo et al. 2017
+# The margin is the test accuracy's: a probability is read as an accuracy to expect, and both are shares of images.
+MARGIN = MEASUREMENTS["test_accuracy"].margin
+CALIBRATION_ERROR = Measurement("calibration_error", "calibration error", "share", -1, margin=MARGIN)
+
+
+def assign_bins(confidences: np.ndarray) -> np.ndarray:
+    """Return the bin of each confidence: 0 for (0, 1/15], ..., 14 for (14/15, 1]."""
+    return np.clip(np.ceil(np.asarray(confidences, dtype=np.float64) * BINS).astype(int) - 1, 0, BINS - 1)
+
+
+def signed_gaps(confidences: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return each image's part of the expected calibration error (ECE), whose mean over images it is.
+
+    The ECE is the mean over the images of |confidence - accuracy| of the bin that an image is in: Naeini, Cooper,
+    Hauskrecht, AAAI 2015; Guo et al. 2017, with 15 bins of equal width. So an image's part is its confidence minus its
+    correctness, with the sign that makes its bin's sum positive. Without the image the sum changes by its part, as
+    long as no sign does. So the parts stand for the images in an analysis of variance (the delta method).
+
+    The ECE of few images is biased upwards, because chance alone parts confidence and accuracy in a bin (Kumar, Liang,
+    Ma, Verified Uncertainty Calibration, NeurIPS 2019, arXiv:1909.10155; Nixon et al., Measuring Calibration in Deep
+    Learning, 2019, arXiv:1904.01685). Compare it only between models on the same images. The bias is usually
+    larger for the better calibrated one, so a difference looks smaller than it is.
+
+    Parameters
+    ----------
+    confidences : array
+        float, (seeds, images): the highest probability that a model gives to a class.
+    right : array
+        bool or float, (seeds, images): whether that class is the true one.
+
+    Returns
+    -------
+    array
+        float64, (seeds, images).
+    """
+    gaps = np.asarray(confidences, dtype=np.float64) - np.asarray(right, dtype=np.float64)
+    place = assign_bins(confidences) + BINS * np.arange(len(gaps))[:, None]
+    sums = np.bincount(place.ravel(), gaps.ravel(), minlength=BINS * len(gaps))
+    return gaps * np.where(sums < 0, -1.0, 1.0)[place]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's confidences and whether it is right: DataFrames, one row per seed, one column per test image."""
+
+    confidences: pd.DataFrame
+    right: pd.DataFrame
+
+    @cached_property
+    def parts(self) -> pd.DataFrame:
+        """Each image's part of the expected calibration error, from `signed_gaps`."""
+        parts = signed_gaps(self.confidences.to_numpy(), self.right.to_numpy())
+        return pd.DataFrame(parts, self.right.index, self.right.columns)
+
+    @property
+    def errors(self) -> pd.Series:
+        """The expected calibration error of each seed."""
+        return self.parts.mean(axis=1)
+
+    @property
+    def overconfidence(self) -> float:
+        """Mean confidence minus accuracy, over all seeds: above 0 if the model is too sure of itself."""
+        return float(self.confidences.to_numpy(dtype=np.float64).mean() - self.right.to_numpy().mean())
+
+    def reliability(self) -> pd.DataFrame:
+        """Return the reliability diagram's points over all seeds: DeGroot and Fienberg 1983, doi:10.2307/2987588.
+
+        Returns
+        -------
+        DataFrame
+            One row for each bin with an image: `confidence`, `accuracy` (means) and `share` (of all images).
+        """
+        table = pd.DataFrame(
+            {
+                "bin": assign_bins(self.confidences.to_numpy()).ravel(),
+                "confidence": self.confidences.to_numpy(dtype=np.float64).ravel(),
+                "accuracy": self.right.to_numpy(dtype=np.float64).ravel(),
+            }
+        )
+        found = table.groupby("bin")
+        return found.mean().assign(share=found.size() / len(table)).reset_index(drop=True)
+
+
+def read_answers(study: Study, name: str) -> Answers | None:
+    """Return a model's answers; None if it has none, or diverged."""
+    if name in study.failed or not study.has_answers(name):
+        return None
+    right = study.right(name)
+    confidences = study.results[name].test_probabilities.max(axis=-1)
+    return Answers(pd.DataFrame(confidences, right.index, right.columns), right)
+
+
+def calibration_difference(answers: Answers, others: Answers) -> Estimate:
+    """Estimate the difference of two models' calibration errors, paired by seed and test image."""
+    parts, other_parts = answers.parts, others.parts
+    seeds, images = parts.index.intersection(other_parts.index), parts.columns.intersection(other_parts.columns)
+    return estimate_over_seeds_and_images((parts - other_parts).loc[seeds, images].to_numpy())
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration of one model of a family.
+
+    Attributes
+    ----------
+    model : str
+    answers : Answers
+    difference : Estimate or None
+        Of the calibration error to the family's baseline; None for the baseline, or without one.
+    """
+
+    model: str
+    answers: Answers
+    difference: Estimate | None
+
+
+def measure_calibrations(study: Study, family: str) -> list[Calibration]:
+    """Measure the calibration of a family's models with answers, and compare each with the family's baseline."""
+    found = {name: answers for name in study.names(family) if (answers := read_answers(study, name)) is not None}
+    start = f"{family}@baseline"
+    return [
+        Calibration(
+            name,
+            answers,
+            None if name == start or start not in found else calibration_difference(answers, found[start]),
+        )
+        for name, answers in found.items()
+    ]
