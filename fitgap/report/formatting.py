@@ -6,7 +6,10 @@ from typing import Any
 import pandas as pd
 
 from fitgap.definitions.measurements import HEADLINES, MEASUREMENTS, UNITS
+from fitgap.inference.estimates import Estimate
 from fitgap.inference.verdicts import INCONCLUSIVE, NO_DIFFERENCE
+from fitgap.pipeline.record import standard_deviation
+from fitgap.report.calibration import Calibration
 from fitgap.report.claims.claim import TOPICS
 
 HEADINGS = [MEASUREMENTS[name].title for name in HEADLINES]
@@ -66,6 +69,31 @@ def short(value: Any) -> str:
 def signed(value: float) -> str:
     """Format as +0.123 or −0.123, with three significant digits."""
     return f"{value:+#.3g}".replace("-", "−").removesuffix(".")
+
+
+def points(estimate: Estimate | None) -> str:
+    """Format a difference of shares in points, with its 95% interval: −1.2 (−2.0 to −0.4); a dash if there is none."""
+    if estimate is None:
+        return NOTHING
+    value, *ends = map(_points, (estimate.value, *(estimate.interval() or ())))
+    return f"{value} ({' to '.join(ends)})" if ends else value
+
+
+def _points(share: float) -> str:
+    return f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0 turns -0.0 into 0.0
+
+
+def calibration_rows(found: list[Calibration]) -> list[tuple[str, ...]]:
+    """Return a row for each model: name, calibration error, difference to the baseline, overconfidence."""
+    return [
+        (
+            one.model,
+            percent(one.answers.errors.mean(), standard_deviation(one.answers.errors)),
+            points(one.difference),
+            f"{_points(one.answers.overconfidence)} points",
+        )
+        for one in found
+    ]
 
 
 def by_topic(claims: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -18,7 +18,8 @@ from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
 from fitgap.report import formatting
 from fitgap.report.answer import count_images, describe_coverage, write_answer
-from fitgap.report.figures import curves, learning_curve, models
+from fitgap.report.calibration import BINS, Calibration, measure_calibrations
+from fitgap.report.figures import calibration, curves, learning_curve, models
 from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.figures.forest import draw_forest
 from fitgap.report.mistakes import collect_mistakes
@@ -63,7 +64,7 @@ def render_markdown(
 
 def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None) -> dict:
     verdicts = [claim["verdict"] for claim in claims]
-    curve = learning_curve.measure_learning_curve(study)
+    curve, calibrations = learning_curve.measure_learning_curve(study), _calibrations(study)
     return {
         "study": study,
         "params": study.params,
@@ -77,6 +78,8 @@ def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, re
         "signs": SIGNS,
         "headings": formatting.MODEL_HEADINGS,
         "rows": formatting.model_rows(table),
+        "bins": BINS,
+        "calibrations": {family: formatting.calibration_rows(found) for family, found in calibrations.items()},
         "without_model": study.params.without_model,
         "tables": formatting,
         "mistakes": collect_mistakes(study, study.best) if study.best else None,
@@ -95,7 +98,7 @@ def _drawn(study: Study, table: pd.DataFrame, claims: Claims) -> dict[str, Any]:
     """Draw all figures; those without data are None, and the page notes that."""
     offered = table[~table["failed"] & table["family"].map(lambda name: FAMILIES[name].is_offered)]
     timed = study.is_transfer and offered["seconds_mean"].notna().any()
-    families = _families(study)
+    families, calibrations = _families(study), _calibrations(study)
     return {
         "colours": COLOURS,
         "families": families,
@@ -109,9 +112,20 @@ def _drawn(study: Study, table: pd.DataFrame, claims: Claims) -> dict[str, Any]:
         "progress": models.draw_progress(study, measure_paces(study)) if timed else None,
         "depth": models.draw_depth(study, offered) if study.is_transfer else None,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
+        "reliability": {family: calibration.draw_reliability(family, found) for family, found in calibrations.items()},
+        "calibration": {family: calibration.draw_differences(family, found) for family, found in calibrations.items()},
         "forest": draw_forest(claims),
         "learning_curve": learning_curve.draw_learning_curve(study),
     }
+
+
+REMEDIED = ("scratch", "head")  # families with a model of each variant
+
+
+def _calibrations(study: Study) -> dict[str, list[Calibration]]:
+    """Return the calibrations of the families with remedies: family name -> one of each model with answers."""
+    measured = {family: measure_calibrations(study, family) for family in REMEDIED}
+    return {family: found for family, found in measured.items() if found}
 
 
 def _families(study: Study) -> dict[str, str]:

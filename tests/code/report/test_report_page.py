@@ -21,7 +21,8 @@ from fitgap.report.study import Study
 from fitgap.report.tables import summary_table
 
 ABOUT = {"Python": "3.11", "git revision": "abc123"}
-SECTIONS = ["answer", "claims", "curves", "trade-off-section", "transfer", "learning-curve", "mistakes", "ran"]
+SECTIONS = ["answer", "claims", "curves", "trade-off-section", "calibration", "transfer", "learning-curve"]
+SECTIONS += ["mistakes", "ran"]
 
 
 def render(study, kind=page.render_html):
@@ -114,6 +115,16 @@ def test_repetitions_are_explained_once_and_named_throughout(study, html):
         assert text.count("A repetition is one seed.") == 1
         assert "over seeds" not in text and "one seed " not in text
         assert "favoured by 100% of repetitions (95% interval 29–100%)" in text
+
+
+def test_calibration_has_figures_and_a_table_for_each_family(study, html):
+    section = html[html.index('<h2 id="calibration">') : html.index('<h2 id="transfer">')]
+    markdown = render(study, page.render_markdown)
+    for family, models in (("scratch", 9), ("head", 8)):
+        assert f'id="{family}-calibration-title"' in section and f'id="{family}-calibration-caption"' in section
+        assert section.count(f'-title">reliability diagram of {family}@') == models
+        assert section.count(f'<th scope="row">{family}@baseline<') == 1
+        assert markdown.count(f"| {family}@baseline | ") == 2
 
 
 def test_learning_curve_has_figure_sentences_and_table(study, html):
