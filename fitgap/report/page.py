@@ -3,16 +3,13 @@
 import json
 import os
 import platform
-import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup, escape
 
 from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
@@ -24,6 +21,7 @@ from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.figures.forest import draw_forest
 from fitgap.report.mistakes import collect_mistakes
 from fitgap.report.pace import measure_paces
+from fitgap.report.rendering import render_template
 from fitgap.report.study import Study
 from fitgap.report.tables import claims_table, curves_table, summary_table
 
@@ -51,14 +49,14 @@ def render_html(
         there is a registered version to load.
     """
     content = _content(study, table, claims, about, registration)
-    return _render("report.html.j2", {**content, **_drawn(study, table, claims)})
+    return render_template("report.html.j2", {**content, **_drawn(study, table, claims)})
 
 
 def render_markdown(
     study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None = None
 ) -> str:
     """Return the text of report.md: same content as `render_html`, without figures."""
-    text = _render("report.md.j2", _content(study, table, claims, about, registration))
+    text = render_template("report.md.j2", _content(study, table, claims, about, registration))
     return text.replace("&#39;", "'").replace("&#34;", '"')  # quotes are safe outside of tags
 
 
@@ -132,29 +130,6 @@ def _families(study: Study) -> dict[str, str]:
     """Return the headings of the families with results: family name -> heading."""
     rates = {"highrate": study.params.highrate.learning_rate, "scratch": study.params.scratch.learning_rate}
     return {name: FAMILIES[name].heading.format(**rates) for name in TRAINED if study.names(name)}
-
-
-def _render(name: str, content: dict[str, Any]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fitgap.report"),
-        autoescape=True,  # class names such as <script> must not run; Markdown may contain HTML too
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"bold": _bold, "cell": _cell}
-    return environment.get_template(name).render(content)
-
-
-def _bold(text: str) -> Markup:
-    """Escape HTML, then turn **text** into bold."""
-    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text))))
-
-
-def _cell(text: Any) -> Markup:
-    """Escape a text for a cell of a Markdown table."""
-    return Markup(" ".join(str(escape(text)).split()).replace("|", "&#124;"))
 
 
 def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
