@@ -86,7 +86,8 @@ class Answers:
         Returns
         -------
         DataFrame
-            One row for each bin with an image: `confidence`, `accuracy` (means) and `share` (of all images).
+            One row for each bin with an answer: `confidence` and `accuracy` (means), `answers` (their number) and
+            `share` (of all answers).
         """
         table = pd.DataFrame(
             {
@@ -96,7 +97,8 @@ class Answers:
             }
         )
         found = table.groupby("bin")
-        return found.mean().assign(share=found.size() / len(table)).reset_index(drop=True)
+        sizes = {"answers": found.size(), "share": found.size() / len(table)}
+        return found.mean().assign(**sizes).reset_index(drop=True)
 
 
 def read_answers(study: Study, name: str) -> Answers | None:

@@ -90,7 +90,7 @@ def calibration_rows(found: list[Calibration]) -> list[tuple[str, ...]]:
             one.model,
             percent(one.answers.errors.mean(), standard_deviation(one.answers.errors)),
             points(one.difference),
-            f"{_points(one.answers.overconfidence)} points",
+            _points(one.answers.overconfidence),
         )
         for one in found
     ]

@@ -77,6 +77,7 @@ def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, re
         "headings": formatting.MODEL_HEADINGS,
         "rows": formatting.model_rows(table),
         "bins": BINS,
+        "fewest": calibration.FEWEST,
         "calibrations": {family: formatting.calibration_rows(found) for family, found in calibrations.items()},
         "without_model": study.params.without_model,
         "tables": formatting,

@@ -13,15 +13,16 @@ from fitgap.report.figures.canvas import STAND_INS
 SIZE = (220, 220)  # points
 WIDTH, ROW, MARGINS = 430, 26, (8, 46)  # of the plot of differences: points; above and below its rows
 LABELS = 110  # points left of the plot of differences, for the names of the variants
+FEWEST = 10  # answers in a bin; with fewer, its accuracy is mostly chance
 LARGEST = 90  # area of the dot of a bin that holds all images, in square points
 
 
 def draw_reliability(family: str, found: list[Calibration]) -> dict[str, Markup]:
     """Draw one reliability diagram per model, over the baseline's; return model name -> SVG element.
 
-    A dot's area grows with the share of the images in its bin.
+    A dot's area grows with the share of the images in its bin. Bins with fewer than FEWEST answers are left out.
     """
-    curves = {one.model: one.answers.reliability() for one in found}
+    curves = {one.model: one.answers.reliability().query(f"answers >= {FEWEST}") for one in found}
     baseline = curves.get(f"{family}@baseline")
     drawn = {}
     for number, (name, curve) in enumerate(curves.items()):
