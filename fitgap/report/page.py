@@ -21,7 +21,7 @@ from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.figures.forest import draw_forest
 from fitgap.report.mistakes import collect_mistakes
 from fitgap.report.pace import measure_paces
-from fitgap.report.rendering import render_template
+from fitgap.report.rendering import read_script, render_template
 from fitgap.report.study import Study
 from fitgap.report.tables import claims_table, curves_table, summary_table
 
@@ -100,6 +100,7 @@ def _drawn(study: Study, table: pd.DataFrame, claims: Claims) -> dict[str, Any]:
     families, calibrations = _families(study), _calibrations(study)
     return {
         "colours": COLOURS,
+        "script": read_script(),
         "families": families,
         "curves": {
             (family, what): curves.draw_panels(study, family, what)

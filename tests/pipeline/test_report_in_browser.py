@@ -119,11 +119,13 @@ def test_no_request_leaves_the_file_and_nothing_complains(open_page, files, kind
 def test_axe_finds_no_violations(open_page, kind, size, scheme, is_unfolded):
     if not AXE.exists():
         pytest.skip("axe-core is not installed: `make browser`")
-    # The page's own policy forbids scripts, ours too: that is lifted for this test alone.
+    # The page's own policy forbids scripts but its own: that is lifted for this test alone.
     page = open_page(kind, viewport=WIDTHS[size], color_scheme=scheme, bypass_csp=True).page
     page.add_script_tag(path=AXE)
     if is_unfolded:
         unfold(page)
+        page.locator("table.sortable thead button").last.click()
+        page.locator(".slider").first.focus()
     found = page.evaluate("axe.run()")
     assert len(found["passes"]) > 20
     assert [said(violation) for violation in found["violations"]] == []
@@ -180,6 +182,79 @@ def test_forest_plot_keeps_shapes_texts_and_bars_apart(open_page, size):
         for text in ("statement", "number"):
             assert not overlap(row["mark"], row[text])
         assert row["number"][2] <= WIDTHS[size]["width"]
+
+
+def column(table, number: int) -> list[str]:
+    return table.locator(f"tbody tr > :nth-child({number})").all_inner_texts()
+
+
+def test_headings_sort_a_table(open_page):
+    page = open_page("synthetic", viewport=WIDTHS["desk"]).page
+    table = page.locator("section[aria-labelledby=mistakes] table.sortable")
+    before, heading = column(table, 1), table.locator("thead th").nth(2)
+    for state, is_reversed in (("ascending", False), ("descending", True)):
+        heading.get_by_role("button").click()
+        shares = [float(text.removesuffix("%")) for text in column(table, 3)]
+        assert shares == sorted(shares, reverse=is_reversed) and len(set(shares)) > 2
+        assert heading.get_attribute("aria-sort") == state
+    heading.get_by_role("button").click()
+    assert column(table, 1) == before and heading.get_attribute("aria-sort") is None
+
+
+def test_sorting_reads_units_signs_and_missing_values(open_page):
+    page = open_page("synthetic", viewport=WIDTHS["desk"]).page
+    models = page.locator("table.sortable:has(#models-caption)")
+    headings = models.locator("thead th").all_inner_texts()
+    for heading, is_always_last in (("weights", False), ("best validation loss", True)):
+        place = headings.index(heading)
+        models.locator("thead button").nth(place).press("Enter")
+        assert column(models, 1)[-1] == "asis"  # it has the most weights, and no validation loss
+        models.locator("thead button").nth(place).press("Enter")
+        assert (column(models, 1)[-1] == "asis") is is_always_last
+    differences = page.locator("table.sortable:has(#scratch-calibration-caption)")
+    differences.locator("thead button").nth(2).click()
+    shown = [text.split(" ")[0].replace("−", "-") for text in column(differences, 3)]
+    assert shown[-1] == "–" and [float(text) for text in shown[:-1]] == sorted(float(text) for text in shown[:-1])
+
+
+@pytest.mark.parametrize("size", WIDTHS)
+def test_curves_tell_their_values_under_the_pointer(open_page, size):
+    page = open_page("synthetic", viewport=WIDTHS[size]).page
+    figure = page.locator("figure[data-curves]").nth(1)
+    slider, tip, data = figure.locator(".slider"), page.locator(".tip"), json.loads(figure.get_attribute("data-curves"))
+    assert not tip.is_visible()
+    box = slider.bounding_box()
+    for share, epoch in ((0, data["epochs"][0]), (1, data["last"])):
+        x = data["frame"]["left"] + share * (data["frame"]["right"] - data["frame"]["left"])
+        slider.hover(position={"x": min(x * box["width"], box["width"] - 1), "y": box["height"] / 2})
+        values = {name: values[data["epochs"].index(epoch)] for name, values in data["lines"]}
+        told = [f"epoch {epoch}", *(f"{name} {value:.3f} nats".replace("-", "−") for name, value in values.items())]
+        assert tip.inner_text().splitlines() == told
+        assert slider.get_attribute("aria-valuetext") == ", ".join(told)
+        place = tip.bounding_box()
+        assert 0 <= place["x"] and place["x"] + place["width"] <= WIDTHS[size]["width"]
+    page.mouse.move(0, 0)
+    assert not tip.is_visible()
+
+
+def test_curves_tell_their_values_to_the_keyboard(open_page):
+    page = open_page("real", viewport=WIDTHS["desk"]).page
+    slider, tip = page.get_by_role("slider").first, page.locator(".tip")
+    slider.focus()
+    last = int(slider.get_attribute("aria-valuemax"))
+    assert tip.inner_text().startswith(f"epoch {last}\n")
+    for key, epoch in (("ArrowLeft", last - 1), ("Home", 1), ("ArrowLeft", 1), ("ArrowRight", 2), ("End", last)):
+        slider.press(key)
+        assert tip.inner_text().startswith(f"epoch {epoch}\n")
+        assert slider.get_attribute("aria-valuenow") == str(epoch)
+    slider.press("Escape")
+    assert not tip.is_visible()
+
+
+def test_page_is_whole_without_its_script(open_page):
+    page = open_page("synthetic", viewport=WIDTHS["desk"], java_script_enabled=False).page
+    assert page.locator("table.sortable thead th").count() > 20
+    assert page.locator("button, .slider, .tip, .hint").count() == 0
 
 
 def overlap(one, other) -> bool:

@@ -1,7 +1,9 @@
 """Training and validation curves: one panel per variant on common axes, a band over repetitions, a shaded gap."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,28 +16,63 @@ from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import LIGHT, STAND_INS
 from fitgap.report.study import Study
 
+UNITS = {"loss": "nats", "accuracy": "%"}
 LABELS = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
 SIZE = (300, 205)  # points
+FRAME = {"left": 0.155, "right": 0.96, "top": 0.97, "bottom": 0.19}  # of the axes, from the lower left corner
 
 
-def draw_panels(study: Study, family: str, measurement: str = "loss") -> dict[str, Markup]:
-    """Draw one panel per variant of a family, on common axes; return model name -> SVG element.
+@dataclass(frozen=True)
+class Panel:
+    """A panel: the drawing, and the curves in it as numbers for the page's script (`readable` in report.js)."""
+
+    svg: Markup
+    values: dict[str, Any]
+
+
+def draw_panels(study: Study, family: str, measurement: str = "loss") -> dict[str, Panel]:
+    """Draw one panel per variant of a family, on common axes; return model name -> panel.
 
     `measurement` is "loss" or "accuracy". Models without a history have no panel.
     """
     histories = _histories(study, family)
     frame = axis_limits(histories, measurement) if histories else None
-    found: dict[str, Markup] = {}
+    found: dict[str, Panel] = {}
     for number, (name, history) in enumerate(histories.items()):
         with canvas.report_style():
             figure, axes = canvas.new_figure(*SIZE)
             draw_curves(axes, history, measurement, frame, STAND_INS)
-            figure.subplots_adjust(left=0.155, right=0.96, top=0.97, bottom=0.19)
+            figure.subplots_adjust(**FRAME)
             title = f"{measurement} curves of {name}"
-            found[name] = canvas.svg_element(
+            svg = canvas.svg_element(
                 figure, f"{family}-{measurement}-{number}", title, describe_curves(history, measurement)
             )
+            found[name] = Panel(svg, tabulate_curves(history, measurement, title, frame[0]))
     return found
+
+
+def tabulate_curves(history: pd.DataFrame, measurement: str, title: str, last: int) -> dict[str, Any]:
+    """Return a panel's curves as JSON values: means over repetitions by epoch, None where they are not finite.
+
+    `frame` says where the axes are, as shares of the drawing from its upper left corner; they end at epoch `last`.
+    """
+    mean = history.groupby("epoch")[[f"train_{measurement}", f"val_{measurement}"]].mean()
+    training, validation = (mean[column] for column in mean)
+    lines = {"training": training, "validation": validation}
+    if measurement == "loss":
+        lines["gap"] = validation - training
+    return {
+        "title": title,
+        "epochs": mean.index.tolist(),
+        "last": int(last),
+        "frame": FRAME | {"top": round(1 - FRAME["top"], 3), "bottom": round(1 - FRAME["bottom"], 3)},
+        "unit": UNITS[measurement],
+        "lines": [[name, [_rounded(value) for value in values]] for name, values in lines.items()],
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None
 
 
 def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:

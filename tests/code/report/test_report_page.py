@@ -1,5 +1,8 @@
 """Test report.html and report.md: complete, self-contained, accessible in structure, and safe with odd names."""
 
+import base64
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -70,11 +73,34 @@ def test_sections_stand_in_order(html):
 def test_one_small_file_that_asks_for_nothing(html):
     assert len(html.encode()) < 3_000_000
     outline = Outline(html)
-    assert not {"script", "iframe", "object"} & set(outline.tags)
+    assert not {"iframe", "object"} & set(outline.tags)
     asked = [a.get("src") or a.get("href") for t, a in outline.attributes if t in {"img", "link", "a", "use", "image"}]
     assert all(address.startswith(("#", "data:")) for address in asked)
     assert not re.search(r"url\((?!#)", html)
     assert "@import" not in html
+
+
+def test_page_allows_no_script_but_its_own(html):
+    scripts = re.findall("<script>(.*?)</script>", html, flags=re.DOTALL)
+    assert len(scripts) == html.count("<script") == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    policy = re.search('http-equiv="Content-Security-Policy" content="(.*?)"', html)[1].split("; ")
+    assert policy[0] == "default-src 'none'" and f"script-src 'sha256-{digest}'" in policy
+    assert not re.search(r" on\w+=", html)
+
+
+def test_curves_carry_their_values(study, html):
+    panels = [a["data-curves"] for tag, a in Outline(html).attributes if "data-curves" in a]
+    found = {values["title"]: values for values in map(json.loads, panels)}
+    assert len(found) == len(panels) == 2 * html.count('-title">loss curves of ')
+    values, history = found["loss curves of scratch@dropout"], study.history("scratch@dropout")
+    mean = history.groupby("epoch")[["train_loss", "val_loss"]].mean()
+    assert values["epochs"] == mean.index.tolist() and values["last"] == values["epochs"][-1]
+    lines = dict(values["lines"])
+    assert list(lines) == ["training", "validation", "gap"]
+    np.testing.assert_allclose(lines["validation"], mean["val_loss"], atol=6e-5)
+    np.testing.assert_allclose(lines["gap"], mean["val_loss"] - mean["train_loss"], atol=6e-5)
+    assert found["accuracy curves of scratch@dropout"]["unit"] == "%"
 
 
 def test_ids_are_unique_and_references_find_them(html):
@@ -170,7 +196,7 @@ def test_odd_class_names_are_shown_and_not_run():
     names = ["<script>alert(1)</script>", "a|b", "&amp;", "**bold**", "$x$", "ünï", "'\"", "long " * 30, "8", "9"]
     study = synthetic.study(data=synthetic.prepared(names))
     text = render(study)
-    assert "<script" not in text
+    assert text.count("<script") == 1 and "<script>alert" not in text
     assert "&lt;script&gt;alert(1)" in text
     assert "<script" not in render(study, page.render_markdown)
 
@@ -216,7 +242,8 @@ def test_a_diverged_model_is_named_and_harms_nothing(study):
     results = [*study.results.values(), replace(broken, record=record, history=history)]
     text = render(Study.gather(study.params, results, study.prepared))
     assert "<strong>Failed:</strong> scratch@l1" in text
-    assert "NaN" not in text and ">nan" not in text
+    shown = text[: text.index("<script>")]
+    assert "NaN" not in shown and ">nan" not in shown and "null" in shown
 
 
 def test_everything_failed_still_gives_a_page(study):
