@@ -1,6 +1,7 @@
 """report: compare all models and judge the notes' statements.
 
-reads   params.yaml (all of it), results/, data/prepared/, timings/; models/ and data/backbone/ for MLflow
+reads   params.yaml (all of it), results/, data/prepared/, timings/; models/ and data/backbone/ for MLflow, and for the
+        maps of what the best model looks at
 writes  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, curves.csv, curves-FAMILY.png; runs in
         MLflow, including missing runs of stages whose results DVC restored from its cache; the best model in MLflow's
         registry; experiments/NAME/ of the original repository, if DVC runs an experiment in a copy of it
@@ -14,11 +15,14 @@ from fitgap.inference.verdicts import VERDICTS
 from fitgap.params.reading import load_params
 from fitgap.pipeline import timings
 from fitgap.pipeline.record import Record, Result, read_result
+from fitgap.prediction.attribution import attribute_answers
 from fitgap.report import page
+from fitgap.report.attribution import NO_SHEET, Sheet, choose_questions, draw_sheet
 from fitgap.report.claims import judge_all
 from fitgap.report.study import CURVE, PROBE, Study, expected_models
 from fitgap.report.tables import claims_table
 from fitgap.system import repository
+from fitgap.system.errors import UserError
 from fitgap.system.files import fresh_folder
 from fitgap.tracking import models, registry, runs
 
@@ -39,9 +43,9 @@ def main() -> None:
     claims = judge_all(study)
     result = describe_report(study, claims)
     ids = track([*others, *found], study)
-    registration = register_best(study, ids)
+    registration, sheet = register_best(study, ids), explain_best(study)
     with fresh_folder(REPORTS) as folder:
-        page.write_report(folder, study, claims, registration)
+        page.write_report(folder, study, claims, registration, sheet)
     repository.copy_report(REPORTS)
     artifacts, tables = [REPORTS / name for name in ARTIFACTS], {"claims_table.json": claims_table(claims)}
     run = lifecycle.finish(result, clock, artifacts=artifacts, tables=tables, is_tracked=bool(ids))
@@ -82,6 +86,17 @@ def register_best(study: Study, ids: dict[str, str]) -> dict[str, str] | None:
     if study.best is None:
         return None
     return registry.register(study.results[study.best], ids.get(study.best)).facts
+
+
+def explain_best(study: Study) -> Sheet:
+    """Show which pixels move some answers of the best model; without its weights, the sheet says why it is empty."""
+    if study.best is None or not study.has_answers(study.best):
+        return NO_SHEET
+    questions = choose_questions(study, study.best)
+    try:
+        return draw_sheet(study, questions, attribute_answers(study.best, questions))
+    except UserError as error:
+        return Sheet(reason=str(error))
 
 
 if __name__ == "__main__":

@@ -59,15 +59,20 @@ def collect_mistakes(study: Study, name: str) -> Mistakes:
     answers = probabilities.argmax(axis=-1)
     counts = confusion_matrix(np.tile(labels, len(answers)), answers.ravel(), labels=range(len(names)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    record = study.results[name].record
-    seeds = [entry["seed"] for entry in record.seeds]
-    best = seeds.index(seeds[0] if record.best_seed is None else record.best_seed)
     return Mistakes(
         model=name,
         by_class=_by_class(counts, names, len(answers)),
         confusion=pd.DataFrame(shares, index=names, columns=names),
-        examples=_examples(probabilities[best], images, labels, names),
+        examples=_examples(best_answers(study, name), images, labels, names),
     )
+
+
+def best_answers(study: Study, name: str) -> np.ndarray:
+    """Return the probabilities that a model's best seed gives on the test images: float32, (images, classes)."""
+    record = study.results[name].record
+    seeds = [entry["seed"] for entry in record.seeds]
+    best = seeds.index(seeds[0] if record.best_seed is None else record.best_seed)
+    return study.results[name].test_probabilities[best]
 
 
 def _by_class(counts: np.ndarray, names: list[str], seeds: int) -> pd.DataFrame:
@@ -88,12 +93,15 @@ def _examples(probabilities: np.ndarray, images: np.ndarray, labels: np.ndarray,
     answers, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(answers != labels)
     surest = wrong[np.argsort(-sureness[wrong], kind="stable")][:EXAMPLES]
-    return [Example(_png(images[row]), names[labels[row]], names[answers[row]], float(sureness[row])) for row in surest]
+    return [
+        Example(draw_png(images[row]), names[labels[row]], names[answers[row]], float(sureness[row])) for row in surest
+    ]
 
 
-def _png(pixels: np.ndarray) -> str:
+def draw_png(pixels: np.ndarray, largest_side: int = LARGEST_SIDE) -> str:
+    """Return an image, uint8 (height, width, 3), as a PNG in a data: URL; a larger one is scaled down."""
     image = Image.fromarray(np.asarray(pixels))
-    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    image.thumbnail((largest_side, largest_side))
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

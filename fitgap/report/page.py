@@ -15,6 +15,7 @@ from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
 from fitgap.report import formatting
 from fitgap.report.answer import count_images, describe_coverage, write_answer
+from fitgap.report.attribution import NO_SHEET, Sheet
 from fitgap.report.calibration import BINS, Calibration, measure_calibrations
 from fitgap.report.figures import calibration, curves, learning_curve, models
 from fitgap.report.figures.canvas import COLOURS
@@ -31,7 +32,12 @@ MAX_CLASSES = 15  # larger confusion matrices are unreadable; the worst classes 
 
 
 def render_html(
-    study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None = None
+    study: Study,
+    table: pd.DataFrame,
+    claims: Claims,
+    about: Facts,
+    registration: Facts | None = None,
+    sheet: Sheet = NO_SHEET,
 ) -> str:
     """Return the text of report.html.
 
@@ -47,9 +53,11 @@ def render_html(
     registration : mapping, optional
         Outcome of registering the best model, from `Registration.facts`: `why`, and `address` and `version` if
         there is a registered version to load.
+    sheet : Sheet, optional
+        What the best model looks at.
     """
     content = _content(study, table, claims, about, registration)
-    return render_template("report.html.j2", {**content, **_drawn(study, table, claims)})
+    return render_template("report.html.j2", {**content, **_drawn(study, table, claims), "sheet": sheet})
 
 
 def render_markdown(
@@ -146,14 +154,14 @@ def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def write_report(
-    folder: Path, study: Study, claims: list[dict[str, Any]], registration: Mapping[str, str] | None
+    folder: Path, study: Study, claims: Claims, registration: Facts | None, sheet: Sheet = NO_SHEET
 ) -> None:
-    """Write report.html, report.md, the tables and the curves to `folder`; `registration` as in `render_html`."""
+    """Write report.html, report.md, the tables and the curves to `folder`; the last arguments as in `render_html`."""
     table, about = summary_table(study), environment()
     for name, rows in {"curves": curves_table(study), "claims": claims_table(claims), "summary": table}.items():
         rows.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     texts = {
-        "report.html": render_html(study, table, claims, about, registration),
+        "report.html": render_html(study, table, claims, about, registration, sheet),
         "report.md": render_markdown(study, table, claims, about, registration),
         "claims.json": json.dumps(claims, indent=2, ensure_ascii=False) + "\n",
     }

@@ -22,6 +22,7 @@ LEAVES_NOTHING = (
     "fitgap/pipeline/inputs.py",
     "fitgap/pipeline/timings.py",
     "fitgap/pipeline/watched.py",
+    "fitgap/prediction/",
     "fitgap/system/__init__.py",
     "fitgap/system/cores.py",
     "fitgap/system/errors.py",

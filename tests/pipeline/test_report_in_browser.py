@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
@@ -62,11 +63,16 @@ def synthetic_page() -> str:
     import synthetic_results as synthetic
 
     from fitgap.report import claims, page
+    from fitgap.report.attribution import choose_questions, draw_sheet
     from fitgap.report.tables import summary_table
 
     study = synthetic.study()
+    questions = choose_questions(study, study.best)
+    sheet = draw_sheet(study, questions, np.random.default_rng(0).normal(size=(len(questions), 32, 32)))
     registration = {"why": "**scratch@dropout** holds it.", "address": "models:/fitgap@champion", "version": "1"}
-    return page.render_html(study, summary_table(study), claims.judge_all(study), {"Python": "3.11"}, registration)
+    return page.render_html(
+        study, summary_table(study), claims.judge_all(study), {"Python": "3.11"}, registration, sheet
+    )
 
 
 @pytest.fixture
@@ -249,6 +255,13 @@ def test_curves_tell_their_values_to_the_keyboard(open_page):
         assert slider.get_attribute("aria-valuenow") == str(epoch)
     slider.press("Escape")
     assert not tip.is_visible()
+
+
+def test_best_model_of_a_run_has_maps_of_what_it_looks_at(open_page):
+    page = open_page("real", viewport=WIDTHS["desk"]).page
+    maps = page.locator(".examples.pairs img")
+    assert maps.count() >= 4
+    assert maps.evaluate_all("maps => maps.every(one => one.complete && one.naturalWidth === 32)")
 
 
 def test_page_is_whole_without_its_script(open_page):
