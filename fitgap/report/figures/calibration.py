@@ -10,7 +10,7 @@ from fitgap.report.calibration import CALIBRATION_ERROR, Calibration
 from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import STAND_INS
 
-SIZE = (220, 220)  # points
+SIZE = (180, 180)  # points
 WIDTH, ROW, MARGINS = 430, 26, (8, 46)  # of the plot of differences: points; above and below its rows
 LABELS = 110  # points left of the plot of differences, for the names of the variants
 FEWEST = 10  # answers in a bin; with fewer, its accuracy is mostly chance
@@ -29,7 +29,7 @@ def draw_reliability(family: str, found: list[Calibration]) -> dict[str, Markup]
         with canvas.report_style():
             figure, axes = canvas.new_figure(*SIZE)
             canvas.style_axes(axes, STAND_INS, "how sure", "accuracy")
-            figure.subplots_adjust(left=0.2, right=0.96, top=0.97, bottom=0.19)
+            figure.subplots_adjust(left=0.25, right=0.91, top=0.97, bottom=0.22)
             _draw_curves(axes, curve, None if name == f"{family}@baseline" else baseline)
             title = f"reliability diagram of {name}"
             drawn[name] = canvas.svg_element(figure, f"{family}-reliability-{number}", title, _in_words(curve))
