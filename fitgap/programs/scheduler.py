@@ -1,125 +1,169 @@
-"""Run the pipeline with two stages in parallel, as `make repro` does: `python -m fitgap.programs.scheduler`.
+"""Run the pipeline with several stages in parallel, as `make repro` does: `python -m fitgap.programs.scheduler`.
 
 `dvc repro` runs one stage at a time. A stage uses all cores for only part of its time: imports, MLflow and small
 batches use a single core. DVC's documentation recommends several `dvc repro` processes for independent branches of the
 pipeline (its manual, `dvc repro`, "Parallel stage execution"). Each stage writes the same bytes as when it runs alone.
-On a machine with one core the stages run sequentially.
 """
 
 import contextlib
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
+from typing import NamedTuple
 
 import psutil
-from dvc.repo import Repo
 
 from fitgap import lifecycle
+from fitgap.cluster import connection
+from fitgap.params.reading import load_params
+from fitgap.params.schema import Params
 from fitgap.pipeline import timings
+from fitgap.pipeline.plan import Plan, read_plan
+from fitgap.programs.dvc_process import DvcProcesses
 
-FIRST = "prepare"  # runs before all others, which read its outputs; stages not listed below run last
-# Each stage (with all its variants) and the stages that it requires. Whenever a slot is free, the first stage that is
-# ready starts. The longest chain is listed first; stages that no other requires are listed last, to fill the gaps.
-REQUIRES: dict[str, tuple[str, ...]] = {
-    "backbone": (),
-    "features": ("backbone",),
-    "head": ("backbone", "features"),
-    "finetune": ("backbone", "features", "head"),
-    "learning_curve": ("backbone", "features", "finetune"),
-    "scratch": (),
-    "highrate": (),
-    "probe": ("backbone",),
-    "asis": ("backbone",),
-}
-ONE_BY_ONE = "learning_curve"  # its variants are scheduled separately: they end the longest chain, and take the longest
-MAX_PARALLEL = 2
+MOST_HERE, MOST_ON_CLUSTER = 8, 16  # stages at once
+STAGE_MEMORY = 1_000_000_000  # bytes; a stage holds about 700 MB once TensorFlow is imported
+MEMORY_EVERY = 1.0  # seconds between two looks at the memory while a stage waits for it
+REPRO = ("--wait-for-lock", "repro")  # without the option DVC gives up after 3 s without its lock (dvc#10465)
 
 
-def main() -> None:
-    """Run the stages whose inputs have changed, independent stages in parallel."""
-    signal.signal(signal.SIGTERM, _end_all)
-    if (os.cpu_count() or 1) > 1:
-        _end_if_failed(start_repro([FIRST]).wait())
-        _end_if_failed(*_run_side_by_side(read_plan()).values())
-    _end_if_failed(start_repro([]).wait())
+def main(*, at_once: int | None = None) -> None:
+    """Run the stages whose inputs have changed, independent stages in parallel; then let `dvc repro` check them all.
 
-
-def _end_all(number: int, _frame: object) -> None:
-    """Forward a signal to all descendant processes, wait for each `dvc repro` to end, then exit.
-
-    DVC considers a killed process's locks as held until its parent has reaped it. If this parent dies first, PID 1
-    must reap it. That takes two seconds on some machines, and never happens in a container without an init process.
+    Parameters
+    ----------
+    at_once : the most stages at once; None for as many as the machine can hold
     """
-    begun = psutil.Process().children()
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
-    psutil.wait_procs(begun)
+    signal.signal(signal.SIGTERM, _exit)
+    at_once = at_once or places(load_params())
+    with DvcProcesses(at_once, {timings.STAGES_AT_ONCE: str(at_once)}) as processes:
+        if plan := _plan():
+            _end_if_failed(*Run(plan, processes).run().values())
+        _end_if_failed(processes.submit(0, REPRO, show).result())
+
+
+def _plan() -> Plan | None:
+    """Return the plan; None if DVC cannot read the pipeline, since `dvc repro` then says why."""
+    from dvc.exceptions import DvcException
+
+    with contextlib.suppress(DvcException):
+        return read_plan()
+    return None
+
+
+def places(params: Params) -> int:
+    """Return how many stages may run at once.
+
+    At least two with two cores or more, since no stage uses all cores all the time. On a cluster the stages only wait.
+    """
+    if connection.is_wanted():
+        return MOST_ON_CLUSTER
+    cores, threads = os.cpu_count() or 1, params.compute.threads
+    if cores == 1 or threads == "all":
+        return min(cores, 2)
+    return min(max(cores // threads, 2), MOST_HERE)
+
+
+def _exit(number: int, _frame: object) -> None:
+    """Exit as in a shell; `DvcProcesses` ends all that has begun, which a second signal must not interrupt."""
+    signal.signal(number, signal.SIG_IGN)
     sys.exit(128 + number)
 
 
-def start_repro(arguments: Sequence[str], **options) -> subprocess.Popen:
-    """Start `dvc repro`. It waits for DVC's lock; without the option it would give up after 3 s (dvc#10465)."""
-    return subprocess.Popen([sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *arguments], **options)
+class Started(NamedTuple):
+    """A running stage: its number in the order of starts, where it runs, and since when."""
+
+    number: int
+    name: str
+    place: int
+    begin: float
 
 
-def read_plan() -> dict[str, tuple[str, ...]]:
-    """Return the targets of `dvc repro` and the targets that each requires, in the order of REQUIRES.
+class Run:
+    """Runs the stages of a plan, each in the first free place, and says how far it is."""
 
-    A target is a stage with all its variants, or one variant of ONE_BY_ONE, the last in dvc.yaml first.
-    """
-    with Repo() as repo:
-        names = [stage.name for stage in repo.index.stages]
-    variants = [name for name in reversed(names) if name.partition("@")[0] == ONE_BY_ONE]
-    return {
-        target: required
-        for name, required in REQUIRES.items()
-        for target in (variants if name == ONE_BY_ONE else [name])
-    }
+    def __init__(self, plan: Plan, processes: DvcProcesses):
+        self._plan, self._processes = plan, processes
+        self._running: dict[Future, Started] = {}
+        self._statuses: dict[str, int] = {}
+        self._begin = time.monotonic()
+
+    def run(self) -> dict[str, int]:
+        """Run all stages and return their exit statuses; stages that need a failed one are skipped."""
+        show(f"stages to run: {len(self._plan.needs)}, unchanged: {len(self._plan.unchanged)}")
+        self._start_all()
+        while self._running:
+            patience = MEMORY_EVERY if len(self._running) < self._processes.count else None
+            for ended in wait(self._running, patience, FIRST_COMPLETED).done:
+                self._end(ended)
+            self._start_all()
+        self._show_end()
+        return self._statuses
+
+    def _start_all(self) -> None:
+        """Start stages while there is one that is ready, a free place and memory."""
+        while (free := self._free()) and (name := self._next()) and self._has_memory():
+            started = Started(len(self._statuses) + len(self._running) + 1, name, free[0], time.monotonic())
+            arguments = [*REPRO, "--single-item", name]  # what it needs has run already
+            self._running[self._processes.submit(free[0], arguments, partial(_show_of, name))] = started
+            self._show(started, "started")
+
+    def _free(self) -> list[int]:
+        taken = {started.place for started in self._running.values()}
+        return [place for place in range(self._processes.count) if place not in taken]
+
+    def _next(self) -> str | None:
+        """Return the first stage that has not started and whose needs have all succeeded, or None."""
+        begun = {*self._statuses, *(started.name for started in self._running.values())}
+        needs = self._plan.needs
+        waiting = (name for name in needs if name not in begun)
+        return next((name for name in waiting if all(self._statuses.get(other) == 0 for other in needs[name])), None)
+
+    def _has_memory(self) -> bool:
+        """Whether one more stage fits into memory once those that run have grown; the first always does."""
+        grown = (self._processes.memory(started.place) for started in self._running.values())
+        to_come = STAGE_MEMORY + sum(max(0, STAGE_MEMORY - held) for held in grown)
+        return not self._running or psutil.virtual_memory().available > to_come
+
+    def _end(self, ended: Future) -> None:
+        started = self._running.pop(ended)
+        status = self._statuses[started.name] = ended.result()
+        taken = spell(time.monotonic() - started.begin)
+        self._show(started, f"FAILED after {taken}, exit status {status}" if status else f"done in {taken}")
+
+    def _show(self, started: Started, event: str) -> None:
+        count, running = len(self._plan.needs), len(self._running)
+        waiting, since = count - len(self._statuses) - running, spell(time.monotonic() - self._begin)
+        show(
+            f"[{started.number}/{count}] {started.name}: {event}; {since} so far, {running} running, {waiting} waiting"
+        )
+
+    def _show_end(self) -> None:
+        failed = [name for name, status in self._statuses.items() if status]
+        if failed:
+            skipped = [name for name in self._plan.needs if name not in self._statuses]
+            show(f"failed: {', '.join(failed)}; skipped, because they need it: {', '.join(skipped) or 'none'}")
+        else:
+            show("what remains: `dvc repro` checks all stages")
 
 
-def _run_side_by_side(plan: Mapping[str, Collection[str]]) -> dict[str, int]:
-    """Run the targets in parallel and return their exit statuses. Targets that require a failed one are skipped."""
-    statuses: dict[str, int] = {}
-    running: dict[Future, str] = {}
-    on_terminal: Future | None = None
-    with ThreadPoolExecutor(MAX_PARALLEL) as pool:
-        while True:
-            while len(running) < MAX_PARALLEL and (name := _next(plan, statuses, running.values())):
-                alone = on_terminal not in running
-                begun = pool.submit(_run, name, alone)
-                running[begun] = name
-                on_terminal = begun if alone else on_terminal
-            if not running:
-                return statuses
-            for ended in wait(running, return_when=FIRST_COMPLETED).done:
-                statuses[running.pop(ended)] = ended.result()
+def show(line: str) -> None:
+    """Print a line; on a terminal, in place of the progress bar that may stand there."""
+    erase = "\r\x1b[K" if sys.stdout.isatty() else ""
+    print(f"{erase}{line}\n", end="", flush=True)  # in one piece: several threads print
 
 
-def _next(plan: Mapping[str, Collection[str]], statuses: Mapping[str, int], running: Collection[str]) -> str | None:
-    """Return the first target that has not started and whose requirements have all succeeded, or None."""
-    waiting = (name for name in plan if name not in statuses and name not in running)
-    return next((name for name in waiting if all(statuses.get(other) == 0 for other in plan[name])), None)
+def _show_of(name: str, line: str) -> None:
+    """Print a line of a stage's output with the stage's name."""
+    show(f"{name}: {line}" if line else "")
 
 
-def _run(name: str, on_terminal: bool) -> int:
-    """Run a stage and return its exit status.
-
-    Only one stage writes directly to the terminal. The other is printed line by line, since two progress bars would
-    overwrite each other.
-    """
-    environment = {**os.environ, timings.STAGES_AT_ONCE: str(MAX_PARALLEL)}
-    arguments = ["--single-item", name]  # its requirements have run already
-    if on_terminal:
-        return start_repro(arguments, env=environment).wait()
-    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    process = start_repro(arguments, env=environment, **piped)
-    for line in process.stdout:
-        print(line, end="", flush=True)
-    return process.wait()
+def spell(seconds: float) -> str:
+    """Return a duration in words: seconds, from two minutes on minutes."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _end_if_failed(*statuses: int) -> None:
