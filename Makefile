@@ -32,7 +32,7 @@ $(VENV)/installed: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	@touch $@
 
-repro: install ## Run the pipeline: all changed stages, two at a time, and the report
+repro: install ## Run the pipeline: all changed stages, several at a time, and the report
 	@$(BIN)/python -m fitgap.programs.preflight
 	@$(BIN)/python -m fitgap.programs.scheduler
 	@echo "The report: reports/report.html    The runs: make ui"

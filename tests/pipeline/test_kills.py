@@ -1,6 +1,6 @@
 """Test that kills, another place, hostile settings and sequential runs change neither outputs nor MLflow runs.
 
-The reference is the first, undisturbed run with two stages at a time.
+The reference is the first, undisturbed run with several stages at a time.
 """
 
 import json
