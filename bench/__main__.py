@@ -24,6 +24,7 @@ from bench import (
     pipeline,
     precision,
     preparing,
+    scheduling,
     side_by_side,
     training,
 )
@@ -44,7 +45,9 @@ SECTIONS: dict[str, Callable[[pipeline.Copy, int], Any]] = {
     "precision": lambda copy, rounds: precision.effect(copy, copy.weights),
     "preparing": lambda copy, rounds: preparing.measure(rounds),
     "growth": lambda copy, rounds: pipeline.growth(copy).to_dict("records"),
+    "scheduling": lambda copy, rounds: scheduling.growth(),
 }
+WITHOUT_WEIGHTS = {"pipeline", "scheduling"}  # sections that do not need the pipeline to have run before
 
 
 def main() -> None:
@@ -70,7 +73,7 @@ def measure(rounds: int, only: list[str]) -> None:
     apart = sorted({*before.get("apart", []), *only})
     found = {**before, "rounds": rounds, "machine": machine.description(), "apart": apart}
     with pipeline.copied() as copy:
-        if only and "pipeline" not in only:
+        if only and "pipeline" not in only and not WITHOUT_WEIGHTS.issuperset(only):
             copy.run("dvc", "repro")
         for section in only or SECTIONS:
             found[section] = SECTIONS[section](copy, rounds)

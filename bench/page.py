@@ -11,6 +11,7 @@ from bench.extraction import CONSTANTS
 from bench.kernels import OF_UPDATES
 from bench.notebook import CONVOLUTIONS, DEPTH
 from bench.pipeline import MANY
+from bench.scheduling import PLACES
 from bench.side_by_side import extremes, medians, ratio
 
 FOLDER, PAGE = Path(__file__).parent, Path("docs/performance.md")
@@ -40,6 +41,8 @@ def write(found: dict[str, Any]) -> None:
         preparing=preparing.summarise(found.get("preparing", {})),  # absent from earlier measurements
         pictures=preparing,
         growth=found["growth"],
+        scheduling=found["scheduling"],
+        places=PLACES,
         many=MANY,
     )
     PAGE.write_text(text, encoding="utf-8")

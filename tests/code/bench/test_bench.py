@@ -1,12 +1,24 @@
 """Test the counts and the page of `make bench`; its timings are not tested."""
 
 import itertools
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench import arithmetic, extraction, kernels, notebook, page, pipeline, preparing, side_by_side, training
+from bench import (
+    arithmetic,
+    extraction,
+    kernels,
+    notebook,
+    page,
+    pipeline,
+    preparing,
+    scheduling,
+    side_by_side,
+    training,
+)
 from fitgap.images import archives
 from fitgap.params.reading import load_params
 
@@ -180,7 +192,19 @@ def found() -> dict:
         },
         "precision": {"differences": {"block5_pool": 0.0025}, "float32": summary, "bfloat16": summary},
         "growth": [{"images": 2500, "stage": "prepare", "seconds": 7.5, "megabytes": 300.0}],
+        "scheduling": [
+            {"stages": 50, "repro": 20.0, "repro_nothing": 1.5, "nothing": 2.5}
+            | {f"at_once_{places}": 100.0 + places for places in scheduling.PLACES}
+        ],
     }
+
+
+def test_stages_without_work_run_in_any_number_at_once(tmp_path):
+    small = scheduling.write(tmp_path, count=4)
+    small.run(sys.executable, "-c", scheduling.SCHEDULER.format(2))
+    assert {path.stem for path in tmp_path.glob("*.txt")} == {"first", "stage-0", "stage-1", "last"}
+    small.forget()
+    assert list(tmp_path.glob("*.txt")) == []
 
 
 def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
@@ -201,6 +225,7 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
     assert "0.7 trillion multiply-adds in it, 0.6 without" in text
     assert "needs 4 s, before" in text
     assert "| fitgap | 20.0 | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 | 30.0 |" in text
+    assert "| 50 | 20.0 s | 102.0 s | 108.0 s | 116.0 s | 1.5 s | 2.5 s |" in text
     assert "an update would be 3.50 times as fast" in text
     assert "4.5 s with 50 variants" in text
     assert "25% for locks" in text
