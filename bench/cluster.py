@@ -78,7 +78,7 @@ def simulated(copy: Copy, workers: Sequence[int] = WORKERS) -> list[dict[str, An
             environment = copy.environment | cluster.variables
             ended = subprocess.run(command, cwd=copy.path, env=environment, check=True, capture_output=True, text=True)
         ideal = SECONDS * TASKS_PER_WORKER
-        rows.append({"workers": count, "tasks": tasks, "ideal": ideal, **json.loads(ended.stdout)})
+        rows.append({"workers": count, "tasks": tasks, "ideal": ideal, **json.loads(ended.stdout.splitlines()[-1])})
     return rows
 
 

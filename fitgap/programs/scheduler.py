@@ -6,7 +6,6 @@ pipeline (its manual, `dvc repro`, "Parallel stage execution"). Each stage write
 """
 
 import contextlib
-import os
 import signal
 import sys
 import time
@@ -23,6 +22,7 @@ from fitgap.params.schema import Params
 from fitgap.pipeline import timings
 from fitgap.pipeline.plan import Plan, read_plan
 from fitgap.programs.dvc_process import DvcProcesses
+from fitgap.system.cores import usable_cores
 
 MOST_HERE, MOST_ON_CLUSTER = 8, 16  # stages at once
 STAGE_MEMORY = 1_000_000_000  # bytes; a stage holds about 700 MB once TensorFlow is imported
@@ -57,11 +57,14 @@ def _plan() -> Plan | None:
 def places(params: Params) -> int:
     """Return how many stages may run at once.
 
-    At least two with two cores or more, since no stage uses all cores all the time. On a cluster the stages only wait.
+    At least two with two cores or more, since no stage uses all cores all the time. On a cluster the stages only wait;
+    there are as many as the nodes can hold tasks.
     """
     if connection.is_wanted():
-        return MOST_ON_CLUSTER
-    cores, threads = os.cpu_count() or 1, params.compute.threads
+        connection.connect()
+        tasks = connection.places(connection.share(params.compute.threads), connection.nodes())
+        return min(max(tasks, 2), MOST_ON_CLUSTER)
+    cores, threads = usable_cores(), params.compute.threads
     if cores == 1 or threads == "all":
         return min(cores, 2)
     return min(max(cores // threads, 2), MOST_HERE)

@@ -186,7 +186,7 @@ def test_places_are_as_many_as_the_machine_or_the_cluster_holds(
 ):
     params = load_params(repository / "params.yaml")
     compute = params.compute.model_copy(update={"threads": threads})
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(scheduler, "usable_cores", lambda: cores)
     monkeypatch.setenv("RAY_ADDRESS", address)
     assert scheduler.places(params.model_copy(update={"compute": compute})) == places
 
