@@ -13,6 +13,7 @@ import psutil
 import pytest
 import yaml
 
+from fitgap.cluster import connection
 from fitgap.params.reading import load_params
 from fitgap.pipeline.plan import Plan
 from fitgap.programs import dvc_process, scheduler
@@ -168,27 +169,24 @@ def test_interrupted_from_the_keyboard_it_ends_all_that_it_has_begun(start, tmp_
 
 
 @pytest.mark.parametrize(
-    ("cores", "threads", "address", "places"),
-    [
-        (1, 1, "", 1),
-        (1, "all", "", 1),
-        (2, 1, "", 2),
-        (2, 2, "", 2),
-        (16, "all", "", 2),
-        (6, 1, "", 6),
-        (8, 2, "", 4),
-        (64, 1, "", 8),
-        (1, 1, "127.0.0.1:6379", 16),
-    ],
+    ("cores", "threads", "places"),
+    [(1, 1, 1), (1, "all", 1), (2, 1, 2), (2, 2, 2), (16, "all", 2), (6, 1, 6), (8, 2, 4), (64, 1, 8)],
 )
-def test_places_are_as_many_as_the_machine_or_the_cluster_holds(
-    repository, monkeypatch, cores, threads, address, places
-):
+def test_places_are_as_many_as_the_machine_holds(repository, monkeypatch, cores, threads, places):
     params = load_params(repository / "params.yaml")
     compute = params.compute.model_copy(update={"threads": threads})
     monkeypatch.setattr(scheduler, "usable_cores", lambda: cores)
-    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert scheduler.places(params.model_copy(update={"compute": compute})) == places
+
+
+@pytest.mark.parametrize(("cpus", "places"), [([1], 2), ([2, 3], 5), ([64, 64], 16)])
+def test_places_are_as_many_as_the_cluster_holds_tasks(repository, monkeypatch, cpus, places):
+    nodes = [{"Resources": {"CPU": count, "memory": 2**40}} for count in cpus]
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    monkeypatch.setattr(connection, "connect", lambda: None)
+    monkeypatch.setattr(connection, "nodes", lambda: nodes)
+    assert scheduler.places(load_params(repository / "params.yaml")) == places
 
 
 @pytest.mark.parametrize(
