@@ -16,6 +16,7 @@ from typing import Any
 
 from bench import (
     arithmetic,
+    cluster,
     extraction,
     kernels,
     machine,
@@ -46,6 +47,7 @@ SECTIONS: dict[str, Callable[[pipeline.Copy, int], Any]] = {
     "preparing": lambda copy, rounds: preparing.measure(rounds),
     "growth": lambda copy, rounds: pipeline.growth(copy).to_dict("records"),
     "scheduling": lambda copy, rounds: scheduling.growth(),
+    "cluster": lambda copy, rounds: cluster.measure(copy),  # {} without Ray
 }
 WITHOUT_WEIGHTS = {"pipeline", "scheduling"}  # sections that do not need the pipeline to have run before
 

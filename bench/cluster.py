@@ -7,11 +7,11 @@ in the second, tasks sleep, and the number of workers is that of a large cluster
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from bench.pipeline import Copy, copied
@@ -82,17 +82,20 @@ def simulated(copy: Copy, workers: Sequence[int] = WORKERS) -> list[dict[str, An
     return rows
 
 
+def measure(copy: Copy) -> dict[str, list[dict[str, Any]]]:
+    """Measure both; {} if Ray is not installed."""
+    if find_spec("ray") is None:
+        return {}
+    return {"stages": stages(copy), "simulated": simulated(copy)}
+
+
 def main() -> None:
     """Print both tables; the arguments are numbers of workers."""
     with copied() as copy:
         copy.run("dvc", "repro", "prepare")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         for row in simulated(copy, [int(count) for count in sys.argv[1:]] or WORKERS):
-            print(
-                row,
-                f"efficiency {row['ideal'] / row['first']:.0%}, again {row['ideal'] / row['again']:.0%}",
-                flush=True,
-            )
+            first, again = (f"{row['ideal'] / row[name]:.0%}" for name in ("first", "again"))
+            print(row, f"efficiency {first}, again {again}", flush=True)
         for row in stages(copy):
             print(row, flush=True)
 

@@ -43,6 +43,7 @@ def write(found: dict[str, Any]) -> None:
         growth=found["growth"],
         scheduling=found["scheduling"],
         places=PLACES,
+        cluster=found.get("cluster"),  # absent without Ray, and from earlier measurements
         many=MANY,
     )
     PAGE.write_text(text, encoding="utf-8")

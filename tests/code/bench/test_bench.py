@@ -256,6 +256,18 @@ def test_page_shows_pictures_if_they_were_measured(found, tmp_path, monkeypatch)
     assert "## Pictures" not in page.PAGE.read_text()
 
 
+def test_page_shows_a_cluster_if_it_was_measured(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "PAGE", tmp_path / "performance.md")
+    stages = [{"nodes": 0, "seconds": 20.0}, {"nodes": 2, "seconds": 25.0}]
+    simulated = [{"workers": 50, "tasks": 200, "ideal": 40, "first": 50.0, "again": 41.0, "nothing": 2.0}]
+    page.write({**found, "cluster": {"stages": stages, "simulated": simulated}})
+    text = page.PAGE.read_text()
+    assert "| without Ray | 20.0 | 1.00 |" in text and "| 2 | 25.0 | 1.25 |" in text
+    assert "| 50 | 200 | 50.0 s | 80% | 41.0 s | 98% | 10 ms each |" in text
+    page.write({**found, "cluster": {}})
+    assert "## On a cluster" not in page.PAGE.read_text()
+
+
 def test_page_of_a_processor_without_bfloat16(found, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "PAGE", tmp_path / "performance.md")
     page.write({**found, "precision": {"differences": {"block5_pool": 0.0025}, "slowdown": 23.4}})
