@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fitgap.system.cores import usable_cores
 from fitgap.system.determinism import hold_stderr
 from fitgap.system.errors import UserError
 
@@ -129,7 +130,7 @@ def share(threads: int | str, gpus: bool = False) -> Share:
         If no node is large enough.
     """
     alive = [node["Resources"] for node in nodes()]
-    cpus = os.cpu_count() or 1 if threads == "all" else threads
+    cpus = usable_cores() if threads == "all" else threads
     has_gpus = gpus and any(resources.get("GPU") for resources in alive)
     taken = Share(cpus, _gpu_share() if has_gpus else 0.0)
     if not any(taken.fitting(resources) for resources in alive):

@@ -43,7 +43,8 @@ class Run:
 def parent_run(result: Result, times: Mapping[str, Any] | None) -> Run:
     """Return the run of a stage: for a model the parent run, with means and deviations (`_sd`) over seeds, and `seeds`.
 
-    From `times` (see `timings.load`), `stage_seconds`, the rates and the mean `seconds` per training become metrics.
+    From `times` (see `timings.load`), `stage_seconds`, the rates and the mean `seconds` per training become metrics,
+    and the processors a tag.
     """
     record, measured = result.record, dict(result.record.measured or {})
     if result.is_model:
@@ -54,6 +55,8 @@ def parent_run(result: Result, times: Mapping[str, Any] | None) -> Run:
         measured |= {"seconds": sum(trainings) / len(trainings)} if trainings else {}
     curves = None if result.history is None or result.history.empty else _mean_curves(result.history)
     tags = {"best_seed": str(record.best_seed)} if record.best_seed is not None else {}
+    if times and "processors" in times:  # absent from times of earlier versions
+        tags["processors"] = "; ".join(times["processors"])
     return _run(result, result.name, tags, measured, curves, times["stage_seconds"] if times else 0)
 
 

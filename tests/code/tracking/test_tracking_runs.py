@@ -88,10 +88,13 @@ def test_artifacts_of_a_model_leave_out_the_probabilities(repository):
 
 def test_wall_times_become_metrics_and_durations():
     result = samples.model()
-    timings.save(result, {"stage_seconds": 60.0}, {0: 10.0, 1: 20.0, 2: 24.0}, images_per_second=1500.0)
+    timings.save(
+        result, {"stage_seconds": 60.0}, {0: 10.0, 1: 20.0, 2: 24.0}, ["A", "B", "A"], images_per_second=1500.0
+    )
     run_id = runs.log_result(result)
     parent = samples.client().get_run(run_id)
     assert parent.data.metrics["stage_seconds"] == 60.0
+    assert parent.data.tags["processors"] == "A; B"
     assert parent.data.metrics["seconds"] == pytest.approx(18.0)
     assert parent.data.metrics["images_per_second"] == 1500.0
     assert parent.info.end_time - parent.info.start_time >= 60_000
