@@ -27,6 +27,7 @@ from fitgap.system.cores import usable_cores
 MOST_HERE, MOST_ON_CLUSTER = 8, 16  # stages at once
 STAGE_MEMORY = 1_000_000_000  # bytes; a stage holds about 700 MB once TensorFlow is imported
 MEMORY_EVERY = 1.0  # seconds between two looks at the memory while a stage waits for it
+HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config ", "Use `dvc push`")
 REPRO = ("--wait-for-lock", "repro")  # without the option DVC gives up after 3 s without its lock (dvc#10465)
 
 
@@ -160,8 +161,9 @@ def show(line: str) -> None:
 
 
 def _show_of(name: str, line: str) -> None:
-    """Print a line of a stage's output with the stage's name."""
-    show(f"{name}: {line}" if line else "")
+    """Print a line of a stage's output with the stage's name; DVC's hints, the same after every stage, are left out."""
+    if line and not line.strip().startswith(HINTS):
+        show(f"{name}: {line}")
 
 
 def spell(seconds: float) -> str:
