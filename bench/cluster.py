@@ -77,8 +77,8 @@ def simulated(copy: Copy, workers: Sequence[int] = WORKERS) -> list[dict[str, An
             command = [sys.executable, "-c", SLEEP, str(count), str(tasks), str(SECONDS)]
             environment = copy.environment | cluster.variables
             ended = subprocess.run(command, cwd=copy.path, env=environment, check=True, capture_output=True, text=True)
-        ideal = SECONDS * TASKS_PER_WORKER
-        rows.append({"workers": count, "tasks": tasks, "ideal": ideal, **json.loads(ended.stdout.splitlines()[-1])})
+        (measured,) = (line for line in ended.stdout.splitlines() if line.startswith("{"))
+        rows.append({"workers": count, "tasks": tasks, "ideal": SECONDS * TASKS_PER_WORKER, **json.loads(measured)})
     return rows
 
 
