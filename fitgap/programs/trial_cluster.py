@@ -9,7 +9,6 @@ files are temporary.
 """
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -21,12 +20,10 @@ from pathlib import Path
 
 from fitgap import lifecycle
 from fitgap.programs import trial_servers
+from fitgap.programs.trial_ray import RayCluster
 from fitgap.system.errors import UserError
 
-NODES = 2
-# Without this variable, Ray replaces 127.0.0.1 by the machine's address, and listens on all interfaces.
-ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-OBJECT_STORE = 150_000_000  # bytes per node; tasks of fitgap leave files
+CPUS = (1, 1)  # of each node
 
 
 def main(*command: str) -> None:
@@ -35,30 +32,11 @@ def main(*command: str) -> None:
         raise UserError(f"not installed: {', '.join(missing)}; `make cluster` installs it")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fitgap-")))
-        variables = stack.enter_context(_ray_cluster(folder))
-        variables |= {"MLFLOW_TRACKING_URI": stack.enter_context(_tracking_server(folder))}
-        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # Ray has set its own
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+        cluster = stack.enter_context(RayCluster(*CPUS))
+        variables = {**cluster.variables, "MLFLOW_TRACKING_URI": stack.enter_context(_tracking_server(folder))}
         if status := _run_inside(command, variables) if command else _wait_for_interrupt(variables):
             sys.exit(status)
-
-
-@contextmanager
-def _ray_cluster(folder: Path) -> Iterator[dict[str, str]]:
-    """Start Ray's head and nodes; yield the variables that a program needs to use them."""
-    variables = {**ON_LOOPBACK, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    # Ray reads them when it is imported. Its own folder would be /tmp/ray, which all users of a machine share.
-    os.environ.update(variables, RAY_USAGE_STATS_ENABLED="0", RAY_TMPDIR=str(folder))
-    os.environ.pop("RAY_ADDRESS", None)  # of another cluster, which is not meant here
-    from ray.cluster_utils import Cluster
-
-    options = {"num_gpus": 0, "object_store_memory": OBJECT_STORE}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **options})
-    try:
-        for _ in range(NODES):
-            cluster.add_node(num_cpus=1, **options)
-        yield {"RAY_ADDRESS": cluster.address, **variables}
-    finally:
-        cluster.shutdown()
 
 
 @contextmanager
