@@ -6,8 +6,8 @@ from typing import Any
 
 import mlflow
 
-# What differs between any two runs: who wrote it, when, where, and from which revision of a clone.
-OWN_TAGS = ("mlflow.", "fitgap.writer", "git_")
+# What differs between any two runs: who wrote it, when, where, on what, and from which revision of a clone.
+OWN_TAGS = ("mlflow.", "fitgap.writer", "git_", "processors")
 OWN_METRICS = ("seconds", "images_per_second", "epoch_seconds")
 
 Contents = Counter[tuple]

@@ -590,6 +590,6 @@ def test_image_in_two_classes_is_warned_of(tmp_path):
 def test_full_disk_is_noticed_before_the_work(tmp_path, monkeypatch):
     path = written(tree(), tmp_path / "pictures")
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    monkeypatch.setattr(directory, "decode_entries", lambda *_: pytest.fail("decoding began"))
+    monkeypatch.setattr(directory, "decode_tree", lambda *_: pytest.fail("decoding began"))
     with pytest.raises(UserError, match=r"16 images need 0 MB of disk, and 0 MB are free"):
         prepared(path, tmp_path / "prepared")
