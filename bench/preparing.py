@@ -20,7 +20,7 @@ from fitgap.images import preparation
 from fitgap.images.decoding import UnusableError, decode
 from fitgap.images.decoding_pool import Finish, decode_entries
 from fitgap.images.file_trees import FileEntry, UnreadableError
-from fitgap.images.sources import directory
+from fitgap.images.sources import directory, tree_decoding
 from fitgap.images.sources.collection import Picture
 from fitgap.params.sections import Data
 
@@ -65,8 +65,10 @@ def contestants(path: Path) -> list[side_by_side.Contestant]:
     return [side_by_side.Contestant(name, partial(_make, path, way)) for name, way in ways.items()]
 
 
-def decode_one_by_one(entries: Iterable[FileEntry], image_size: int, finish: Finish[Picture]) -> Iterator[Picture]:
-    """Yield the pictures of files without threads."""
+def decode_one_by_one(
+    entries: Iterable[FileEntry], image_size: int, finish: Finish[Picture], threads: int | None = None
+) -> Iterator[Picture]:
+    """Yield the pictures of files in this thread; takes the arguments of `decode_entries`."""
     for entry in entries:
         try:
             yield finish(entry.name, decode(entry.read(), image_size), "")
@@ -75,7 +77,7 @@ def decode_one_by_one(entries: Iterable[FileEntry], image_size: int, finish: Fin
 
 
 def _make(path: Path, way: Callable[..., Iterator[Picture]]) -> side_by_side.Pass:
-    directory.decode_entries = way  # in this process, which measures nothing else
+    tree_decoding.decode_entries = way  # in this process, which measures nothing else
     _prepare(path)
     return partial(_prepare, path)
 

@@ -19,7 +19,8 @@ from bench import (
     side_by_side,
     training,
 )
-from fitgap.images import archives
+from fitgap.images import archives, decoding_pool
+from fitgap.images.sources import tree_decoding
 from fitgap.params.reading import load_params
 
 
@@ -242,6 +243,19 @@ def test_ways_to_prepare_pictures_give_the_same(tmp_path, monkeypatch):
         assert len(found) == 20
         told.append(sorted(found))
     assert all(one == told[0] for one in told)
+
+
+def test_the_way_without_threads_has_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(preparing, "COUNT", 400)
+    monkeypatch.setattr(preparing, "WIDTH", 16)
+    monkeypatch.setattr(preparing, "HEIGHT", 12)
+    monkeypatch.setattr(preparing, "SIDE", 32)
+    monkeypatch.setattr(tree_decoding, "decode_entries", tree_decoding.decode_entries)
+    monkeypatch.setattr(decoding_pool, "ThreadPoolExecutor", lambda *_: pytest.fail("threads"))
+    preparing.draw(tmp_path)
+    assert preparing._make(tmp_path / "zip", preparing.decode_one_by_one)()["pictures_per_second"] > 0
+    with pytest.raises(pytest.fail.Exception, match="threads"):
+        preparing._make(tmp_path / "zip", preparing.decode_entries)
 
 
 def test_page_shows_pictures_if_they_were_measured(found, tmp_path, monkeypatch):
