@@ -1,10 +1,11 @@
 """Check the cluster before long work starts."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 from fitgap.cluster import connection, sameness
-from fitgap.cluster.node import Order, carry_out, environment
+from fitgap.cluster.node import Order, environment, make_task
 from fitgap.system.errors import UserError
 
 PATIENCE = 60  # seconds for all nodes to answer; the first task of a node starts a process
@@ -32,11 +33,12 @@ def check_cluster(threads: int | str) -> int:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     order = Order(None, str(Path.cwd()), sameness.describe_here(None), "builtins:str")
-    task, alive = ray.remote(carry_out), connection.nodes()
+    sent = order.folder, pickle.dumps(order), pickle.dumps("")
+    task, alive = ray.remote(make_task()), connection.nodes()
     workers = [node["NodeID"] for node in alive if node["Resources"].get("CPU")]
     there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in workers]
     options = {"num_cpus": 0, "runtime_env": environment(share)}
-    begun = [task.options(scheduling_strategy=node, **options).remote(order, "") for node in there]
+    begun = [task.options(scheduling_strategy=node, **options).remote(*sent) for node in there]
     ended, silent = ray.wait(begun, num_returns=len(begun), timeout=PATIENCE)
     wrong = [told for told in map(_complaint, ended) if told]
     if silent:
@@ -51,7 +53,7 @@ def _complaint(reference: Any) -> str | None:
     from ray.exceptions import RayTaskError
 
     try:
-        ray.get(reference)
+        answer = ray.get(reference)
     except RayTaskError as error:
         return str(error.cause)
-    return None
+    return answer if isinstance(answer, str) else None

@@ -102,7 +102,7 @@ def _reason(error: BaseException) -> str:
         texts.append(" ".join(str(error).split()))
         error = error.__cause__ or error.__context__
     whole = " ".join(texts)
-    if "AuthenticationError" in whole or "InvalidAuthToken" in whole or "token" in whole:
+    if "AuthenticationError" in whole or "InvalidAuthToken" in whole:
         return "the cluster refuses the token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the token of its head"
     if "Version mismatch" in whole:
         return f"{texts[0][:300]}; install the same Python and Ray on all machines"

@@ -62,8 +62,29 @@ PASSED = ("DVC_ROOT", "TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "KERAS_HOME
 _prepared: dict[tuple, Callable] = {}  # the functions that this process is ready for; it serves one stage only
 
 
+def make_task() -> Callable:
+    """Return the function that Ray runs: it takes the folder, and an order and an item as bytes of pickle.
+
+    It returns an `Answer`, or a message if the node does not have the folder. Ray sends a nested function by value, and
+    the bytes are read inside it: so it also runs where fitgap cannot be imported.
+    """
+
+    def run(folder: str, order: bytes, item: bytes) -> "Answer | str":
+        import os
+        import pickle
+        import socket
+
+        if not os.path.isdir(os.path.join(folder, "fitgap")):  # noqa: PTH112, PTH118
+            return f"node {socket.gethostname()}: no repository at {folder}: every node needs it at this path"
+        from fitgap.cluster import node
+
+        return node.carry_out(pickle.loads(order), pickle.loads(item))
+
+    return run
+
+
 def carry_out(order: Order, item: Any) -> Answer:
-    """Call the order's function with its arguments and the item. This is the task that Ray runs.
+    """Call the order's function with its arguments and the item.
 
     Returns
     -------
@@ -101,8 +122,6 @@ def name() -> str:
 
 def _prepare(order: Order) -> Callable:
     """Make this process ready for an order, and return the order's function."""
-    if not Path(order.folder).is_dir():
-        raise UserError(f"node {name()}: no folder {order.folder}: every node needs the repository at this path")
     os.chdir(order.folder)
     if differs := sameness.difference(order.state, sameness.describe_here(order.stage)):
         raise UserError(

@@ -5,6 +5,7 @@ elsewhere.
 """
 
 import itertools
+import pickle
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 
 from fitgap.cluster import connection, sameness
 from fitgap.cluster.connection import is_wanted
-from fitgap.cluster.node import Answer, Order, carry_out, environment
+from fitgap.cluster.node import Order, environment, make_task
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.errors import UserError
 from fitgap.system.processor import describe_processor
@@ -72,12 +73,12 @@ class Cluster:
     def _run(self, order: Order, items: Sequence[Any]) -> Iterator[tuple]:
         import ray
 
-        order = ray.put(order)
-        task = ray.remote(carry_out).options(**self._options())
+        sent = order.folder, ray.put(pickle.dumps(order))
+        task = ray.remote(make_task()).options(**self._options())
         waiting, begun = iter(items), {}
         while True:
             for item in itertools.islice(waiting, max(0, self._window() - len(begun))):
-                begun[task.remote(order, item)] = item
+                begun[task.remote(*sent, pickle.dumps(item))] = item
             if not begun:
                 break
             ended, _ = ray.wait(list(begun), timeout=CHECK)
@@ -135,7 +136,7 @@ class Cluster:
         from ray.exceptions import RayTaskError, WorkerCrashedError
 
         try:
-            answer: Answer = ray.get(reference)
+            answer = ray.get(reference)
         except RayTaskError as error:
             raise error.cause from None
         except (WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.ObjectLostError) as error:
@@ -143,6 +144,8 @@ class Cluster:
                 f"{self._stage}: the task {item} was given up after {RETRIES + 1} attempts: its process or its node "
                 f"died each time, often for lack of memory ({' '.join(str(error).split())[:200]})"
             ) from None
+        if isinstance(answer, str):
+            raise UserError(answer)
         self.processors.append(answer.processor)
         return answer.value
 
