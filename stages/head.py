@@ -20,6 +20,7 @@ from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.pipeline.record import Record
 from fitgap.system.determinism import start_tensorflow
+from fitgap.tracking.live import OnEpoch, open_live_run, show_nothing
 
 if TYPE_CHECKING:
     from fitgap.training.experiment import Experiment, Outcome
@@ -41,17 +42,17 @@ def main(name: str) -> None:
         with clock.working():
             train_on_cluster(f"head@{name}", params.compute.threads, params.seeds, checkpoint)
         start_tensorflow(0, params.compute.threads)
-        with clock.working():
-            outcome = train(name, params.seeds, checkpoint)
+        with clock.working(), open_live_run(f"head@{name}") as live:
+            outcome = train(name, params.seeds, checkpoint, live.add_epoch)
         outcome.save_weights(MODELS / name, params.seeds)
         lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
 
 
-def train(name: str, seeds: list[int], checkpoint: Checkpoint) -> "Outcome":
+def train(name: str, seeds: list[int], checkpoint: Checkpoint, on_epoch: OnEpoch = show_nothing) -> "Outcome":
     """Train these seeds of a variant, here or on a node of a cluster."""
     from fitgap.training.experiment import run_experiment
 
-    return run_experiment(experiment(name), seeds, checkpoint)
+    return run_experiment(experiment(name), seeds, checkpoint, on_epoch)
 
 
 @cache

@@ -20,6 +20,7 @@ from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.pipeline.record import Record, Result, not_applicable, read_result
 from fitgap.system.determinism import start_tensorflow
+from fitgap.tracking.live import OnEpoch, open_live_run, show_nothing
 
 if TYPE_CHECKING:
     from fitgap.training.learning_curve import ThreeWays
@@ -56,14 +57,14 @@ def main(size: str) -> None:
         start_tensorflow(0, params.compute.threads)
         from fitgap.training.learning_curve import summarise
 
-        with clock.working():
-            results = train(size, params.curve_seeds, checkpoint)
+        with clock.working(), open_live_run(f"learning_curve@{size}") as live:
+            results = train(size, params.curve_seeds, checkpoint, live.add_epoch)
         lifecycle.finish(summarise(record, smaller.data.train_images, results), clock, RESULTS / size)
 
 
-def train(size: str, seeds: list[int], checkpoint: Checkpoint) -> dict[str, Result]:
+def train(size: str, seeds: list[int], checkpoint: Checkpoint, on_epoch: OnEpoch = show_nothing) -> dict[str, Result]:
     """Train the three ways for these seeds, here or on a node of a cluster."""
-    return three_ways(size, checkpoint.folder / "heads").train(seeds, checkpoint)
+    return three_ways(size, checkpoint.folder / "heads").train(seeds, checkpoint, on_epoch)
 
 
 @cache

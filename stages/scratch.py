@@ -15,6 +15,7 @@ from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.pipeline.record import Record
 from fitgap.system.determinism import start_tensorflow
+from fitgap.tracking.live import OnEpoch, open_live_run, show_nothing
 from fitgap.tracking.models import log_model
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def main(name: str) -> None:
         with clock.working():
             train_on_cluster(f"scratch@{name}", params.compute.threads, params.seeds, checkpoint)
         start_tensorflow(0, params.compute.threads)
-        with clock.working():
-            outcome = train(name, params.seeds, checkpoint)
+        with clock.working(), open_live_run(f"scratch@{name}") as live:
+            outcome = train(name, params.seeds, checkpoint, live.add_epoch)
         outcome.save_weights(MODELS / name, [outcome.best_seed])
         run = lifecycle.finish(outcome.result, clock, RESULTS / name, **outcome.times)
     from fitgap.networks.architectures import build_whole
@@ -45,11 +46,11 @@ def main(name: str) -> None:
     log_model(run, whole, images.class_names)
 
 
-def train(name: str, seeds: list[int], checkpoint: Checkpoint) -> "Outcome":
+def train(name: str, seeds: list[int], checkpoint: Checkpoint, on_epoch: OnEpoch = show_nothing) -> "Outcome":
     """Train these seeds of a variant, here or on a node of a cluster."""
     from fitgap.training.experiment import run_experiment
 
-    return run_experiment(experiment(name), seeds, checkpoint)
+    return run_experiment(experiment(name), seeds, checkpoint, on_epoch)
 
 
 @cache

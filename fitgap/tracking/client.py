@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,13 @@ from fitgap.tracking.failures import failures, is_conflict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
 
 PAUSES = (0.05, 0.2, 0.8)  # seconds before a conflicting call is repeated
 QUICK = 0.1  # seconds; a call that takes longer counts as waiting
 # Megabytes travel in these calls, so only longer ones count.
 BULKY = {"log_artifacts": 2.0, "log_model_artifacts": 5.0}
+METRICS_PER_CALL, PARAMS_PER_CALL = 900, 100  # log_batch takes 1000 in all, 100 of them params
 
 
 class Waiting:
@@ -75,6 +77,12 @@ class Client:
                 time.sleep(pause)
 
         return call
+
+    def log_all(self, run_id: str, metrics: Sequence["Metric"], params: Sequence["Param"] = ()) -> None:
+        """Log any number of metrics and params."""
+        while metrics or params:
+            self.log_batch(run_id, metrics[:METRICS_PER_CALL], params[:PARAMS_PER_CALL], synchronous=True)
+            metrics, params = metrics[METRICS_PER_CALL:], params[PARAMS_PER_CALL:]
 
     def create_registered_model(self, name: str, *args, **kwargs):
         """Create a registered model, or return the one that another process has created meanwhile."""

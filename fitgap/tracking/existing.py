@@ -25,7 +25,8 @@ def find_run(opened: Store, result: Result) -> str | None:
         # MLflow repeats a request if the response is lost, which can leave a duplicate run behind.
         _remove(opened, [run for run in same if run.info.status == "RUNNING"])
         return finished[0].info.run_id
-    _remove(opened, [*same, *_half_written(opened, result)])
+    _remove(opened, same)
+    remove_unfinished(opened, result.record.stage, result.record.variant)
     return None
 
 
@@ -71,16 +72,16 @@ def _fingerprint(result: Result) -> str:
     return f"tags.`{FINGERPRINT}` = '{result.fingerprint}'"
 
 
-def _half_written(opened: Store, result: Result) -> list["Run"]:
-    """Return unfinished runs of the same stage and variant, whatever their inputs, with their children."""
-    name = {"stage": result.record.stage} | ({"variant": result.record.variant} if result.record.variant else {})
+def remove_unfinished(opened: Store, stage: str, variant: str | None) -> None:
+    """Delete this repository's unfinished runs of a stage and variant, whatever their inputs, with their children."""
+    name = {"stage": stage} | ({"variant": variant} if variant else {})
     conditions = [
         "attributes.status = 'RUNNING'",
         *(f"tags.{key} = '{value}'" for key, value in name.items()),
     ]
     runs = _search(opened, " and ".join(conditions))
     children = [_search(opened, f"tags.`{PARENT}` = '{run.info.run_id}'") for run in runs]
-    return runs + [run for family in children for run in family]
+    _remove(opened, runs + [run for family in children for run in family])
 
 
 def _search(opened: Store, condition: str) -> list["Run"]:

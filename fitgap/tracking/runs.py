@@ -15,15 +15,13 @@ from fitgap.pipeline.record import Result
 from fitgap.tracking import projection, store
 from fitgap.tracking.existing import PARENT, WRITER, find_rival, find_run, remove_own
 from fitgap.tracking.failures import failures, is_rejection, warn
-from fitgap.tracking.store import Store
+from fitgap.tracking.store import NOTE, Store
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import DatasetInput
 
 NO_TABLES: Mapping = MappingProxyType({})
-NOTE = "mlflow.note.content"
-_METRICS_PER_CALL, _PARAMS_PER_CALL = 900, 100  # log_batch takes 1000 in all, 100 of them params
 _DIGEST_LENGTH = 36  # MLflow's limit for a dataset; the tag has the whole digest
 
 
@@ -129,10 +127,7 @@ def _begin(opened: Store, run: projection.Run, tags: Mapping[str, str]) -> str:
     run_id = opened.client.create_run(opened.experiment_id, began, {**run.tags, **tags}, run.name).info.run_id
     metrics = [Metric(name, value, began, step) for name, value, step in run.points]
     params = [Param(key, value) for key, value in run.params.items()]
-    while metrics or params:
-        batch = metrics[:_METRICS_PER_CALL], params[:_PARAMS_PER_CALL]
-        opened.client.log_batch(run_id, *batch, synchronous=True)
-        metrics, params = metrics[_METRICS_PER_CALL:], params[_PARAMS_PER_CALL:]
+    opened.client.log_all(run_id, metrics, params)
     if run.inputs:
         opened.client.log_inputs(run_id, [_dataset(name, of) for name, of in run.inputs.items()])
     return run_id

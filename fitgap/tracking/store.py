@@ -31,6 +31,7 @@ REQUEST_LIMITS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "1",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }
+NOTE = "mlflow.note.content"  # tag with the text that MLflow shows as a run's description
 SERVER_TIMEOUT = 15  # seconds that a process waits for a server in all, unless TIMEOUT_VARIABLE says otherwise
 TIMEOUT_VARIABLE = "FITGAP_TRACKING_TIMEOUT"
 SQLITE_TIMEOUT = 60  # seconds; there is no server to fail, but others wait while the first run creates the database
@@ -67,21 +68,28 @@ class Store:
 
 
 @contextmanager
-def open_store(patience: Mapping[str, str] = REQUEST_LIMITS) -> Iterator[Store]:
+def open_store(patience: Mapping[str, str] = REQUEST_LIMITS, waiting: Waiting | None = None) -> Iterator[Store]:
     """Open the store and lock it for this process; create the database and the experiment if they are missing.
 
     `failures.failures()` returns the exceptions to expect, here and while the store is open.
+
+    Parameters
+    ----------
+    patience : MLflow's variables for a request
+    waiting : time limit, by default the store's own; with another one, a failure does not count as the store's
     """
     address = tracking_uri()
     disable_telemetry()
-    with _fail_fast(address), ExitStack() as stack:
+    with ExitStack() as stack:
+        if waiting is None:
+            stack.enter_context(_fail_fast(address))
         stack.enter_context(determinism.pause_garbage_collection())
         from mlflow import MlflowClient
 
         from fitgap.tracking import database, migrations
 
         stack.enter_context(migrations.allow_percent_sign())
-        waiting = waiting_for(address)
+        waiting = waiting or waiting_for(address)
         stack.enter_context(default_environment(patience))
         # Parts of MLflow create their own client, which would use the current folder: DVC's temporary copy.
         stack.enter_context(environment_variable("MLFLOW_TRACKING_URI", address))

@@ -134,13 +134,16 @@ def weights_file(seed: int) -> str:
     return f"seed-{seed}.weights.h5"
 
 
-def run_experiment(experiment: Experiment, seeds: list[int], kept: Checkpoint) -> Outcome:
+def run_experiment(
+    experiment: Experiment, seeds: list[int], kept: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None
+) -> Outcome:
     """Train one model per seed, and test each once, after its training.
 
     Seeds found in the checkpoint `kept`, from an earlier killed run of the same stage, are not trained again.
+    `on_epoch` is called after each epoch with its row of the history and the `seed`.
     """
     model, repetitions, rows = experiment.model, {}, []
-    watch = Watch(f"{model.family.name}@{model.name}", len(seeds), model.schedule.epochs)
+    watch = Watch(f"{model.family.name}@{model.name}", seeds, model.schedule.epochs, on_epoch)
     for seed in seeds:
         one = _resume(kept, seed) or _repeat(experiment, kept, seed, watch.add_epoch)
         watch.end_seed()

@@ -1,6 +1,6 @@
 """Measure the three ways to a classifier at one size of the training set: one point of the learning curve."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from fitgap.training.experiment import (
     run_experiment,
     scratch_experiment,
 )
+from fitgap.training.trainer import Row
 
 WAYS = ("scratch", "head", "finetune")
 MEASURED = ("test_accuracy", "test_loss", "val_accuracy_best", "val_loss_best", "gap_last", "epochs_to_best")
@@ -81,11 +82,11 @@ class ThreeWays:
             "finetune": finetune_experiment(params, models["finetune"], images, backbone, below, self.heads),
         }
 
-    def train(self, seeds: list[int], kept: Checkpoint) -> dict[str, Result]:
+    def train(self, seeds: list[int], kept: Checkpoint, on_epoch: Callable[[Row], None]) -> dict[str, Result]:
         """Train the three ways, once per seed; a seed's fine-tuning comes last."""
         results = {}
         for way, experiment in self.experiments.items():
-            outcome = run_experiment(experiment, seeds, Part(kept, way))
+            outcome = run_experiment(experiment, seeds, Part(kept, way), on_epoch)
             if way == "head":
                 outcome.save_weights(self.heads, seeds)
             results[way] = outcome.result
