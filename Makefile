@@ -14,11 +14,11 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro notes photographs predict serve test test-all readme claims chaos bench browser database \
-  cluster try-cluster ui sync lint format lock
+.PHONY: help install repro notes photographs few-photographs predict serve test test-all readme photographs-page claims \
+  chaos bench browser database cluster try-cluster ui sync lint format lock
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed ## Create .venv and install the pinned packages
 
@@ -37,12 +37,18 @@ repro: install ## Run the pipeline: all changed stages, several at a time, and t
 	@$(BIN)/python -m fitgap.programs.scheduler
 	@echo "The report: reports/report.html    The runs: make ui"
 
+# Each of these takes further CHANGES="KEY=VALUE ..." and a NAME for the experiment.
+PRESET = $(BIN)/python -m fitgap.programs.preset settings/$(subst -,_,$@).yaml $(addprefix --name ,$(NAME)) \
+  $(if $(PICTURES),"data.path=$(PICTURES)") $(if $(WEIGHTS),"backbone.path=$(WEIGHTS)") $(CHANGES)
+
 notes: install ## Run on CIFAR-10 with ImageNet's weights, both downloaded once (settings/notes.yaml)
-	@$(BIN)/python -m fitgap.programs.preset settings/notes.yaml
+	@$(PRESET)
 
 photographs: install ## Run on your own PICTURES=... and WEIGHTS=... (settings/photographs.yaml)
-	@$(BIN)/python -m fitgap.programs.preset settings/photographs.yaml $(addprefix data.path=,$(PICTURES)) \
-	  $(addprefix backbone.path=,$(WEIGHTS))
+	@$(PRESET)
+
+few-photographs: install ## Run on few, larger pictures of your own: 500 at 96x96 (settings/few_photographs.yaml)
+	@$(PRESET)
 
 predict: install ## Classify IMAGES=... (files, folders, archives) with the best model, or with MODEL=scratch@dropout
 	@$(BIN)/python -m fitgap.programs.predict $(addprefix --model ,$(MODEL)) $(IMAGES)
@@ -98,6 +104,9 @@ serve: install ## Serve the champion over HTTP, on 127.0.0.1 and PORT=5001
 
 readme: install ## Write the results of the last run into README.md and docs/
 	@$(BIN)/python -m fitgap.programs.readme_results
+
+photographs-page: install ## Write the results of `make photographs` into docs/cifar10.md, and its report beside it
+	@$(BIN)/python -m fitgap.programs.photographs_page
 
 claims: install ## Write docs/claims.md from the claims in the code
 	@$(BIN)/python -m fitgap.programs.claims_page

@@ -1,11 +1,12 @@
 """A setting: a file of changes to params.yaml, run as a DVC experiment that leaves params.yaml as it is.
 
-    python -m fitgap.programs.preset settings/notes.yaml [KEY=VALUE ...]
+    python -m fitgap.programs.preset settings/notes.yaml [--name NAME] [KEY=VALUE ...]
 
-The experiment bears the file's name. It runs in a copy of the repository, and what it has in common with earlier
-runs comes from DVC's cache.
+The experiment bears the file's name, or NAME. It runs in a copy of the repository, and what it has in common with
+earlier runs comes from DVC's cache. A null removes what params.yaml has under that key, such as a variant.
 """
 
+import argparse
 import copy
 import json
 import subprocess
@@ -19,14 +20,24 @@ from fitgap.programs import preflight
 from fitgap.system.errors import UserError
 
 
-def main(file: str, *more: str) -> None:
+def main(*arguments: str) -> None:
     """Check a setting as a whole, then let DVC run it."""
-    path = Path(file)
-    changes = absolute_paths(flatten(reading.read_tree(path)) | dict(parse_assignment(text) for text in more))
-    chosen = reading.validate(apply_changes(reading.read_tree(Path("params.yaml")), changes), path)
+    asked = _parser().parse_intermixed_args(arguments)
+    path, here = Path(asked.file), reading.read_tree(Path("params.yaml"))
+    name = asked.name or path.stem
+    changes = absolute_paths(flatten(reading.read_tree(path)) | dict(map(parse_assignment, asked.changes)))
+    chosen = reading.validate(apply_changes(here, changes), path)
     preflight.check(chosen, path)
-    run(path.stem, changes)
-    print(f"The report: experiments/{path.stem}/report.html    The runs: make ui")
+    run(name, {key: value for key, value in changes.items() if value is not None or has_key(here, key)})
+    print(f"The report: experiments/{name}/report.html    The runs: make ui")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fitgap.programs.preset", description="Run a setting.")
+    parser.add_argument("file", metavar="FILE", help="a setting, such as settings/notes.yaml")
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="further changes; null removes the key")
+    parser.add_argument("--name", help="name of the experiment; default: the file's")
+    return parser
 
 
 def flatten(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
@@ -55,7 +66,7 @@ def absolute_paths(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply_changes(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return params with other values at some dotted keys."""
+    """Return params with other values at some dotted keys, and without those whose value is None."""
     tree = copy.deepcopy(tree)
     for key, value in changes.items():
         section = tree
@@ -64,18 +75,33 @@ def apply_changes(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, An
             section = section.setdefault(parent, {}) if isinstance(section, dict) else None
         if not isinstance(section, dict):
             raise UserError(f"{key}: no such key; what stands above it in params.yaml is no section")
-        section[last] = value
+        if value is None:
+            section.pop(last, None)
+        else:
+            section[last] = value
     return tree
+
+
+def has_key(tree: Any, key: str) -> bool:
+    """Whether params have a dotted key; DVC removes no other."""
+    first, _, rest = key.partition(".")
+    found = isinstance(tree, dict) and first in tree
+    return found and (not rest or has_key(tree[first], rest))
 
 
 def run(name: str, changes: dict[str, Any]) -> None:
     """Run `dvc exp run --temp`; an earlier experiment of that name gives way, its results stay in DVC's cache."""
     dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp"]
     subprocess.run([*dvc, "remove", "--quiet", name], capture_output=True, check=False)  # there may be none
-    assignments = [f"--set-param=++{key}={json.dumps(value, ensure_ascii=False)}" for key, value in changes.items()]
-    ended = subprocess.run([*dvc, "run", "--temp", "--name", name, *assignments], check=False)
+    overrides = [f"--set-param={_override(key, value)}" for key, value in changes.items()]
+    ended = subprocess.run([*dvc, "run", "--temp", "--name", name, *overrides], check=False)
     if ended.returncode:
         sys.exit(ended.returncode)
+
+
+def _override(key: str, value: Any) -> str:
+    """Return a change as DVC takes it, in Hydra's grammar."""
+    return f"~{key}" if value is None else f"++{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 if __name__ == "__main__":

@@ -142,8 +142,8 @@ def _verdict_line(verdicts: dict[str, int]) -> str:
     return f"Of {sum(verdicts.values())} statements ([docs/claims.md](docs/claims.md)): {counts}."
 
 
-def replace_block(text: str, block: str) -> str:
-    """Return a text with `block` between its markers.
+def replace_block(text: str, block: str, page: Path = README) -> str:
+    """Return the text of a page with `block` between its markers.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def replace_block(text: str, block: str) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end) or text.count(BEGIN) + text.count(END) > 2:
-        raise UserError(f"{README}: needs one line {BEGIN} and below it one line {END}")
+        raise UserError(f"{page}: needs one line {BEGIN} and below it one line {END}")
     return f"{before}{BEGIN}\n{block}\n{END}{after}"
 
 

@@ -131,6 +131,17 @@ def test_setting_for_photographs_shares_what_has_run_and_leaves_params_as_they_a
     assert (clone.path / "params.yaml").read_text() == before
 
 
+def test_experiment_of_another_name_can_leave_out_a_variant(clone):
+    clone.edit(variants={"baseline": {}, "unwanted": {"dropout": 0.2}})
+    here, named = (flatten(reading.read_tree(clone.path / name)) for name in ("params.yaml", PHOTOGRAPHS))
+    same = [f"{key}={json.dumps(here[key])}" for key in named]
+    program = ("python", "-m", "fitgap.programs.preset", PHOTOGRAPHS, "--name", "fewer")
+    ended = clone.run(*program, *same, "variants.unwanted=null", "variants.absent=null")
+    assert stages_in(ended.stdout) == ["report"]
+    assert "unwanted" not in (clone.path / "experiments/fewer/report.md").read_text()
+    clone.edit(variants={"baseline": {}})
+
+
 def test_back_to_the_digits_restores_everything_and_both_stand_in_mlflow(clone):
     before = runs(clone)
     changes = {"data.source": "digits", "backbone.weights": "glyphs", "data.train_images": 100}
