@@ -96,7 +96,9 @@ try-cluster: cluster ## Start a small cluster on this machine; Ctrl-C, or the en
 
 # Through a link: MLflow cannot read its own files in a folder with % in its name (fitgap/tracking/migrations.py).
 THROUGH_LINK = link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -rf "$$link"' EXIT INT TERM &&
+# The plain address opens MLflow's pages for language models first.
 ui: install ## Start MLflow's UI on http://127.0.0.1:5000
+	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	@$(THROUGH_LINK) "$$link/venv/bin/python" -m mlflow ui --host 127.0.0.1
 
 serve: install ## Serve the champion over HTTP, on 127.0.0.1 and PORT=5001
