@@ -1,4 +1,4 @@
-"""Read user-provided weights: VGG16's convolutions from an .h5 file, its classifier from an .npz file beside it.
+"""Read user-provided weights: VGG16's convolutions from an .h5 file, its classifier from an .npz file in its folder.
 
 Keras 3's `save_weights` writes `layers/conv2d_4/vars/0`. Older versions, and the published ImageNet file, write one
 group per layer and list the groups in attributes. `model.save` writes the latter into the group `model_weights` of an
@@ -134,24 +134,27 @@ class Classifier:
 
 
 def find_files(path: Path) -> tuple[Path, Path | None]:
-    """Return the weights file and the classifier file (None if absent); `path` is the .h5 file or the folder of both.
+    """Return the weights file and the classifier file (None if absent).
+
+    A folder holds a network: its .h5 file and, for way 1, its .npz file. An .h5 file stands for itself: an .npz file
+    beside it may belong to other weights, and DVC would not see it change.
 
     Raises
     ------
     UserError
-        If `path` does not exist, or its folder does not contain exactly one .h5 file and at most one .npz file.
+        If `path` does not exist, or is a folder without exactly one .h5 file and at most one .npz file.
     """
     if not path.exists():
         raise UserError(f"{KEY}: {str(path)!r}: not found; name an .h5 file of VGG16's weights or the folder of one")
-    folder = path if path.is_dir() else path.parent
-    weights = sorted(folder.glob("*.h5")) if path.is_dir() else [path]
+    if not path.is_dir():
+        return path, None
+    weights, classifiers = sorted(path.glob("*.h5")), sorted(path.glob("*.npz"))
     if len(weights) != 1:
         found = ", ".join(file.name for file in weights) or "none"
         raise UserError(f"{KEY}: {str(path)!r}: needs one .h5 file, holds {found}; name the file itself")
-    classifiers = sorted(folder.glob("*.npz"))
     if len(classifiers) > 1:
         found = ", ".join(file.name for file in classifiers)
-        raise UserError(f"{KEY}: {folder}: needs at most one .npz file (the classifier), holds {found}")
+        raise UserError(f"{KEY}: {str(path)!r}: needs at most one .npz file (the classifier), holds {found}")
     return weights[0], classifiers[0] if classifiers else None
 
 

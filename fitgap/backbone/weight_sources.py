@@ -90,12 +90,12 @@ def _imagenet(backbone: Backbone, image_size: int) -> SourceNetwork:
 
 
 def _path(backbone: Backbone, image_size: int) -> SourceNetwork:
-    """Read user-provided weights, and their classifier if there is a file of it beside them."""
-    file, beside = user_weights.find_files(Path(backbone.path))
+    """Read user-provided weights, and their classifier if `backbone.path` is a folder that holds it."""
+    file, classifier = user_weights.find_files(Path(backbone.path))
     base = _base_with_weights(user_weights.read_weights(file), image_size)
-    if beside is None:
+    if classifier is None:
         return SourceNetwork(base)
-    top = user_weights.read_classifier(beside, image_size)
+    top = user_weights.read_classifier(classifier, image_size)
     return SourceNetwork(base, top.names, top.ids, (top.kernel, top.bias))
 
 

@@ -143,7 +143,15 @@ def test_folder_of_weights_is_searched(tmp_path):
     (tmp_path / "w.h5").touch()
     assert user_weights.find_files(tmp_path) == (tmp_path / "w.h5", None)
     saved(tmp_path / "c.npz")
-    assert user_weights.find_files(tmp_path / "w.h5") == (tmp_path / "w.h5", tmp_path / "c.npz")
+    assert user_weights.find_files(tmp_path) == (tmp_path / "w.h5", tmp_path / "c.npz")
+
+
+def test_file_of_weights_takes_no_classifier_from_beside_it(tmp_path):
+    """It may be another network's: its answers would look like way 1's and be noise."""
+    for name in ("mine.h5", "other.h5"):
+        (tmp_path / name).touch()
+    saved(tmp_path / "other.npz")
+    assert user_weights.find_files(tmp_path / "mine.h5") == (tmp_path / "mine.h5", None)
 
 
 @pytest.mark.parametrize(
