@@ -18,8 +18,12 @@ from fitgap.system.errors import UserError
 PAGE, REPORT = DOCS / "cifar10.md", DOCS / "cifar10.html"
 FIRST, LAST = "## What the notes say", "## What ran"  # headings of report.md: the first one shown, the first one not
 PICTURE = re.compile(r'src="data:image/png;base64,[^"]*"')  # the figures are SVG; only the data's pictures are PNG
-PLACEHOLDER = "src=\"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E\""
-NOTE = "Sample report: the data set's pictures are left out, their descriptions stand in their place."
+PLACEHOLDER = (
+    "src=\"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 96 96'%3E%3Crect width='96' "
+    "height='96' fill='%23888' opacity='.3'/%3E%3Ctext x='48' y='52' text-anchor='middle' font-family='sans-serif' "
+    "font-size='13' fill='%23808080'%3Enot shown%3C/text%3E%3C/svg%3E\""
+)
+NOTE = "Sample report: the data set's pictures are not shown."
 
 
 def main(folder: str = "experiments/photographs") -> None:

@@ -71,3 +71,9 @@ def test_missing_report_gets_one_line_that_names_the_command(folder):
     (folder / "experiments/photographs/report.html").unlink()
     with pytest.raises(UserError, match="report.html: not found; `make photographs` writes it"):
         photographs_page.main()
+
+
+def test_published_report_holds_no_picture_of_the_data(repository):
+    page = (repository / "docs/cifar10.html").read_text(encoding="utf-8")
+    assert "data:image/png" not in page
+    assert ">/" not in page
