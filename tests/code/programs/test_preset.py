@@ -6,6 +6,7 @@ import pytest
 
 from fitgap.params import reading
 from fitgap.programs.preset import apply_changes, flatten, has_key, parse_assignment
+from fitgap.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = sorted((ROOT / "settings").glob("*.yaml"))
@@ -34,7 +35,7 @@ def test_null_for_what_is_absent_changes_nothing(shipped):
 
 
 def test_null_for_a_key_that_must_be_there_is_refused_with_its_name(shipped):
-    with pytest.raises(Exception, match=r"scratch\.epochs"):
+    with pytest.raises(UserError, match=r"scratch\.epochs"):
         reading.validate(apply_changes(shipped, {"scratch.epochs": None}), "params.yaml")
 
 
