@@ -58,7 +58,7 @@ def open_checkpoint(stage: str) -> Iterator[Checkpoint]:
     After a failure or a kill it is kept, and the next run of the stage with the same inputs reuses it.
     """
     above = repository.root() / "checkpoints"
-    key = [inputs.read_state(stage), {name: version(name) for name in LIBRARIES}]
+    key = [inputs.read_contents(stage), {name: version(name) for name in LIBRARIES}]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     _remove_expired(above)
     kept = Checkpoint(above / f"{stage}-{digest}")

@@ -7,7 +7,7 @@ its inputs before and after.
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ State = dict[str, str]  # input -> its value, hash, or size and modification tim
 
 
 def read_state(stage: str) -> State:
-    """Return the state of each input of a stage.
+    """Return the state of each input of a stage, fast enough to be asked before and after each run.
 
     Params are identified by value, code by hash, data by size and modification time. A stage that is not in
     dvc.yaml has no inputs.
@@ -30,13 +30,19 @@ def read_state(stage: str) -> State:
     ----------
     stage : DVC's name, "prepare" or "scratch@dropout"
     """
-    params = _tree(PARAMS)
-    body, names = _body(stage, params)
-    files = [path for dep in body.get("deps", []) for path in _files(Path(_fill(dep, names)))]
-    values = {key: repr(_value_at(params, key)) for key in (_fill(text, names) for text in body.get("params", []))}
-    return {f"{PARAMS}: {key}": value for key, value in values.items()} | {
-        str(path): _fingerprint(path) for path in files
-    }
+    return _read(stage, lambda path: _hash(path) if str(path).startswith(CODE) else _stamp(path))
+
+
+def read_contents(stage: str) -> State:
+    """Return the content of each input of a stage: params by value, code and data by hash.
+
+    It is the same in any copy of the data, whenever that was written, but has to read all of it.
+
+    Parameters
+    ----------
+    stage : DVC's name, "prepare" or "scratch@dropout"
+    """
+    return _read(stage, _hash)
 
 
 def check_unchanged(stage: str, before: State) -> None:
@@ -46,6 +52,14 @@ def check_unchanged(stage: str, before: State) -> None:
     if moved:
         more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
         raise UserError(f"{moved[0]}{more}: changed while {stage} was running; its outputs are stale; run it again")
+
+
+def _read(stage: str, identify: Callable[[Path], str]) -> State:
+    params = _tree(PARAMS)
+    body, names = _body(stage, params)
+    files = [path for dep in body.get("deps", []) for path in _files(Path(_fill(dep, names)))]
+    values = {key: repr(_value_at(params, key)) for key in (_fill(text, names) for text in body.get("params", []))}
+    return {f"{PARAMS}: {key}": value for key, value in values.items()} | {str(path): identify(path) for path in files}
 
 
 def _tree(path: Path) -> dict[str, Any]:
@@ -84,11 +98,17 @@ def _files(path: Path) -> Iterator[Path]:
     yield from (path / name for name in files if "__pycache__" not in name)
 
 
-def _fingerprint(path: Path) -> str:
+def _hash(path: Path) -> str:
     try:
-        if str(path).startswith(CODE):
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        about = path.stat()
-        return f"{about.st_size} bytes of {about.st_mtime_ns}"
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return "absent"
+
+
+def _stamp(path: Path) -> str:
+    try:
+        about = path.stat()
+    except OSError:
+        return "absent"
+    return f"{about.st_size} bytes of {about.st_mtime_ns}"

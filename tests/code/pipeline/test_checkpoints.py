@@ -1,6 +1,7 @@
 """Test checkpoints: a killed stage resumes if and only if its inputs are unchanged."""
 
 import os
+import shutil
 import time
 
 import numpy as np
@@ -67,6 +68,7 @@ def test_what_was_kept_is_found_to_the_bit(repository):
 CHANGES = [
     ("fitgap/training/trainer.py", "epochs = 2"),
     ("data/prepared/labels.npy", "01234"),
+    ("data/prepared/labels.npy", "0124"),
     ("data/prepared/new.npy", "0"),
     ("params.yaml", PARAMS.replace("0.3", "0.4")),
     ("params.yaml", PARAMS.replace("[0, 1]", "[0, 2]")),
@@ -89,12 +91,30 @@ def test_other_variants_params_do_not_matter_nor_does_byte_code(repository):
     assert not is_found("scratch@baseline")
 
 
-def test_copy_of_the_repository_finds_it_too(repository, tmp_path, monkeypatch):
+def test_data_written_again_with_the_same_bytes_find_it(repository):
+    begin_and_die()
+    path = repository / "data/prepared/labels.npy"
+    path.write_text(path.read_text())
+    os.utime(path, (0, 0))
+    assert is_found()
+
+
+def test_other_data_of_the_same_size_and_time_begin_anew(repository):
+    path = repository / "data/prepared/labels.npy"
+    os.utime(path, (0, 0))
+    begin_and_die()
+    path.write_text("3210")
+    os.utime(path, (0, 0))
+    assert not is_found()
+
+
+@pytest.mark.parametrize("link", [os.link, shutil.copyfile])
+def test_copy_of_the_repository_finds_it_too(link, repository, tmp_path, monkeypatch):
     begin_and_die()
     copy = tmp_path / "copy"
     for name in ("dvc.yaml", "params.yaml", "fitgap/training/trainer.py", "data/prepared/labels.npy"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        os.link(repository / name, copy / name)  # as DVC links data from its cache
+        link(repository / name, copy / name)  # as DVC takes data from its cache
     monkeypatch.chdir(copy)
     monkeypatch.setenv("DVC_ROOT", str(repository))
     assert is_found()
