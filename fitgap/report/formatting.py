@@ -1,6 +1,7 @@
 """Format numbers, and the texts and table rows shared by report.html and report.md."""
 
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pandas as pd
 from fitgap.definitions.measurements import HEADLINES, MEASUREMENTS, UNITS
 from fitgap.inference.estimates import Estimate
 from fitgap.inference.verdicts import INCONCLUSIVE, NO_DIFFERENCE
+from fitgap.params.sections import Data
 from fitgap.pipeline.record import standard_deviation
 from fitgap.report.calibration import Calibration
 from fitgap.report.claims.claim import TOPICS
@@ -15,6 +17,13 @@ from fitgap.report.claims.claim import TOPICS
 HEADINGS = [MEASUREMENTS[name].title for name in HEADLINES]
 MODEL_HEADINGS = ("model", HEADINGS[0], "95% interval", *HEADINGS[1:], "weights", "trained", "seconds")
 NOTHING = "–"
+
+
+def data_title(data: Data) -> str:
+    """Return the name of the data set; of one's own pictures, the name of their folder or archive."""
+    if data.source != "directory":
+        return data.source
+    return f"pictures from {Path(data.path).name or data.path}"
 
 
 def model_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:

@@ -74,6 +74,7 @@ def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, re
     return {
         "study": study,
         "params": study.params,
+        "data_title": formatting.data_title(study.params.data),
         "answer": write_answer(study, table, claims),
         "curve_families": curves.families_with_curves(study),
         "images": count_images(study),

@@ -124,6 +124,8 @@ def draw_curve(axes: Axes, curve: LearningCurve, colours: Mapping[str, str]) -> 
         _draw_way(axes, way, found, curve.titles[way], colours)
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.12 * (high - low), min(high, 1.0) if high > 1 else high)
+    low, high = axes.get_ylim()
+    axes.set_yticks([tick for tick in axes.get_yticks() if max(low, 0) <= tick <= high])  # no accuracy below 0
     for number, (way, crossing) in enumerate(curve.crossings.items()):
         _draw_crossing(axes, number, way, crossing, colours)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.12), frameon=False, labelcolor=colours["ink"], fontsize=9)

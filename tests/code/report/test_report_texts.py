@@ -28,6 +28,19 @@ def study():
 
 
 @pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"source": "digits"}, "digits"),
+        ({"source": "directory", "path": "/home/me/holiday pictures/"}, "pictures from holiday pictures"),
+        ({"source": "directory", "path": "../pets.tar.gz"}, "pictures from pets.tar.gz"),
+        ({"source": "directory", "path": "."}, "pictures from ."),
+    ],
+)
+def test_own_pictures_are_called_by_their_folder(study, data, said):
+    assert formatting.data_title(study.params.data.model_copy(update=data)) == said
+
+
+@pytest.mark.parametrize(
     ("unit", "margin", "said"),
     [("share", 0.02, "2 points"), ("nats", 0.05, "0.05 nats"), ("epochs", 2, "2 epochs"), ("", None, "")],
 )
@@ -123,6 +136,19 @@ def test_learning_curve_is_the_same_bytes_every_time(study, tmp_path, suffix):
     for name in ("one", "two"):
         learning_curve.write_learning_curve(study, tmp_path / f"{name}{suffix}")
     assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+
+
+def test_learning_curve_near_zero_has_no_accuracy_below_it(study, monkeypatch):
+    curve, seen = learning_curve.measure_learning_curve(study), []
+    low = {
+        way: {size: replace(one, value=0.02) for size, one in found.items()} for way, found in curve.accuracies.items()
+    }
+    monkeypatch.setattr(learning_curve.canvas, "svg_element", lambda figure, *_: seen.extend(figure.axes))
+    monkeypatch.setattr(learning_curve, "measure_learning_curve", lambda _: replace(curve, accuracies=low))
+    learning_curve.draw_learning_curve(study)
+    (axes,) = seen
+    assert axes.get_ylim()[0] < 0 < axes.get_ylim()[1]
+    assert len(axes.get_yticks()) > 2 and all(0 <= tick <= 1 for tick in axes.get_yticks())
 
 
 def test_learning_curve_needs_two_repetitions_for_a_crossing(study):
