@@ -1,6 +1,7 @@
 """Shared fixtures: the repository's path, TensorFlow started once, and a small repository with trained models."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import yaml
 REPOSITORY = Path(__file__).parent.parent
 # As `start_tensorflow` has it, for modules that import Keras while tests are collected.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# What a shell script starts with & ignores Ctrl-C, and so would all that tests start and then interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
