@@ -7,7 +7,7 @@ import pytest
 import synthetic_results as synthetic
 
 from fitgap.report import answer, claims, formatting
-from fitgap.report.figures import learning_curve
+from fitgap.report.figures import canvas, learning_curve
 from fitgap.report.tables import summary_table
 
 CLAIM = {
@@ -138,15 +138,13 @@ def test_learning_curve_is_the_same_bytes_every_time(study, tmp_path, suffix):
     assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
 
 
-def test_learning_curve_near_zero_has_no_accuracy_below_it(study, monkeypatch):
-    curve, seen = learning_curve.measure_learning_curve(study), []
+def test_axis_of_a_learning_curve_near_zero_has_no_number_below_it(study):
+    curve = learning_curve.measure_learning_curve(study)
     low = {
         way: {size: replace(one, value=0.02) for size, one in found.items()} for way, found in curve.accuracies.items()
     }
-    monkeypatch.setattr(learning_curve.canvas, "svg_element", lambda figure, *_: seen.extend(figure.axes))
-    monkeypatch.setattr(learning_curve, "measure_learning_curve", lambda _: replace(curve, accuracies=low))
-    learning_curve.draw_learning_curve(study)
-    (axes,) = seen
+    _, axes = canvas.new_figure(*learning_curve.SIZE)
+    learning_curve.draw_curve(axes, replace(curve, accuracies=low), canvas.LIGHT)
     assert axes.get_ylim()[0] < 0 < axes.get_ylim()[1]
     assert len(axes.get_yticks()) > 2 and all(0 <= tick <= 1 for tick in axes.get_yticks())
 
