@@ -29,9 +29,9 @@ from bench import (
     side_by_side,
     training,
 )
+from fitgap.data import prepared
+from fitgap.data.draws import draw_rows
 from fitgap.definitions.vgg16_layers import SMALL
-from fitgap.images import prepared
-from fitgap.images.draws import draw_rows
 from fitgap.params.reading import load_params
 from fitgap.system.cores import usable_cores
 
@@ -60,7 +60,7 @@ def main() -> None:
     asked.add_argument("--page", action="store_true", help=f"write the page from {MEASURED}")
     options = asked.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Stages set this too (`fitgap.system.determinism`); set it for all contestants, for a fair comparison.
+    # Stages set this too (`fitgap.definitions.determinism`); set it for all contestants, for a fair comparison.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if not options.page:
         measure(options.rounds, options.only)

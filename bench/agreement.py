@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 
 from bench.sizing import PREPARED, inside_the_pool, train
-from fitgap.images.prepared import PreparedImages, read_prepared
+from fitgap.data.prepared import PreparedImages, read_prepared
+from fitgap.data.record import Result
+from fitgap.definitions.determinism import start_tensorflow
 from fitgap.inference.verdicts import INCONCLUSIVE
 from fitgap.params import reading
 from fitgap.params.schema import Params
-from fitgap.pipeline.record import Result
 from fitgap.programs.preset import apply_changes, parse_assignment
 from fitgap.report.claims import judge_all
 from fitgap.report.study import Study
-from fitgap.system.determinism import start_tensorflow
 
 FIRST_SEED = 100
 ROUNDS = 12

@@ -42,7 +42,7 @@ def contestants(weights: Path, size: int, precision: str) -> list[Contestant]:
 
 def ours(weights: Path, size: int, precision: str) -> Callable:
     """Extract features like the stage `features`."""
-    from fitgap.system.determinism import start_tensorflow, threads_for
+    from fitgap.definitions.determinism import start_tensorflow, threads_for
 
     start_tensorflow(0, threads_for(batches_at_once(size)))
     from fitgap.backbone import features
@@ -53,12 +53,12 @@ def ours(weights: Path, size: int, precision: str) -> Callable:
 
 def with_constants(weights: Path, size: int, precision: str) -> Callable:
     """Extract with the weights as constants of the graph: oneDNN reorders them once instead of in every batch."""
-    from fitgap.system.determinism import start_tensorflow, threads_for
+    from fitgap.definitions.determinism import start_tensorflow, threads_for
 
     start_tensorflow(0, threads_for(batches_at_once(size)))
     import tensorflow as tf
 
-    from fitgap.backbone import vgg16
+    from fitgap.networks import vgg16
 
     begin = time.perf_counter()
     network = vgg16.frozen_base(weights, size, [TOP], precision)

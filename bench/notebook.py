@@ -61,7 +61,7 @@ def finetunes(setting: Setting) -> list[Contestant]:
 
 def our_heads(setting: Setting) -> Callable:
     """Extract the features once, then train one head per variant and seed like the stages, including evaluation."""
-    from fitgap.system.determinism import start_tensorflow
+    from fitgap.definitions.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     from fitgap.networks.assembly import Assembly
@@ -128,11 +128,11 @@ def our_finetune(setting: Setting, largest: int | None = None) -> Callable:
 
     `largest` overrides the side of the largest feature map on which convolutions run as im2col products.
     """
-    from fitgap.system.determinism import start_tensorflow
+    from fitgap.definitions.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
-    from fitgap import kernels
     from fitgap.definitions.vgg16_layers import freeze_point
+    from fitgap.networks import kernels
     from fitgap.networks.assembly import Assembly
     from fitgap.params.reading import load_params
     from fitgap.training.trainer import Trainer
@@ -201,15 +201,15 @@ def largest_difference(weights: Path, data: Path) -> float:
     Use the pipeline's images (`data` is data/prepared): on noise, training amplifies rounding differences within an
     epoch.
     """
-    from fitgap.system.determinism import start_tensorflow
+    from fitgap.definitions.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     import keras
 
-    from fitgap.backbone import vgg16
+    from fitgap.data import prepared
+    from fitgap.data.draws import draw_rows, examples_of
     from fitgap.definitions.vgg16_layers import freeze_point
-    from fitgap.images import prepared
-    from fitgap.images.draws import draw_rows, examples_of
+    from fitgap.networks import vgg16
     from fitgap.networks.assembly import Assembly
     from fitgap.params.reading import load_params
     from fitgap.training.trainer import Trainer

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from fitgap.pipeline.record import read_result
+from fitgap.data.record import read_result
 
 REPOSITORY = Path(__file__).parent.parent
 MANY = 50  # variants
@@ -117,7 +117,7 @@ def side_by_side() -> dict[str, float]:
 def import_seconds(rounds: int) -> dict[str, float]:
     """Return the median seconds to import TensorFlow in a new process: like the stages, and with a plain import."""
     statements = {
-        "stages": "from fitgap.system.determinism import start_tensorflow; start_tensorflow(0)",
+        "stages": "from fitgap.definitions.determinism import start_tensorflow; start_tensorflow(0)",
         "plainly": "import tensorflow",
     }
     taken = [{name: _seconds_of(statement) for name, statement in statements.items()} for _ in range(rounds)]

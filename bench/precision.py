@@ -34,7 +34,7 @@ def effect(copy: Copy, weights: Path) -> dict[str, Any]:
 
 def slowdown() -> float:
     """Return the time of a convolution's gradient in bfloat16 relative to float32."""
-    from fitgap.system.determinism import start_tensorflow
+    from fitgap.definitions.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     from fitgap.backbone import weight_sources
@@ -52,7 +52,7 @@ def _summary(copy: Copy) -> dict[str, Any]:
 
 def relative_differences(weights: Path, images: np.ndarray) -> dict[str, float]:
     """Return the Euclidean distance between both precisions' features, relative to the float32 norm, by layer."""
-    from fitgap.system.determinism import start_tensorflow
+    from fitgap.definitions.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     from fitgap.backbone import features

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
+from fitgap.data.draws import draw_rows, stratified_order
+from fitgap.data.prepared import PreparedImages, read_prepared
+from fitgap.data.record import Result
+from fitgap.definitions.determinism import derive_seed, start_tensorflow
 from fitgap.definitions.vgg16_layers import BLOCKS
-from fitgap.images.draws import draw_rows, stratified_order
-from fitgap.images.prepared import PreparedImages, read_prepared
 from fitgap.inference.estimates import Estimate, estimate_over_seeds, estimate_over_seeds_and_images
 from fitgap.params import reading
 from fitgap.params.schema import Params
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.pipeline.record import Result
 from fitgap.programs.preset import apply_changes, parse_assignment
-from fitgap.system.determinism import derive_seed, start_tensorflow
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 SEEDS = list(range(100, 120))
@@ -71,7 +71,7 @@ def inside_the_pool(images: PreparedImages) -> PreparedImages:
 
 def train(params: Params, name: str, folder: Path) -> Result:
     """Train one model once per seed; heads leave their weights in `folder`, fine-tuning starts from these."""
-    from fitgap.backbone.storage import read_backbone
+    from fitgap.networks.storage import read_backbone
     from fitgap.training import experiment
 
     family, _, variant = name.partition("@")
@@ -125,7 +125,8 @@ def _interval(estimate: Estimate) -> str:
 def try_pretraining(params: Params, count: int, rate: float) -> None:
     """Pre-train on `count` characters at a peak learning rate; print the probes' mean accuracy by block."""
     start_tensorflow(PRETRAINING)
-    from fitgap.backbone import batch_normalised, glyphs, pretraining, probes
+    from fitgap.backbone import glyphs, pretraining, probes
+    from fitgap.networks import batch_normalised
 
     begin, images = time.perf_counter(), inside_the_pool(read_prepared(PREPARED))
     rendered, labels = glyphs.render(count, images.images.shape[1], derive_seed(PRETRAINING, "glyphs"))

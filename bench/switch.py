@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fitgap.definitions.determinism import start_tensorflow
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
-from fitgap.system.determinism import start_tensorflow
 
 IMAGES, CLASSES, SIZE = 100, 10, 32
 WARM_UP, UPDATES = 4, 24  # of pre-training; the difference is timed

@@ -39,7 +39,7 @@ def _network():
 
 def ours(evaluated: bool = True) -> Callable:
     """Train like the stage `scratch`; measure the evaluation separately, or skip it if not `evaluated`."""
-    from fitgap.system.determinism import start_tensorflow
+    from fitgap.definitions.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     from fitgap.params.schema import Training

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fitgap.data.record import Record, Result, not_applicable
 from fitgap.pipeline import inputs, timings
-from fitgap.pipeline.record import Record, Result, not_applicable
 from fitgap.pipeline.timings import Clock
 from fitgap.system.errors import UserError
 from fitgap.system.files import fresh_folder

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitgap import lifecycle
-from fitgap.backbone.storage import StoredBackbone, read_backbone
 from fitgap.cluster.work import compute_outputs
-from fitgap.images.prepared import PreparedImages, read_prepared
-from fitgap.images.split import stratified_subset
+from fitgap.data.draws import stratified_subset
+from fitgap.data.prepared import PreparedImages, read_prepared
+from fitgap.data.record import Record, Result, not_applicable
+from fitgap.definitions.determinism import start_tensorflow
+from fitgap.networks.storage import StoredBackbone, read_backbone
 from fitgap.params.reading import load_params
-from fitgap.pipeline.record import Record, Result, not_applicable
-from fitgap.system.determinism import start_tensorflow
 
 if TYPE_CHECKING:
-    from fitgap.training.evaluation import Evaluator
+    from fitgap.networks.evaluation import Evaluator
 
 PREPARED, BACKBONE, RESULT = Path("data/prepared"), Path("data/backbone"), Path("results/asis")
 CLASS_MAP = Path("data/source_classes.yaml")
@@ -101,8 +101,8 @@ def tested_positions(images: PreparedImages) -> np.ndarray:
 @cache
 def source_network() -> "Evaluator":
     """Build the network with its own classifier once for all batches."""
+    from fitgap.networks.evaluation import Evaluator
     from fitgap.networks.source_classifier import build_source_network, largest_input_shape
-    from fitgap.training.evaluation import Evaluator
 
     network = build_source_network(read_backbone(BACKBONE), load_params().data.image_size)
     return Evaluator(network, largest_input_shape(network))

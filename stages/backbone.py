@@ -8,11 +8,11 @@ writes  data/backbone/, results/backbone/, a run in MLflow
 from pathlib import Path
 
 from fitgap import lifecycle
-from fitgap.backbone.storage import write_backbone
+from fitgap.data.record import Record, Result
+from fitgap.definitions.determinism import start_tensorflow
+from fitgap.networks.storage import write_backbone
 from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import open_checkpoint
-from fitgap.pipeline.record import Record, Result
-from fitgap.system.determinism import start_tensorflow
 from fitgap.system.files import fresh_folder
 
 BACKBONE, RESULT = Path("data/backbone"), Path("results/backbone")

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fitgap import lifecycle
-from fitgap.backbone.storage import read_backbone
 from fitgap.cluster.work import Cluster, is_wanted
+from fitgap.data.prepared import read_prepared
+from fitgap.data.record import Record, Result
+from fitgap.definitions.determinism import start_tensorflow, threads_for
 from fitgap.definitions.vgg16_layers import batches_at_once
-from fitgap.images.prepared import read_prepared
+from fitgap.networks.storage import read_backbone
 from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import open_checkpoint
-from fitgap.pipeline.record import Record, Result
-from fitgap.system.determinism import start_tensorflow, threads_for
 from fitgap.system.files import fresh_folder
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from fitgap import lifecycle
 from fitgap.cluster.work import train_on_cluster
-from fitgap.images.prepared import read_prepared
+from fitgap.data.prepared import read_prepared
+from fitgap.definitions.determinism import start_tensorflow
 from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
-from fitgap.system.determinism import start_tensorflow
 from fitgap.tracking.live import OnEpoch, open_live_run, show_nothing
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from fitgap import lifecycle
-from fitgap.backbone.storage import read_backbone
 from fitgap.cluster.work import train_on_cluster
-from fitgap.images.draws import count_drawn
-from fitgap.images.prepared import read_prepared
+from fitgap.data.draws import count_drawn
+from fitgap.data.prepared import read_prepared
+from fitgap.data.record import Record, Result, not_applicable, read_result
+from fitgap.definitions.determinism import start_tensorflow
+from fitgap.networks.storage import read_backbone
 from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
-from fitgap.pipeline.record import Record, Result, not_applicable, read_result
-from fitgap.system.determinism import start_tensorflow
 from fitgap.tracking.live import OnEpoch, open_live_run, show_nothing
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from fitgap import lifecycle
+from fitgap.data.record import Record, Result
 from fitgap.images.preparation import prepare
 from fitgap.images.sources import load_collection
 from fitgap.params.reading import load_params
-from fitgap.pipeline.record import Record, Result
 from fitgap.system.files import fresh_folder
 
 PREPARED, RESULT = Path("data/prepared"), Path("results/prepare")

@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 
 from fitgap import lifecycle
-from fitgap.backbone.storage import read_backbone
 from fitgap.cluster.work import compute_outputs
+from fitgap.data.draws import draw_rows
+from fitgap.data.prepared import PreparedImages, read_prepared
+from fitgap.data.record import Record, Result
+from fitgap.definitions.determinism import start_tensorflow
 from fitgap.definitions.vgg16_layers import BLOCKS, POOLS
-from fitgap.images.draws import draw_rows
-from fitgap.images.prepared import PreparedImages, read_prepared
+from fitgap.networks.storage import read_backbone
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
-from fitgap.pipeline.record import Record, Result
-from fitgap.system.determinism import start_tensorflow
 
 if TYPE_CHECKING:
-    from fitgap.training.evaluation import Evaluator
+    from fitgap.networks.evaluation import Evaluator
 
 PREPARED, BACKBONE, RESULT = Path("data/prepared"), Path("data/backbone"), Path("results/probe")
 MEASURED = ("test_accuracy", "val_accuracy")
@@ -59,7 +59,7 @@ def run(start: int) -> np.ndarray:
 def pooled_blocks() -> "Evaluator":
     """Build VGG16 with the pooled outputs of all blocks once for all batches."""
     from fitgap.backbone.probes import build_pooled_blocks
-    from fitgap.training.evaluation import Evaluator
+    from fitgap.networks.evaluation import Evaluator
 
     return Evaluator(build_pooled_blocks(read_backbone(BACKBONE).weights, load_params().data.image_size))
 

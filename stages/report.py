@@ -10,11 +10,11 @@ writes  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, 
 from pathlib import Path
 
 from fitgap import lifecycle
-from fitgap.images.prepared import read_prepared
+from fitgap.data.prepared import read_prepared
+from fitgap.data.record import Record, Result, read_result
 from fitgap.inference.verdicts import VERDICTS
 from fitgap.params.reading import load_params
 from fitgap.pipeline import timings
-from fitgap.pipeline.record import Record, Result, read_result
 from fitgap.prediction.attribution import attribute_answers
 from fitgap.report import page
 from fitgap.report.attribution import NO_SHEET, Sheet, choose_questions, draw_sheet

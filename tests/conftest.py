@@ -22,7 +22,7 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def tensorflow():
     """TensorFlow as the stages start it."""
-    from fitgap.system.determinism import start_tensorflow
+    from fitgap.definitions.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     import tensorflow as tf

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fitgap.backbone import vgg16
+from fitgap.data.arrays import create_array, has_shape, read_rows, write_rows
 from fitgap.definitions.vgg16_layers import activation_shape, batches_at_once, freeze_point
+from fitgap.networks import vgg16
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.system.arrays import create_array, has_shape, read_rows, write_rows
 from fitgap.system.files import require_space
 from fitgap.system.progress import Progress
 

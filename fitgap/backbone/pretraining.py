@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from fitgap.backbone import vgg16
-from fitgap.backbone.batch_normalised import build_batch_normalised
-from fitgap.kernels import fast_kernels
+from fitgap.definitions.determinism import derive_seed
+from fitgap.networks import vgg16
+from fitgap.networks.batch_normalised import build_batch_normalised
+from fitgap.networks.kernels import fast_kernels
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.system.determinism import derive_seed
 from fitgap.system.progress import Progress
 
 # Keras dtype policy for each value of `compute.precision`. Trained weights stay float32.
@@ -38,7 +38,7 @@ class PretrainingSettings:
     precision : str
         Keras dtype policy: "float32", or "mixed_bfloat16", which is faster on processors with AVX512-BF16 or AMX.
     kernels : bool
-        Whether to use hand-written kernels (`fitgap.kernels`); results are equal up to rounding.
+        Whether to use hand-written kernels (`fitgap.networks.kernels`); results are equal up to rounding.
     """
 
     batch_size: int = 32

@@ -18,8 +18,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from fitgap.backbone import vgg16
 from fitgap.definitions.vgg16_layers import POOLS
+from fitgap.networks import vgg16
 
 CELLS = 4  # outputs are average-pooled to at most 4x4 cells; otherwise the first block would have 16 times the columns
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of scikit-learn's C; selected by validation loss

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from fitgap.backbone import batch_normalised, glyphs, pretraining, user_weights, vgg16
+from fitgap.backbone import glyphs, pretraining, user_weights
+from fitgap.definitions.determinism import derive_seed
+from fitgap.networks import batch_normalised, vgg16
 from fitgap.params.sections import Backbone, Compute
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system import downloads
-from fitgap.system.determinism import derive_seed
 
 HELD_OUT = 1800  # held-out characters, 50 per class; at most as many as there are training characters
 

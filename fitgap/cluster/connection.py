@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fitgap.definitions.determinism import hold_stderr
 from fitgap.system.cores import usable_cores
-from fitgap.system.determinism import hold_stderr
 from fitgap.system.errors import UserError
 
 ADDRESS, GPU_SHARE = "RAY_ADDRESS", "FITGAP_GPU_SHARE"

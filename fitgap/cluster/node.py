@@ -13,8 +13,8 @@ from typing import Any
 
 from fitgap.cluster import sameness
 from fitgap.cluster.connection import Share
+from fitgap.definitions.determinism import start_tensorflow
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.system.determinism import start_tensorflow
 from fitgap.system.errors import UserError
 from fitgap.system.processor import describe_processor
 

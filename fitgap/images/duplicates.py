@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fitgap.images.prepared import PARTS
+from fitgap.data.prepared import PARTS
 
 
 def pixel_hash(image: np.ndarray) -> str:

@@ -13,7 +13,8 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from fitgap.images import draws, duplicates, prepared, split
+from fitgap.data import draws, prepared
+from fitgap.images import duplicates, split
 from fitgap.images.sources.collection import Collection, Picture
 from fitgap.images.traits import measure_traits
 from fitgap.params.sections import Data

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
-from fitgap.images.amounts import ALL, Amount, count_images
-from fitgap.images.prepared import PARTS
+from fitgap.data.draws import count_images, draw_stratified
+from fitgap.data.prepared import PARTS
 from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 
@@ -66,20 +65,10 @@ def _share_out(rows: pd.DataFrame, counts: Mapping[str, int], seed: int) -> dict
     """Draw the parts: separate the last one from the others, then recurse on these."""
     *before, last = counts
     if not before:
-        return {last: _draw(rows, counts[last], seed)[0]}
+        return {last: draw_stratified(rows, counts[last], seed)[0]}
     earlier = {name: counts[name] for name in before}
-    first, rest = _draw(rows, sum(earlier.values()), seed)
-    return {**_share_out(first, earlier, seed), last: _draw(rest, counts[last], seed)[0]}
-
-
-def _draw(rows: pd.DataFrame, count: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    if count == len(rows):
-        return rows, rows.iloc[:0]
-    try:
-        first, rest = train_test_split(rows, train_size=count, stratify=rows["label"], random_state=seed)
-    except ValueError:  # stratifying fails: a class has one image, or the rest has fewer images than classes
-        first, rest = train_test_split(rows, train_size=count, random_state=seed)
-    return first, rest
+    first, rest = draw_stratified(rows, sum(earlier.values()), seed)
+    return {**_share_out(first, earlier, seed), last: draw_stratified(rest, counts[last], seed)[0]}
 
 
 def _check_classes(manifest: pd.DataFrame, drawn: Mapping[str, pd.Series], data: Data) -> None:
@@ -95,13 +84,6 @@ def _check_classes(manifest: pd.DataFrame, drawn: Mapping[str, pd.Series], data:
 
 def _name_of(images: pd.DataFrame) -> str:
     return repr(images["class"].iloc[0]) if "class" in images else str(images["label"].iloc[0])
-
-
-def stratified_subset(labels: np.ndarray, amount: Amount) -> np.ndarray:
-    """Return the sorted positions of a stratified subset of at most `amount` images (or "all"), with a fixed seed."""
-    whole = pd.DataFrame({"label": labels})
-    count = len(whole) if amount == ALL else min(amount, len(whole))
-    return np.sort(_draw(whole, count, seed=0)[0].index.to_numpy())
 
 
 def order_by_part(manifest: pd.DataFrame) -> np.ndarray:

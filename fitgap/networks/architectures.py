@@ -10,10 +10,10 @@ from functools import cached_property
 
 import keras
 
+from fitgap.definitions.determinism import derive_seed
 from fitgap.params.sections import Head, Scratch
 from fitgap.params.variants import Variant
 from fitgap.remedies.remedy import Remedy, Site
-from fitgap.system.determinism import derive_seed
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import keras
 
-from fitgap.backbone import vgg16
 from fitgap.definitions.vgg16_layers import activation_shape, freeze_point
-from fitgap.networks import architectures
+from fitgap.networks import architectures, vgg16
 from fitgap.params.schema import ModelSpec, Params
 from fitgap.params.variants import Variant
 

@@ -13,9 +13,8 @@ import keras
 import numpy as np
 import yaml
 
-from fitgap.backbone import vgg16
-from fitgap.backbone.storage import StoredBackbone
-from fitgap.networks import architectures
+from fitgap.networks import architectures, vgg16
+from fitgap.networks.storage import StoredBackbone
 from fitgap.system import downloads
 from fitgap.system.errors import UserError
 

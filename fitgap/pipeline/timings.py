@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from fitgap.pipeline.record import Result
+from fitgap.data.record import Result
 from fitgap.system import repository
 from fitgap.system.processor import describe_processor
 

@@ -40,7 +40,7 @@ def attribute_answers(name: str, questions: Sequence[Question], root: Path | str
     models = TrainedModels(Path(root))
     result = models.find(name)
     if "tensorflow" not in sys.modules:  # otherwise it has been started before, for another model
-        from fitgap.system.determinism import start_tensorflow
+        from fitgap.definitions.determinism import start_tensorflow
 
         start_tensorflow(seed=0)
     images, pool = (models.prepared.part(part)[0] for part in ("test", "pool"))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from fitgap.data.record import Record, Result
 from fitgap.definitions.families import FAMILIES
 from fitgap.params.schema import ModelSpec, Params
 from fitgap.params.sections import Head, Scratch
 from fitgap.params.variants import Variant
-from fitgap.pipeline.record import Record, Result
 from fitgap.prediction.trained_models import WAY, TrainedModels
 from fitgap.system.errors import UserError
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from fitgap.data.record import Result
 from fitgap.images.sources.collection import Picture
-from fitgap.pipeline.record import Result
 from fitgap.prediction.networks_as_trained import build_network
 from fitgap.prediction.pictures import read_pictures
 from fitgap.prediction.trained_models import WAY, TrainedModels
 
 if TYPE_CHECKING:
-    from fitgap.training.evaluation import Evaluator
+    from fitgap.networks.evaluation import Evaluator
 
 AT_ONCE = 2**25  # bytes of pixels in memory: 10,922 images of 32x32, 42 of 512x512
 
@@ -124,10 +124,10 @@ def load_predictor(name: str | None = None, root: Path | str = ".") -> Predictor
     models = TrainedModels(Path(root))
     result = models.find(name)
     if "tensorflow" not in sys.modules:  # otherwise its settings and random numbers are the caller's
-        from fitgap.system.determinism import start_tensorflow
+        from fitgap.definitions.determinism import start_tensorflow
 
         start_tensorflow(seed=0)
-    from fitgap.training.evaluation import Evaluator
+    from fitgap.networks.evaluation import Evaluator
 
     network = build_network(models, result)
     largest = max((layer.output.shape[1:] for layer in network.layers), key=math.prod)

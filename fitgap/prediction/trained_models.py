@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fitgap.backbone.storage import StoredBackbone, read_backbone
+from fitgap.data.prepared import PreparedImages, read_prepared
+from fitgap.data.record import RECORD, Result, read_result
 from fitgap.definitions.families import TRAINED
-from fitgap.images.prepared import PreparedImages, read_prepared
+from fitgap.networks.storage import StoredBackbone, read_backbone
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
-from fitgap.pipeline.record import RECORD, Result, read_result
 from fitgap.report.study import Study, expected_models
 from fitgap.system.errors import UserError
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fitgap.definitions.determinism import derive_seed
 from fitgap.definitions.families import TRAINED
 from fitgap.definitions.fields import Section
-from fitgap.system.determinism import derive_seed
 
 if TYPE_CHECKING:
     import keras

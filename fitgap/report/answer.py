@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fitgap.data.draws import count_drawn
 from fitgap.definitions.measurements import MEASUREMENTS
-from fitgap.images.draws import count_drawn
 from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED
 from fitgap.report.claims.comparisons import ACCURACY, BASELINE, judge_best_of_all
 from fitgap.report.claims.learning_curve import WAYS

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from fitgap.data.record import standard_deviation
 from fitgap.definitions.measurements import HEADLINES, MEASUREMENTS, UNITS
 from fitgap.inference.estimates import Estimate
 from fitgap.inference.verdicts import INCONCLUSIVE, NO_DIFFERENCE
 from fitgap.params.sections import Data
-from fitgap.pipeline.record import standard_deviation
 from fitgap.report.calibration import Calibration
 from fitgap.report.claims.claim import TOPICS
 

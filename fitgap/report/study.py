@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fitgap.data.draws import count_drawn, drawn_splits
+from fitgap.data.prepared import PreparedImages
+from fitgap.data.record import Result
 from fitgap.definitions.families import FAMILIES, family_of
-from fitgap.images.draws import count_drawn, drawn_splits
-from fitgap.images.prepared import PreparedImages
 from fitgap.params.schema import Params
-from fitgap.pipeline.record import Result
 
 PROBE, CURVE = "probe", "learning_curve"
 LEARNED = {"glyphs": "printed characters", "imagenet": "ImageNet", "path": "weights of your own"}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from fitgap.data.record import standard_deviation
 from fitgap.definitions.measurements import HEADLINES
 from fitgap.inference.estimates import Proportion, estimate_over_seeds_and_images
-from fitgap.pipeline.record import standard_deviation
 from fitgap.report.calibration import CALIBRATION_ERROR, read_answers
 from fitgap.report.study import Study
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from fitgap.pipeline.record import Result
+from fitgap.data.record import Result
 from fitgap.tracking.projection import FINGERPRINT
 from fitgap.tracking.store import Store
 

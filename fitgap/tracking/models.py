@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fitgap.data.record import Result
 from fitgap.definitions.families import FAMILIES
 from fitgap.definitions.measurements import HEADLINES
 from fitgap.params.schema import Params
-from fitgap.pipeline.record import Result
 from fitgap.tracking import model_files, store
 from fitgap.tracking.addresses import artifact_folder
 from fitgap.tracking.existing import WRITER, wait_for_rival
@@ -178,7 +178,7 @@ def attach_models(
 
 def _load_network(result: Result, params: Params, folder: Path, backbone: Path):
     # Importing TensorFlow takes seconds, and is unnecessary if every run already has its network.
-    from fitgap.system.determinism import start_tensorflow
+    from fitgap.definitions.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
     from fitgap.networks.assembly import Assembly

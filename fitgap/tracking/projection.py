@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from fitgap.pipeline.record import Result
+from fitgap.data.record import Result
 
 FINGERPRINT = "fitgap.fingerprint"
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from fitgap.data.record import Result
 from fitgap.inference.estimates import MIN_SEEDS, estimate_over_seeds
-from fitgap.pipeline.record import Result
 from fitgap.system.errors import UserError
 from fitgap.tracking import models, store
 from fitgap.tracking.failures import failures, redacted, warn

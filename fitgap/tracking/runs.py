@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from fitgap.data.record import Result
 from fitgap.pipeline import timings
-from fitgap.pipeline.record import Result
 from fitgap.tracking import projection, store
 from fitgap.tracking.existing import PARENT, WRITER, find_rival, find_run, remove_own
 from fitgap.tracking.failures import failures, is_rejection, warn

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from fitgap.system import determinism, repository
+from fitgap.definitions import determinism
+from fitgap.system import repository
 from fitgap.system.errors import UserError
 from fitgap.tracking.addresses import kind, tracking_uri
 from fitgap.tracking.client import Client, Waiting

@@ -10,15 +10,15 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fitgap.backbone.storage import StoredBackbone
+from fitgap.data.draws import Examples, draw_rows, examples_of
+from fitgap.data.prepared import PreparedImages
+from fitgap.data.record import Identity, Record, Result
 from fitgap.definitions.vgg16_layers import count_parameters as count_frozen
 from fitgap.definitions.vgg16_layers import freeze_point
-from fitgap.images.draws import Examples, draw_rows, examples_of
-from fitgap.images.prepared import PreparedImages
 from fitgap.networks.assembly import Assembly
+from fitgap.networks.storage import StoredBackbone
 from fitgap.params.schema import ModelSpec, Params
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.pipeline.record import Identity, Record, Result
 from fitgap.system.files import fresh_folder
 from fitgap.system.processor import describe_processor
 from fitgap.training.trainer import Row, TrainedModel, Trainer

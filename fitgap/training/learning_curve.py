@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fitgap.backbone.storage import StoredBackbone
-from fitgap.images.prepared import PreparedImages
+from fitgap.data.prepared import PreparedImages
+from fitgap.data.record import Record, Result
+from fitgap.networks.storage import StoredBackbone
 from fitgap.params.schema import Params
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.pipeline.record import Record, Result
 from fitgap.training.experiment import (
     Experiment,
     finetune_experiment,

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from fitgap.images.draws import Examples
-from fitgap.kernels import fast_kernels
+from fitgap.data.draws import Examples
+from fitgap.definitions.determinism import derive_seed
+from fitgap.networks.evaluation import Evaluator, penalty, weight_norm
+from fitgap.networks.kernels import fast_kernels
 from fitgap.params.sections import Training
 from fitgap.remedies.remedy import Loss, Remedy
-from fitgap.system.determinism import derive_seed
-from fitgap.training.evaluation import Evaluator, penalty, weight_norm
 
 Row = dict[str, float]  # column of the history -> value after one epoch
 SCALARS = ("updates", "seconds", "images_per_second")

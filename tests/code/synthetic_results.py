@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from fitgap.data.prepared import PreparedImages
+from fitgap.data.record import Record, Result
 from fitgap.definitions.vgg16_layers import BLOCKS, POOLS
-from fitgap.images.prepared import PreparedImages
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
-from fitgap.pipeline.record import Record, Result
 from fitgap.report.study import Study
 
 SEEDS = [0, 1, 2]

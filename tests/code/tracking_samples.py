@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fitgap.pipeline.record import Record, Result
+from fitgap.data.record import Record, Result
 from fitgap.tracking import store
 from fitgap.tracking.relocate import relocate
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fitgap.data.prepared import read_prepared
+from fitgap.data.record import Record, Result, not_applicable
 from fitgap.images.preparation import prepare
-from fitgap.images.prepared import read_prepared
 from fitgap.images.sources import load_collection
 from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.pipeline.record import Record, Result, not_applicable
 from fitgap.system.files import fresh_folder
 
 CHANGES = {
@@ -50,9 +50,9 @@ def paint(folder: Path) -> None:
 
 def train(top: Path) -> None:
     """Write data/, models/ and results/."""
-    from fitgap.backbone import vgg16
     from fitgap.backbone.features import FrozenBase, extract_features
-    from fitgap.backbone.storage import read_backbone, write_backbone
+    from fitgap.networks import vgg16
+    from fitgap.networks.storage import read_backbone, write_backbone
     from fitgap.training import experiment
 
     params = load_params(top / "params.yaml")

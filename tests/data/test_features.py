@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fitgap.images import prepared
-from fitgap.images.draws import draw_rows
+from fitgap.data import prepared
+from fitgap.data.draws import draw_rows
 from fitgap.params.reading import load_params
 
 SHIPPED = {"data.source": "digits", "data.train_images": 100, "backbone.weights": "glyphs"}

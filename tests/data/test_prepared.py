@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitgap.images import prepared
-from fitgap.images.draws import draw_rows
+from fitgap.data import prepared
+from fitgap.data.draws import draw_rows
 from fitgap.params.reading import load_params
 
 

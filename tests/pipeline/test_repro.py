@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitgap.images.draws import draw_rows
-from fitgap.images.prepared import read_prepared
+from fitgap.data.draws import draw_rows
+from fitgap.data.prepared import read_prepared
+from fitgap.data.record import read_result
 from fitgap.params.reading import load_params
-from fitgap.pipeline.record import read_result
 
 MODELS = ["scratch@baseline", "scratch@dropout", "highrate@baseline"]
 MODELS += ["head@baseline", "head@dropout", "finetune@block5", "asis"]

@@ -50,7 +50,7 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory, tensorflow):
     """A folder with random weights that pass for trained ones, and a classifier that knows `green` and `goldfish`."""
-    from fitgap.backbone import vgg16
+    from fitgap.networks import vgg16
 
     folder, random = tmp_path_factory.mktemp("weights"), np.random.default_rng(0)
     vgg16.convolutional_base(None, 32).save_weights(folder / "own.weights.h5")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitgap.pipeline.record import read_result
+from fitgap.data.record import read_result
 
 
 @pytest.fixture(scope="module")

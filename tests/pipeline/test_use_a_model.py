@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fitgap.images.prepared import read_prepared
-from fitgap.pipeline.record import read_result
+from fitgap.data.prepared import read_prepared
+from fitgap.data.record import read_result
 
 
 @pytest.fixture(scope="module")

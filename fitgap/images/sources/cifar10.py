@@ -9,9 +9,9 @@ from collections.abc import Generator
 import numpy as np
 from PIL import Image
 
+from fitgap.definitions.determinism import start_tensorflow
 from fitgap.images.sources.collection import Collection, Picture
 from fitgap.system import downloads
-from fitgap.system.determinism import start_tensorflow
 
 CLASS_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SIDE = 32

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fitgap.definitions.determinism import start_tensorflow
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.system.determinism import start_tensorflow
 
 SMALL = {"batch_size": 8, "learning_rate": 0.001}
 PROGRAM = """
-from fitgap.system.determinism import start_tensorflow
+from fitgap.definitions.determinism import start_tensorflow
 start_tensorflow(0)
 import test_pretraining
 print(test_pretraining.digest_of_a_small_training())
@@ -28,7 +28,7 @@ def tensorflow_started():
 @pytest.fixture(scope="module")
 def network():
     """Return a network with batch normalisation parameters far from their initial 1, 0, 0, 1."""
-    from fitgap.backbone import batch_normalised
+    from fitgap.networks import batch_normalised
 
     random = np.random.default_rng(0)
     network = batch_normalised.build_batch_normalised(32, 5, seed=0)
@@ -83,7 +83,7 @@ def preprocessed(images: np.ndarray) -> np.ndarray:
 
 
 def test_folding_keeps_the_function_and_leaves_the_network_alone(network, images):
-    from fitgap.backbone import batch_normalised
+    from fitgap.networks import batch_normalised
 
     before = network.get_weights()
     base, kernel, bias = batch_normalised.fold_batch_norm(network)
@@ -96,7 +96,8 @@ def test_folding_keeps_the_function_and_leaves_the_network_alone(network, images
 
 
 def test_the_folded_answers_are_the_networks_own(network, images):
-    from fitgap.backbone import batch_normalised, pretraining
+    from fitgap.backbone import pretraining
+    from fitgap.networks import batch_normalised
 
     original = images.copy()
     answers = pretraining.folded_answers(*batch_normalised.fold_batch_norm(network), images)
@@ -107,7 +108,7 @@ def test_the_folded_answers_are_the_networks_own(network, images):
 def test_keras_loads_the_folded_weights_as_its_own_vgg16(network, images, tmp_path):
     import keras
 
-    from fitgap.backbone import batch_normalised
+    from fitgap.networks import batch_normalised
 
     base, _, _ = batch_normalised.fold_batch_norm(network)
     base.save_weights(tmp_path / "notop.weights.h5")
@@ -120,7 +121,8 @@ def test_keras_loads_the_folded_weights_as_its_own_vgg16(network, images, tmp_pa
 
 
 def test_it_learns_and_tells_how():
-    from fitgap.backbone import batch_normalised, pretraining
+    from fitgap.backbone import pretraining
+    from fitgap.networks import batch_normalised
 
     settings = pretraining.PretrainingSettings(**SMALL)
     network, history = pretraining.pretrain(*sides(323, seed=0), 2, settings, 0, nothing_kept())
@@ -173,7 +175,7 @@ def environment() -> dict[str, str]:
 
 
 def test_initial_weights_depend_on_seed_and_layer_name_alone():
-    from fitgap.backbone import batch_normalised
+    from fitgap.networks import batch_normalised
 
     first, again = (
         batch_normalised.build_batch_normalised(32, 5, seed=0),
@@ -195,7 +197,7 @@ def test_fewer_images_than_a_batch_are_refused():
 
 
 def test_reduced_precision_keeps_float32_weights_and_answers():
-    from fitgap.backbone import batch_normalised
+    from fitgap.networks import batch_normalised
 
     network = batch_normalised.build_batch_normalised(32, 5, seed=0, policy="mixed_bfloat16")
     assert network.get_layer("block3_conv1").compute_dtype == "bfloat16"

@@ -92,7 +92,7 @@ def test_blocks_stand_side_by_side_in_at_most_sixteen_cells(probes, size):
 
 
 def test_columns_hold_the_means_of_cells(probes, tensorflow):
-    from fitgap.backbone import vgg16
+    from fitgap.networks import vgg16
 
     tensorflow.keras.utils.set_random_seed(0)
     network = probes.build_pooled_blocks(None, 32)

@@ -49,7 +49,7 @@ def test_both_of_kerass_layouts_are_read(write, arrays, tmp_path):
 
 
 def test_what_keras_itself_writes_is_read(tensorflow, tmp_path):
-    from fitgap.backbone import vgg16
+    from fitgap.networks import vgg16
 
     base = vgg16.convolutional_base(None, 32)
     base.save_weights(tmp_path / "base.weights.h5")

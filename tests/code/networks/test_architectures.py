@@ -58,7 +58,7 @@ def test_dropout_stands_after_each_pooling_and_the_dense_layer(cnn):
 
 @pytest.mark.parametrize("remedies", [{"l1": 0.01}, {"l2": 0.01}, {"l1": 0.01, "l2": 0.02}])
 def test_every_kernel_is_penalised_by_what_was_asked_for(cnn, classifier, remedies):
-    from fitgap.training.evaluation import penalty
+    from fitgap.networks.evaluation import penalty
 
     for network in (cnn(**remedies), classifier(**remedies)):
         kernels = [w.numpy() for w in network.trainable_weights if w.name == "kernel"]

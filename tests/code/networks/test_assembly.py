@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 @pytest.fixture(scope="module")
 def assembly(tensorflow, repository, tmp_path_factory):
     """Networks over random base weights; heads with every remedy, so that each is put to the test."""
-    from fitgap.backbone import vgg16
+    from fitgap.networks import vgg16
     from fitgap.networks.assembly import Assembly
 
     weights = tmp_path_factory.mktemp("backbone") / "vgg16.weights.h5"
@@ -40,8 +40,8 @@ def trained_head(assembly, tmp_path_factory):
 
 def whole_with_frozen_layers(assembly, depth, trained_head) -> keras.Model:
     """The tutorial's way: the whole network, its lower layers frozen, run anew at every step."""
-    from fitgap.backbone import vgg16
     from fitgap.definitions.vgg16_layers import freeze_point
+    from fitgap.networks import vgg16
 
     upper = assembly.finetune(depth, assembly.params.variants["baseline"], 0, trained_head)
     frozen = vgg16.frozen_layers(assembly.backbone, 32, freeze_point(depth))
@@ -55,8 +55,8 @@ def relative_difference(one, other) -> float:
 
 @pytest.mark.parametrize("depth", ["block5", "block5_conv3"])
 def test_training_on_cached_features_equals_training_the_whole_network(assembly, examples, trained_head, depth):
-    from fitgap.backbone import vgg16
     from fitgap.definitions.vgg16_layers import freeze_point
+    from fitgap.networks import vgg16
     from fitgap.training.trainer import Trainer
 
     images, labels = examples
@@ -79,7 +79,7 @@ def test_training_on_cached_features_equals_training_the_whole_network(assembly,
 
 
 def test_fine_tuning_starts_from_the_trained_head_and_the_stored_base(assembly, trained_head):
-    from fitgap.backbone import vgg16
+    from fitgap.networks import vgg16
 
     upper = assembly.finetune("block5", assembly.params.variants["baseline"], 0, trained_head)
     head, base = assembly.head(assembly.params.variants["baseline"], 5), vgg16.convolutional_base(assembly.backbone, 32)
@@ -92,8 +92,8 @@ def test_fine_tuning_starts_from_the_trained_head_and_the_stored_base(assembly, 
 
 @pytest.mark.parametrize(("family", "name"), [("scratch", "baseline"), ("head", "baseline"), ("finetune", "block5")])
 def test_exported_model_takes_raw_images_and_answers_as_the_parts_do(assembly, examples, tmp_path, family, name):
-    from fitgap.backbone import vgg16
     from fitgap.definitions.vgg16_layers import freeze_point
+    from fitgap.networks import vgg16
 
     images = examples[0]
     network = assembly.build(assembly.params.model(family, name), 3)

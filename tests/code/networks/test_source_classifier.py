@@ -32,8 +32,7 @@ def test_nothing_in_common():
 
 
 def test_source_network_is_the_base_with_its_classifier(tensorflow, tmp_path):
-    from fitgap.backbone import storage, vgg16
-    from fitgap.networks import source_classifier
+    from fitgap.networks import source_classifier, storage, vgg16
 
     rng = np.random.default_rng(0)
     base = vgg16.convolutional_base(None, 32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fitgap.images.prepared import read_prepared
+from fitgap.data.prepared import read_prepared
 from fitgap.report.attribution import Question
 from fitgap.system.errors import UserError
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from trained_repository import MODELS
 
-from fitgap.images.prepared import read_prepared
-from fitgap.pipeline.record import read_result
+from fitgap.data.prepared import read_prepared
+from fitgap.data.record import read_result
 from fitgap.prediction.predictor import load_predictor
 from fitgap.system.errors import UserError
 

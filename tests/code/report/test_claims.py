@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import synthetic_results as synthetic
 
+from fitgap.data.record import Record, Result
 from fitgap.inference.verdicts import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -17,7 +18,6 @@ from fitgap.inference.verdicts import (
     SUPPORTED,
     VERDICTS,
 )
-from fitgap.pipeline.record import Record, Result
 from fitgap.report import claims
 from fitgap.report.claims.claim import TOPICS, describe_claim, judge_claim
 from fitgap.report.claims.comparisons import epochs_until

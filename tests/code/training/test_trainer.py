@@ -115,7 +115,7 @@ def test_epoch_does_what_keras_fit_would_do(build, examples):
 
 
 def test_evaluation_does_not_depend_on_the_batch(build, examples, monkeypatch):
-    from fitgap.training import evaluation
+    from fitgap.networks import evaluation
 
     network, (inputs, labels) = build(batch_norm=True), examples[0]
     whole = evaluation.Evaluator(network).loss_and_accuracy(inputs, labels)

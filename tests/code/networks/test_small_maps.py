@@ -23,7 +23,7 @@ def network_of(keras, size, **options):
 @pytest.mark.parametrize("kernel", [1, 3, (5, 3)])
 @pytest.mark.parametrize("activation", [None, "relu"])
 def test_outputs_and_gradients_are_those_of_keras(keras, tensorflow, size, kernel, activation):
-    from fitgap import kernels
+    from fitgap.networks import kernels
 
     network = network_of(keras, size, kernel_size=kernel, activation=activation)
     maps = tensorflow.constant(np.random.default_rng(0).normal(size=(6, *size, 5)).astype(np.float32))
@@ -44,7 +44,7 @@ def test_outputs_and_gradients_are_those_of_keras(keras, tensorflow, size, kerne
 
 
 def operations_of(keras, tensorflow, size, **options) -> set[str]:
-    from fitgap import kernels
+    from fitgap.networks import kernels
 
     network = network_of(keras, size, **options)
     with kernels.small_convolutions_as_matmul(network):
@@ -74,7 +74,7 @@ def test_other_convolutions_stay_what_they_are(keras, tensorflow, size, options)
 
 
 def test_network_is_itself_again_afterwards(keras, tensorflow):
-    from fitgap import kernels
+    from fitgap.networks import kernels
 
     network = network_of(keras, (2, 2))
     layer, before = network.get_layer("convolution"), network.to_json()

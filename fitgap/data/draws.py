@@ -5,18 +5,52 @@ Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks, MLSy
 fixed training set, intervals would speak of that set only. Test images are never drawn.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+import pandas as pd
 
-from fitgap.images.amounts import Amount, count_images
-from fitgap.images.prepared import PreparedImages
+from fitgap.data.arrays import Rows
+from fitgap.data.prepared import PreparedImages
+from fitgap.definitions.determinism import derive_seed
 from fitgap.params.sections import Data
-from fitgap.system.arrays import Rows
-from fitgap.system.determinism import derive_seed
 from fitgap.system.errors import UserError
 
+ALL = "all"
+Amount = int | str  # a number of images, or "all" that are left
 Examples = tuple[Rows, np.ndarray]  # inputs, labels
+
+
+def count_images(labels: np.ndarray, amounts: Mapping[str, Amount]) -> dict[str, int]:
+    """Replace "all" by the number of remaining images.
+
+    Parameters
+    ----------
+    labels : class of each distinct image that can be drawn
+    amounts : name -> `data.NAME_images`
+
+    Raises
+    ------
+    UserError
+        If there are too few images, or if an amount is smaller than the number of classes.
+    """
+    classes, available = len(np.unique(labels)), len(labels)
+    named = {name: amount for name, amount in amounts.items() if amount != ALL}
+    rest = [name for name in amounts if name not in named]
+    if len(rest) > 1:
+        raise UserError(
+            f"params.yaml: data.{rest[0]}_images and data.{rest[1]}_images: all: both are drawn from the same "
+            f"{available} images, so only one of them can have all that are left; give the other a number"
+        )
+    for name, count in named.items():
+        if count < classes:
+            raise UserError(f"params.yaml: data.{name}_images: {count}: at least {classes}, one image for each class")
+    most = available - classes * len(rest)
+    if sum(named.values()) > most:
+        keys, sizes = (" + ".join(texts) for texts in ([f"data.{n}_images" for n in named], map(str, named.values())))
+        left = f", so that each of the {classes} classes is left a {rest[0]} image" if rest else ""
+        raise UserError(f"params.yaml: {keys}: {sizes}: at most {most} of the {available} distinct images{left}")
+    return {name: named.get(name, available - sum(named.values())) for name in amounts}
 
 
 def draw_rows(images: PreparedImages, data: Data, seed: int) -> dict[str, np.ndarray]:
@@ -104,3 +138,23 @@ def check_drawing(images: PreparedImages, data: Data, sizes: Iterable[int]) -> N
 def examples_of(images: PreparedImages, inputs: np.ndarray, rows: dict[str, np.ndarray]) -> dict[str, Examples]:
     """Return split -> (inputs, labels); `inputs` has one row per image, such as its feature map."""
     return {split: (Rows(inputs, found), images.labels[found]) for split, found in rows.items()}
+
+
+def draw_stratified(rows: pd.DataFrame, count: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw `count` rows, stratified by the column `label` where it has enough of each; return them and the rest."""
+    from sklearn.model_selection import train_test_split  # its import takes a second, which training stages save
+
+    if count == len(rows):
+        return rows, rows.iloc[:0]
+    try:
+        first, rest = train_test_split(rows, train_size=count, stratify=rows["label"], random_state=seed)
+    except ValueError:  # stratifying fails: a class has one image, or the rest has fewer images than classes
+        first, rest = train_test_split(rows, train_size=count, random_state=seed)
+    return first, rest
+
+
+def stratified_subset(labels: np.ndarray, amount: Amount) -> np.ndarray:
+    """Return the sorted positions of a stratified subset of at most `amount` images (or "all"), with a fixed seed."""
+    whole = pd.DataFrame({"label": labels})
+    count = len(whole) if amount == ALL else min(amount, len(whole))
+    return np.sort(draw_stratified(whole, count, seed=0)[0].index.to_numpy())

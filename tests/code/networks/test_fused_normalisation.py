@@ -43,7 +43,7 @@ def results_and_kernels(tensorflow, network, inputs, training: bool) -> tuple[li
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("trainable", [True, False])
 def test_it_does_what_keras_does(keras, tensorflow, training, trainable):
-    from fitgap.kernels import fused_batch_norm
+    from fitgap.networks.kernels import fused_batch_norm
 
     network = network_of(keras, trainable=trainable)
     expected, kernels = results_and_kernels(tensorflow, network, maps(), training)
@@ -57,7 +57,7 @@ def test_it_does_what_keras_does(keras, tensorflow, training, trainable):
 
 
 def test_moving_statistics_follow_the_batch(keras, tensorflow):
-    from fitgap.kernels import fused_batch_norm
+    from fitgap.networks.kernels import fused_batch_norm
 
     network, batch = network_of(keras), maps()
     _, _, mean, variance = network.get_weights()
@@ -69,7 +69,7 @@ def test_moving_statistics_follow_the_batch(keras, tensorflow):
 
 
 def test_a_batch_of_one_number_per_channel_is_finite(keras, tensorflow):
-    from fitgap.kernels import fused_batch_norm
+    from fitgap.networks.kernels import fused_batch_norm
 
     network = network_of(keras, (1, 1, 5))
     expected, _ = results_and_kernels(tensorflow, network, maps((1, 1, 5), 1), True)
@@ -83,7 +83,7 @@ def test_a_batch_of_one_number_per_channel_is_finite(keras, tensorflow):
     ("shape", "options"), [((5,), {}), ((4, 6, 5), {"axis": 1}), ((4, 6, 5), {"scale": False}), ((4, 5), {})]
 )
 def test_what_the_kernel_cannot_do_stays_with_keras(keras, tensorflow, shape, options):
-    from fitgap.kernels import fused_batch_norm
+    from fitgap.networks.kernels import fused_batch_norm
 
     network = network_of(keras, shape, **options)
     expected, _ = results_and_kernels(tensorflow, network, maps(shape), True)
@@ -95,7 +95,7 @@ def test_what_the_kernel_cannot_do_stays_with_keras(keras, tensorflow, shape, op
 
 
 def test_network_is_itself_again_afterwards(keras, tensorflow):
-    from fitgap.kernels import fused_batch_norm
+    from fitgap.networks.kernels import fused_batch_norm
 
     network = network_of(keras)
     with pytest.raises(ZeroDivisionError), fused_batch_norm(network):
@@ -104,7 +104,7 @@ def test_network_is_itself_again_afterwards(keras, tensorflow):
 
 
 def test_bfloat16_keeps_statistics_in_float32(keras, tensorflow):
-    from fitgap.kernels import fused_batch_norm
+    from fitgap.networks.kernels import fused_batch_norm
 
     network = network_of(keras, dtype="mixed_bfloat16")
     expected, _ = results_and_kernels(tensorflow, network, maps(), True)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fitgap.system.arrays import create_array, write_rows
+from fitgap.data.arrays import create_array, write_rows
 
 PARTS = ("pool", "validation", "test")
 BATCH_BYTES = 2**20  # written at once

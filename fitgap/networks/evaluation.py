@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from fitgap.kernels import fast_kernels
+from fitgap.networks.kernels import fast_kernels
 
 BATCH = 512  # inputs per step; results do not depend on it beyond rounding
 LARGE = 2**14  # values per input; larger inputs get smaller batches: 512 photographs of 224x224 would need 7 GB

@@ -5,7 +5,7 @@ import inspect
 import keras
 import pytest
 
-from fitgap.kernels import fast_kernels
+from fitgap.networks.kernels import fast_kernels
 
 
 @pytest.fixture(scope="module")

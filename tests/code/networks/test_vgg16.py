@@ -13,7 +13,7 @@ from fitgap.pipeline.checkpoints import Checkpoint
 @pytest.fixture(scope="module")
 def weights(tensorflow, tmp_path_factory):
     """Random weights in Keras's notop format."""
-    from fitgap.backbone import vgg16
+    from fitgap.networks import vgg16
 
     path = tmp_path_factory.mktemp("weights") / "vgg16.weights.h5"
     vgg16.convolutional_base(None, 32).save_weights(path)
@@ -54,7 +54,7 @@ def test_freeze_point_is_the_layer_below(depth, point):
 def test_preprocessing_is_kerass_to_the_bit_and_changes_nothing_in_place(tensorflow, images):
     import keras
 
-    from fitgap.backbone import vgg16
+    from fitgap.networks import vgg16
 
     before = images.copy()
     ours = vgg16.apply_layers(vgg16.preprocessing_layers(), tensorflow.constant(images)).numpy()
@@ -65,7 +65,7 @@ def test_preprocessing_is_kerass_to_the_bit_and_changes_nothing_in_place(tensorf
 
 def test_golden_pixel(tensorflow):
     """Red 10, green 20, blue 30 becomes blue, green, red minus ImageNet's means."""
-    from fitgap.backbone import vgg16
+    from fitgap.networks import vgg16
 
     pixel = np.array([10, 20, 30], np.uint8).reshape(1, 1, 1, 3)
     ours = vgg16.apply_layers(vgg16.preprocessing_layers(), tensorflow.constant(pixel)).numpy().ravel()
@@ -75,7 +75,7 @@ def test_golden_pixel(tensorflow):
 def test_one_pass_gives_every_layer_that_keras_gives(tensorflow, weights, images):
     import keras
 
-    from fitgap.backbone import vgg16
+    from fitgap.networks import vgg16
 
     tops = ["image", "block3_pool", "block4_conv2", "block5_pool"]
     ours = vgg16.frozen_base(weights, 32, tops)(images)
@@ -88,7 +88,8 @@ def test_one_pass_gives_every_layer_that_keras_gives(tensorflow, weights, images
 
 
 def test_extraction_writes_what_the_base_gives_whatever_the_batch(tensorflow, weights, images, tmp_path, monkeypatch):
-    from fitgap.backbone import features, vgg16
+    from fitgap.backbone import features
+    from fitgap.networks import vgg16
 
     files = features.feature_files("block5_pool", ["block5", "block4_conv2"])
     assert files == {"block5_pool": "block5_pool", "below_block5": "block4_pool", "below_block4_conv2": "block4_conv1"}

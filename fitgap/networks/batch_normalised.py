@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from fitgap.backbone import vgg16
+from fitgap.definitions.determinism import derive_seed
 from fitgap.definitions.vgg16_layers import CONVOLUTIONS_PER_BLOCK, FILTERS_PER_BLOCK
-from fitgap.system.determinism import derive_seed
+from fitgap.networks import vgg16
 
 CLASSIFIER = "classifier"
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fitgap.images import draws
-from fitgap.images.prepared import PreparedImages
+from fitgap.data import draws
+from fitgap.data.prepared import PreparedImages
 from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 

@@ -10,7 +10,7 @@ import pytest
 STARTED = """
 import sys
 {before}
-from fitgap.system.determinism import start_tensorflow
+from fitgap.definitions.determinism import start_tensorflow
 start_tensorflow(0)
 print("sklearn" in sys.modules, "matplotlib" in sys.modules)
 import keras, matplotlib.pyplot, sklearn.base, tensorflow
@@ -36,7 +36,7 @@ def test_the_users_settings_of_keras_have_no_influence(repository, tmp_path, bac
     settings = {"floatx": "float64", "epsilon": 0.1, "backend": "jax", "image_data_format": "channels_first"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     code = """
-from fitgap.system.determinism import start_tensorflow
+from fitgap.definitions.determinism import start_tensorflow
 start_tensorflow(0)
 from keras import backend, config, layers
 print(backend.backend(), config.floatx(), config.epsilon(), config.image_data_format())

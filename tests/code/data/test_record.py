@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fitgap.data.record import Record, Result, read_result
 from fitgap.pipeline import timings
-from fitgap.pipeline.record import Record, Result, read_result
 
 
 def result(loss: float = 0.1 + 0.2) -> Result:
