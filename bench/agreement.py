@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 
 from bench.sizing import PREPARED, inside_the_pool, train
+from fitgap.claims import judge_all
+from fitgap.claims.study import Study
 from fitgap.data.prepared import PreparedImages, read_prepared
 from fitgap.data.record import Result
 from fitgap.definitions.determinism import start_tensorflow
@@ -25,8 +27,6 @@ from fitgap.inference.verdicts import INCONCLUSIVE
 from fitgap.params import reading
 from fitgap.params.schema import Params
 from fitgap.programs.preset import apply_changes, parse_assignment
-from fitgap.report.claims import judge_all
-from fitgap.report.study import Study
 
 FIRST_SEED = 100
 ROUNDS = 12

@@ -10,6 +10,8 @@ writes  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, 
 from pathlib import Path
 
 from fitgap import lifecycle
+from fitgap.claims import judge_all
+from fitgap.claims.study import CURVE, PROBE, Study, expected_models
 from fitgap.data.prepared import read_prepared
 from fitgap.data.record import Record, Result, read_result
 from fitgap.inference.verdicts import VERDICTS
@@ -18,8 +20,6 @@ from fitgap.pipeline import timings
 from fitgap.prediction.attribution import attribute_answers
 from fitgap.report import page
 from fitgap.report.attribution import NO_SHEET, Sheet, choose_questions, draw_sheet
-from fitgap.report.claims import judge_all
-from fitgap.report.study import CURVE, PROBE, Study, expected_models
 from fitgap.report.tables import claims_table
 from fitgap.system import repository
 from fitgap.system.errors import UserError

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from fitgap.claims.study import Study, expected_models
 from fitgap.data.prepared import PreparedImages, read_prepared
 from fitgap.data.record import RECORD, Result, read_result
 from fitgap.definitions.families import TRAINED
 from fitgap.networks.storage import StoredBackbone, read_backbone
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
-from fitgap.report.study import Study, expected_models
 from fitgap.system.errors import UserError
 
 WAY = "`make repro` trains what params.yaml asks for"

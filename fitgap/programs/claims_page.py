@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fitgap import lifecycle
+from fitgap.claims import declare
+from fitgap.claims.claim import TOPICS, Claim
+from fitgap.claims.regularisers import MARGIN as STEADINESS_MARGIN
 from fitgap.definitions.families import family_of
 from fitgap.definitions.measurements import MEASUREMENTS, UNITS
 from fitgap.params.reading import load_params
-from fitgap.report.claims import declare
-from fitgap.report.claims.claim import TOPICS, Claim
-from fitgap.report.claims.regularisers import MARGIN as STEADINESS_MARGIN
 
 PAGE = Path("docs/claims.md")
 MOST_NAMED = 4  # models; a longer list is shortened to its families
@@ -23,7 +23,7 @@ SIDES = {
 INTRODUCTION = """\
 # What the notes state, and how it is judged
 
-<!-- Written by `python -m fitgap.programs.claims_page` from fitgap/report/claims/. Edit the claims, not this page. -->
+<!-- Written by `python -m fitgap.programs.claims_page` from fitgap/claims/. Edit the claims, not this page. -->
 
 *The notes* are a student's notes on convolutional networks: remedies against overfitting, and transfer learning with
 VGG16. They are not in this repository. This page says what they state, in our own words. Wherever the code, the

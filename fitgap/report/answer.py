@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.comparisons import ACCURACY, BASELINE, judge_best_of_all
+from fitgap.claims.learning_curve import WAYS
+from fitgap.claims.study import Study
 from fitgap.data.draws import count_drawn
 from fitgap.definitions.measurements import MEASUREMENTS
 from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED
-from fitgap.report.claims.comparisons import ACCURACY, BASELINE, judge_best_of_all
-from fitgap.report.claims.learning_curve import WAYS
 from fitgap.report.figures.learning_curve import find_crossings
-from fitgap.report.study import Study
 
 COMPARED = {
     SUPPORTED: "which beats",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fitgap.claims.study import Study
 from fitgap.report.mistakes import best_answers, draw_png
-from fitgap.report.study import Study
 
 EACH = 8  # explained answers of each kind: right and wrong
 LARGEST_SIDE = 64  # of an image of the sheet in pixels; keeps the page small

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from fitgap.claims.calibration_error import Calibration
+from fitgap.claims.claim import TOPICS
 from fitgap.data.record import standard_deviation
 from fitgap.definitions.measurements import HEADLINES, MEASUREMENTS, UNITS
 from fitgap.inference.estimates import Estimate
 from fitgap.inference.verdicts import INCONCLUSIVE, NO_DIFFERENCE
 from fitgap.params.sections import Data
-from fitgap.report.calibration import Calibration
-from fitgap.report.claims.claim import TOPICS
 
 HEADINGS = [MEASUREMENTS[name].title for name in HEADLINES]
 MODEL_HEADINGS = ("model", HEADINGS[0], "95% interval", *HEADINGS[1:], "weights", "trained", "seconds")

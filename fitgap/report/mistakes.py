@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
-from fitgap.report.study import Study
+from fitgap.claims.study import Study
 
 EXAMPLES = 12
 LARGEST_SIDE = 96  # of an example in pixels; keeps the page small

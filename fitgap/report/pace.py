@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fitgap.report.claims.comparisons import epochs_until
-from fitgap.report.study import Study
+from fitgap.claims.comparisons import epochs_until
+from fitgap.claims.study import Study
 
 
 @dataclass(frozen=True)

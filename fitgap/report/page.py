@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.calibration_error import BINS, Calibration, measure_calibrations
+from fitgap.claims.study import Study
 from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
 from fitgap.report import formatting
 from fitgap.report.answer import count_images, describe_coverage, write_answer
 from fitgap.report.attribution import NO_SHEET, Sheet
-from fitgap.report.calibration import BINS, Calibration, measure_calibrations
 from fitgap.report.figures import calibration, curves, learning_curve, models
 from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.figures.forest import draw_forest
 from fitgap.report.mistakes import collect_mistakes
 from fitgap.report.pace import measure_paces
 from fitgap.report.rendering import read_script, render_template
-from fitgap.report.study import Study
 from fitgap.report.tables import claims_table, curves_table, summary_table
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_DIFFERENCE: "≈", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from fitgap.claims.calibration_error import CALIBRATION_ERROR, read_answers
+from fitgap.claims.study import Study
 from fitgap.data.record import standard_deviation
 from fitgap.definitions.measurements import HEADLINES
 from fitgap.inference.estimates import Proportion, estimate_over_seeds_and_images
-from fitgap.report.calibration import CALIBRATION_ERROR, read_answers
-from fitgap.report.study import Study
 
 SUMMARY_COLUMNS = (
     "model",
@@ -37,7 +37,7 @@ def summary_table(study: Study) -> pd.DataFrame:
     """Return one row per model, in the order of params, with columns SUMMARY_COLUMNS; missing values are empty.
 
     Means and standard deviations (n - 1) are over seeds. The 95% interval of the test accuracy covers the
-    variation of seeds and test images. The calibration error is that of `fitgap.report.calibration`, over all classes
+    variation of seeds and test images. The calibration error is that of `claims.calibration_error`, over all classes
     that a model names. `seconds_mean` is the training time of one seed on the machine that measured it. `failed` is
     true if a seed diverged.
     """

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from fitgap.claims.study import Study
 from fitgap.data.prepared import PreparedImages
 from fitgap.data.record import Record, Result
 from fitgap.definitions.vgg16_layers import BLOCKS, POOLS
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
-from fitgap.report.study import Study
 
 SEEDS = [0, 1, 2]
 SHIPPED = Path(__file__).parents[2] / "params.yaml"

@@ -62,7 +62,8 @@ def files(request, tmp_path_factory) -> dict[str, Path]:
 def synthetic_page() -> str:
     import synthetic_results as synthetic
 
-    from fitgap.report import claims, page
+    from fitgap import claims
+    from fitgap.report import page
     from fitgap.report.attribution import choose_questions, draw_sheet
     from fitgap.report.tables import summary_table
 

@@ -11,10 +11,10 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from fitgap.claims.study import Study
 from fitgap.definitions.families import family_of
 from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import LIGHT, STAND_INS
-from fitgap.report.study import Study
 
 UNITS = {"loss": "nats", "accuracy": "%"}
 LABELS = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}

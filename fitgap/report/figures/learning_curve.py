@@ -9,12 +9,12 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from fitgap.claims.learning_curve import WAYS, Crossing, find_crossing, lead, right_by_size, usual_models
+from fitgap.claims.study import Study
 from fitgap.inference.estimates import Estimate, estimate_over_seeds_and_images
 from fitgap.report import formatting
-from fitgap.report.claims.learning_curve import WAYS, Crossing, find_crossing, lead, right_by_size, usual_models
 from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import LIGHT, MARKERS, STAND_INS
-from fitgap.report.study import Study
 
 SIZE = (430, 330)  # points
 MARGINS = {"left": 0.13, "right": 0.98, "top": 0.97, "bottom": 0.14}

@@ -5,13 +5,13 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
+from fitgap.claims.study import Study
 from fitgap.definitions.families import family_of
 from fitgap.definitions.vgg16_layers import BLOCKS
 from fitgap.inference.estimates import estimate_over_seeds_and_images
 from fitgap.report.figures import canvas, labels
 from fitgap.report.figures.canvas import MARKERS, STAND_INS
 from fitgap.report.pace import Pace
-from fitgap.report.study import Study
 
 SIZE = (430, 330)  # points
 MARGINS = {"left": 0.13, "right": 0.98, "top": 0.97, "bottom": 0.14}

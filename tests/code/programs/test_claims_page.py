@@ -2,10 +2,10 @@
 
 import pytest
 
+from fitgap.claims import declare
+from fitgap.claims.claim import TOPICS
 from fitgap.params.reading import load_params
 from fitgap.programs import claims_page
-from fitgap.report.claims import declare
-from fitgap.report.claims.claim import TOPICS
 
 
 @pytest.fixture

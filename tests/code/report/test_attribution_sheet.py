@@ -9,9 +9,10 @@ import pytest
 import synthetic_results as synthetic
 from PIL import Image
 
-from fitgap.report import claims, page
+from fitgap import claims
+from fitgap.claims.study import Study
+from fitgap.report import page
 from fitgap.report.attribution import EACH, Sheet, choose_questions, draw_sheet, paint
-from fitgap.report.study import Study
 from fitgap.report.tables import summary_table
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import synthetic_results as synthetic
 
-from fitgap.report import answer, claims, formatting
+from fitgap import claims
+from fitgap.report import answer, formatting
 from fitgap.report.figures import canvas, learning_curve
 from fitgap.report.tables import summary_table
 

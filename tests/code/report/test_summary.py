@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import synthetic_results as synthetic
 
-from fitgap.report.study import Study
+from fitgap.claims.study import Study
 from fitgap.report.tables import summary_table
 
 PROMISED = (

@@ -9,6 +9,12 @@ import pandas as pd
 import pytest
 import synthetic_results as synthetic
 
+from fitgap import claims
+from fitgap.claims.claim import TOPICS, describe_claim, judge_claim
+from fitgap.claims.comparisons import epochs_until
+from fitgap.claims.learning_curve import find_crossing, lead
+from fitgap.claims.regularisers import unsteadiness
+from fitgap.claims.study import Study
 from fitgap.data.record import Record, Result
 from fitgap.inference.verdicts import (
     CONTRADICTED,
@@ -18,12 +24,6 @@ from fitgap.inference.verdicts import (
     SUPPORTED,
     VERDICTS,
 )
-from fitgap.report import claims
-from fitgap.report.claims.claim import TOPICS, describe_claim, judge_claim
-from fitgap.report.claims.comparisons import epochs_until
-from fitgap.report.claims.learning_curve import find_crossing, lead
-from fitgap.report.claims.regularisers import unsteadiness
-from fitgap.report.study import Study
 
 PROMISED = {"id", "topic", "statement", "models", "statistic", "estimate", "ci_low", "ci_high", "n", "verdict", "rule"}
 PROMISED |= {"margin", "win_rate", "win_rate_low", "win_rate_high"}

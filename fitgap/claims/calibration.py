@@ -7,12 +7,12 @@ networks (Müller, Kornblith, Hinton, When Does Label Smoothing Help?, NeurIPS 2
 
 from functools import partial
 
+from fitgap.claims.calibration_error import CALIBRATION_ERROR, calibration_difference, read_answers
+from fitgap.claims.claim import CannotTellError, Claim
+from fitgap.claims.comparisons import BASELINE, RULE_ONE, variant_obstacle
+from fitgap.claims.study import Study
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
-from fitgap.report.calibration import CALIBRATION_ERROR, calibration_difference, read_answers
-from fitgap.report.claims.claim import CannotTellError, Claim
-from fitgap.report.claims.comparisons import BASELINE, RULE_ONE, variant_obstacle
-from fitgap.report.study import Study
 
 STATEMENTS = {
     "dropout": "A remedy that closes the gap makes the probabilities more honest too: dropout lowers the calibration "

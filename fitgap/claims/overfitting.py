@@ -3,12 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
-from fitgap.definitions.measurements import MEASUREMENTS
-from fitgap.inference.estimates import estimate_over_seeds, estimate_over_seeds_and_images
-from fitgap.inference.verdicts import Comparison, Finding, judge
-from fitgap.params.schema import Params
-from fitgap.report.claims.claim import Claim
-from fitgap.report.claims.comparisons import (
+from fitgap.claims.claim import Claim
+from fitgap.claims.comparisons import (
     ACCURACY,
     BASELINE,
     RULE_EACH,
@@ -18,7 +14,11 @@ from fitgap.report.claims.comparisons import (
     right_answers,
     variant_obstacle,
 )
-from fitgap.report.study import Study
+from fitgap.claims.study import Study
+from fitgap.definitions.measurements import MEASUREMENTS
+from fitgap.inference.estimates import estimate_over_seeds, estimate_over_seeds_and_images
+from fitgap.inference.verdicts import Comparison, Finding, judge
+from fitgap.params.schema import Params
 
 GAP_MARGIN = MEASUREMENTS["gap_last"].margin
 KEPT = 0.9  # a model "still overfits" if its final gap is at least this share of the baseline's

@@ -1,4 +1,4 @@
-"""The report's input data: params, results by model, prepared images and wall times."""
+"""What claims and the report read: params, results by model, prepared images and wall times."""
 
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fitgap.claims.study import Study
 from fitgap.inference.estimates import estimate_win_rate
 from fitgap.inference.verdicts import INCONCLUSIVE, NOT_APPLICABLE, Comparison, Finding
-from fitgap.report.study import Study
 
 DIRECTIONS = {1: "above", -1: "below"}
 TOPICS = {  # in the order of the report

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.claim import CannotTellError
+from fitgap.claims.study import Study
 from fitgap.definitions.families import family_of
 from fitgap.definitions.measurements import MEASUREMENTS
 from fitgap.inference.estimates import Estimate, estimate_over_seeds, estimate_over_seeds_and_images
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
-from fitgap.report.claims.claim import CannotTellError
-from fitgap.report.study import Study
 
 ACCURACY = "test_accuracy"
 BASELINE = "scratch@baseline"

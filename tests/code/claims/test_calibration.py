@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import synthetic_results as synthetic
 
-from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED
-from fitgap.report import claims
-from fitgap.report.calibration import (
+from fitgap import claims
+from fitgap.claims.calibration_error import (
     BINS,
     Answers,
     calibration_difference,
@@ -17,7 +16,8 @@ from fitgap.report.calibration import (
     read_answers,
     signed_gaps,
 )
-from fitgap.report.study import Study
+from fitgap.claims.study import Study
+from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED
 from fitgap.report.tables import summary_table
 
 DATA = synthetic.prepared(images=1200)

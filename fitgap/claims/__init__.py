@@ -6,10 +6,10 @@ function to MODULES.
 
 from typing import Any
 
+from fitgap.claims import calibration, learning_curve, overfitting, rankings, regularisers, transfer
+from fitgap.claims.claim import TOPICS, Claim, describe_claim, judge_claim
+from fitgap.claims.study import Study
 from fitgap.params.schema import Params
-from fitgap.report.claims import calibration, learning_curve, overfitting, rankings, regularisers, transfer
-from fitgap.report.claims.claim import TOPICS, Claim, describe_claim, judge_claim
-from fitgap.report.study import Study
 
 MODULES = (overfitting, regularisers, rankings, transfer, learning_curve, calibration)
 

@@ -4,12 +4,12 @@ import itertools
 from dataclasses import replace
 from functools import partial
 
+from fitgap.claims.claim import CannotTellError, Claim
+from fitgap.claims.comparisons import ACCURACY, compare, failed_in, rivals
+from fitgap.claims.study import Study
 from fitgap.definitions.measurements import MEASUREMENTS
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, SUPPORTED, Comparison, Finding, judge
 from fitgap.params.schema import Params
-from fitgap.report.claims.claim import CannotTellError, Claim
-from fitgap.report.claims.comparisons import ACCURACY, compare, failed_in, rivals
-from fitgap.report.study import Study
 
 CONTESTS = (ACCURACY, "gap_last")
 

@@ -5,13 +5,8 @@ from functools import partial
 
 import numpy as np
 
-from fitgap.definitions.measurements import MEASUREMENTS
-from fitgap.definitions.vgg16_layers import POOLS
-from fitgap.inference.estimates import Proportion, estimate_over_seeds, estimate_over_seeds_and_images
-from fitgap.inference.verdicts import Comparison, Finding, judge
-from fitgap.params.schema import Params
-from fitgap.report.claims.claim import CannotTellError, Claim
-from fitgap.report.claims.comparisons import (
+from fitgap.claims.claim import CannotTellError, Claim
+from fitgap.claims.comparisons import (
     ACCURACY,
     RULE_ONE,
     epochs_until,
@@ -19,7 +14,12 @@ from fitgap.report.claims.comparisons import (
     right_answers,
     transfer_obstacle,
 )
-from fitgap.report.study import PROBE, Study
+from fitgap.claims.study import PROBE, Study
+from fitgap.definitions.measurements import MEASUREMENTS
+from fitgap.definitions.vgg16_layers import POOLS
+from fitgap.inference.estimates import Proportion, estimate_over_seeds, estimate_over_seeds_and_images
+from fitgap.inference.verdicts import Comparison, Finding, judge
+from fitgap.params.schema import Params
 
 HEAD, SCRATCH = "head@baseline", "scratch@baseline"
 BOTH = "; it allows for seeds and test images"

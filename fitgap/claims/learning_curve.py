@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
+from fitgap.claims.claim import CannotTellError, Claim
+from fitgap.claims.comparisons import ACCURACY, right_answers, transfer_obstacle
+from fitgap.claims.study import Study
 from fitgap.definitions.measurements import MEASUREMENTS
 from fitgap.inference.estimates import estimate_over_seeds_and_images
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
-from fitgap.report.claims.claim import CannotTellError, Claim
-from fitgap.report.claims.comparisons import ACCURACY, right_answers, transfer_obstacle
-from fitgap.report.study import Study
 
 GRID = 200  # sizes at which the interval of the crossing is computed, at equal ratios
 WAYS = {"head": "the frozen base", "finetune": "fine-tuning"}

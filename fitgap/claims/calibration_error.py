@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.study import Study
 from fitgap.definitions.measurements import MEASUREMENTS, Measurement
 from fitgap.inference.estimates import Estimate, estimate_over_seeds_and_images
-from fitgap.report.study import Study
 
 BINS = 15  # as Guo et al. 2017
 # The margin is the test accuracy's: a probability is read as an accuracy to expect, and both are shares of images.

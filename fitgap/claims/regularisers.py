@@ -5,12 +5,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.claim import CannotTellError, Claim
+from fitgap.claims.comparisons import BASELINE, RULE_ONE, judge_against, variant_obstacle
+from fitgap.claims.study import Study
 from fitgap.inference.estimates import estimate_over_seeds
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
-from fitgap.report.claims.claim import CannotTellError, Claim
-from fitgap.report.claims.comparisons import BASELINE, RULE_ONE, judge_against, variant_obstacle
-from fitgap.report.study import Study
 
 REGULARISERS = {"l1": ("L1", {"l1"}), "l2": ("L2", {"l2"}), "elasticnet": ("ElasticNet", {"l1", "l2"})}
 MARGIN = 0.02  # nats; smaller differences of the jumps are not relevant
