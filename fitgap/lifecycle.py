@@ -1,23 +1,36 @@
 """The steps common to all stages: start, report user errors in one line, write the result, set the exit status."""
 
 import errno
+import importlib
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitgap.data.record import Record, Result, not_applicable
+from fitgap.cluster.work import train_on_cluster
+from fitgap.data.record import Result
+from fitgap.definitions.determinism import start_tensorflow
+from fitgap.definitions.families import FAMILIES
+from fitgap.params.reading import load_params
 from fitgap.pipeline import inputs, timings
+from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.pipeline.timings import Clock
 from fitgap.system.errors import UserError
 from fitgap.system.files import fresh_folder
 from fitgap.tracking import runs
+from fitgap.tracking.live import open_live_run, show_nothing
+from fitgap.tracking.models import attach_models
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fitgap.training.experiment import Experiment
+    from fitgap.training.learning_curve import ThreeWays
+
+MODELS, RESULTS, BACKBONE = Path("models"), Path("results"), Path("data/backbone/vgg16_notop.weights.h5")
 LITTLE = 1_000_000  # free bytes below which a disk counts as full
 HINTS = {
     errno.ENOSPC: "the disk is full: make room and run it again",
@@ -46,17 +59,17 @@ def run(main: Callable[..., None]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        told = exhausted(error)
-        if told is None:
+        reason = explain(error)
+        if reason is None:
             raise
-        sys.exit(f"fitgap: {name}: {told}")
+        sys.exit(f"fitgap: {name}: {reason}")
     sys.stdout.flush()
     sys.stderr.flush()
     # All files are written. Exit without clean-up: destroying TensorFlow's objects takes two seconds per stage.
     os._exit(0)
 
 
-def exhausted(error: Exception) -> str | None:
+def explain(error: Exception) -> str | None:
     """Return a one-line message for lack of memory, disk space, permissions or files; None for other errors."""
     reason = " ".join(str(error).split())[:200]
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # of TensorFlow
@@ -103,13 +116,49 @@ def finish(
     return runs.log_result(result, artifacts, tables or {}) if is_tracked else None
 
 
-def finish_without_model(record: Record, why: str, clock: Clock, models: Path, folder: Path) -> None:
-    """End a training stage whose variant has no model in its family.
+def train_stage(experiment: Callable[[str], "Experiment | ThreeWays"], weights: str = "none") -> None:
+    """Run a training stage, then exit: train a model per seed, here or on a cluster, and write what it leaves.
 
-    Write an empty folder of models and a result that states why: DVC expects both.
+    Finished seeds stay in a checkpoint until the results are written.
+
+    Parameters
+    ----------
+    experiment : takes the stage's argument (a variant, a depth or a size); called after TensorFlow has been started
+    weights : whose weights stay in models/: of "every seed", of the "best seed", or "none"
     """
-    import pandas as pd
+    run(partial(_train_and_write, experiment, weights))
 
-    with fresh_folder(models):
-        pass
-    finish(not_applicable(record, why, pd.DataFrame(columns=["seed", "epoch"])), clock, folder)
+
+def _train_and_write(experiment: Callable[[str], "Experiment | ThreeWays"], weights: str, name: str) -> None:
+    clock, params, family = Clock(), load_params(), Path(sys.argv[0]).stem
+    stage, models, folder = f"{family}@{name}", MODELS / family / name, RESULTS / family / name
+    start_tensorflow(0, params.compute.threads)
+    trained = experiment(name)
+    if trained.obstacle is not None:
+        if weights != "none":
+            with fresh_folder(models):
+                pass  # DVC expects the folder
+        finish(trained.obstacle, clock, folder)
+        return
+    with open_checkpoint(stage) as checkpoint:
+        with clock.working(), open_live_run(stage) as live:
+            train_on_cluster(stage, params.compute.threads, trained.seeds, checkpoint)
+            outcome = trained.run(trained.seeds, checkpoint, live.add_epoch)
+        record = outcome.result.record
+        if weights != "none":
+            with fresh_folder(models) as made:
+                outcome.save_weights(made, trained.seeds if weights == "every seed" else [record.best_seed])
+        run_id = finish(outcome.result, clock, folder, **outcome.times)
+    if run_id is not None and family in FAMILIES and FAMILIES[family].attached == "all":
+        attach_models([outcome.result], {outcome.result.name: run_id}, params, MODELS, BACKBONE)
+
+
+def train_seeds(family: str, name: str, seeds: list[int], checkpoint: Checkpoint) -> None:
+    """Train seeds of a stage into a checkpoint: the task of a node of a cluster."""
+    _experiment_of(family, name).run(seeds, checkpoint, show_nothing)
+
+
+@cache
+def _experiment_of(family: str, name: str) -> "Experiment | ThreeWays":
+    """Build the experiment once for all seeds of a process: it compiles its network."""
+    return importlib.import_module(f"stages.{family}").experiment(name)

@@ -197,4 +197,4 @@ def train_on_cluster(
     """
     if is_wanted():
         family, _, variant = stage.partition("@")
-        Cluster(stage, threads).train(f"stages.{family}:train", seeds, kept, variant, last=last)
+        Cluster(stage, threads).train("fitgap.lifecycle:train_seeds", seeds, kept, family, variant)

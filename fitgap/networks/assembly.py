@@ -7,6 +7,7 @@ lower layers frozen. The head is trained first and the learning rate is low, bec
 meaningless gradients into the pre-trained layers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,54 +16,52 @@ import keras
 from fitgap.definitions.vgg16_layers import activation_shape, freeze_point
 from fitgap.networks import architectures, vgg16
 from fitgap.params.schema import ModelSpec, Params
-from fitgap.params.variants import Variant
 
 
 @dataclass(frozen=True)
 class Assembly:
     """Build the networks for one set of params.
 
-    Attributes
-    ----------
-    classes : number of target classes
-    backbone : the base's weights in Keras's notop format; None if only `scratch` is used
+    Without a backbone, only networks from scratch and heads can be built.
     """
 
     params: Params
-    classes: int
-    backbone: Path | None = None
+    classes: int  # number of target classes
+    backbone: Path | None = None  # the base's weights in Keras's notop format
 
-    def scratch(self, variant: Variant, seed: int) -> keras.Model:
-        """Build the notes' CNN with a variant's remedies, from raw images to logits."""
-        return architectures.build_cnn(self.params.data.image_size, self.classes, self.params.scratch, variant, seed)
+    def build(
+        self, model: ModelSpec, seed: int, start_head: Callable[[keras.Model, int], None] | None = None
+    ) -> keras.Model:
+        """Build the network that a model's stage trains; it returns logits.
 
-    def head(self, variant: Variant, seed: int) -> keras.Model:
+        A fine-tuned model is VGG16 from its depth up with the head on top, from features at the freeze point to logits.
+        The head keeps its remedies. The base's layers have none, because they were built without any.
+
+        Parameters
+        ----------
+        start_head : takes the head of a fine-tuned model and the seed, and sets its trained weights
+        """
+        if model.family.network == "scratch":
+            params = self.params
+            return architectures.build_cnn(params.data.image_size, self.classes, params.scratch, model.variant, seed)
+        head = self._head(model, seed)
+        if model.family.name != "finetune":
+            return head
+        if start_head is not None:
+            start_head(head, seed)
+        return self._upper_layers(model, head)
+
+    def _head(self, model: ModelSpec, seed: int) -> keras.Model:
         """Build the classifier with a variant's remedies, from features to logits."""
         features = activation_shape(self.params.head.layer, self.params.data.image_size)
-        return architectures.build_classifier(features, self.classes, self.params.head, variant, seed)
+        return architectures.build_classifier(features, self.classes, self.params.head, model.variant, seed)
 
-    def finetune(self, depth: str, variant: Variant, seed: int, trained_head: Path | None = None) -> keras.Model:
-        """Build VGG16 from `depth` up with the head on top, from features at the freeze point to logits.
-
-        The head's weights are read from `trained_head`. The head keeps its remedies (`variant`). The base's layers
-        have none, because they were built without any.
-        """
-        head = self.head(variant, seed)
-        if trained_head is not None:
-            head.load_weights(trained_head)
-        size, below = self.params.data.image_size, freeze_point(depth)
+    def _upper_layers(self, model: ModelSpec, head: keras.Model) -> keras.Model:
+        size, below = self.params.data.image_size, freeze_point(model.name)
         base = vgg16.convolutional_base(self.backbone, size)
         features = keras.Input(activation_shape(below, size), name="features")
         upper = vgg16.upper_layers(base, below, self.params.head.layer)
         return keras.Model(features, vgg16.apply_layers([*upper, *head.layers[1:]], features), name="finetune")
-
-    def build(self, model: ModelSpec, seed: int) -> keras.Model:
-        """Build the network that a model's stage trains; it returns logits."""
-        if model.family.name == "finetune":
-            return self.finetune(model.name, model.variant, seed)
-        return (
-            self.scratch(model.variant, seed) if model.family.network == "scratch" else self.head(model.variant, seed)
-        )
 
     def whole(self, model: ModelSpec, weights: Path) -> keras.Model:
         """Build a trained model for inference, from raw images to class probabilities.
@@ -72,9 +71,9 @@ class Assembly:
         network = self.build(model, seed=0)
         network.load_weights(weights)
         size = self.params.data.image_size
-        below = [] if model.family.name == "scratch" else vgg16.frozen_layers(self.backbone, size, self._top(model))
+        below = [] if model.family.name == "scratch" else vgg16.frozen_layers(self.backbone, size, self.top(model))
         return architectures.build_whole(network, size, below)
 
-    def _top(self, model: ModelSpec) -> str:
+    def top(self, model: ModelSpec) -> str:
         """Return the name of the last frozen layer; the model was trained on its activations."""
         return freeze_point(model.name) if model.family.name == "finetune" else self.params.head.layer

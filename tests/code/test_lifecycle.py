@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fitgap.lifecycle import exhausted
+from fitgap.lifecycle import explain
 
 PROGRAM = """
 import errno
@@ -129,5 +129,5 @@ def test_programming_error_keeps_its_traceback(run):
 
 
 def test_other_errors_of_the_system_are_none_of_the_machines(tmp_path):
-    assert exhausted(OSError(errno.EPIPE, "Broken pipe")) is None
-    assert exhausted(ValueError("x")) is None
+    assert explain(OSError(errno.EPIPE, "Broken pipe")) is None
+    assert explain(ValueError("x")) is None

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fitgap.data.prepared import read_prepared
 from fitgap.data.record import Record, Result, not_applicable
+from fitgap.data.results import weights_file
 from fitgap.images.preparation import prepare
 from fitgap.images.sources import load_collection
 from fitgap.params.reading import load_params
@@ -53,7 +54,7 @@ def train(top: Path) -> None:
     from fitgap.backbone.features import FrozenBase, extract_features
     from fitgap.networks import vgg16
     from fitgap.networks.storage import read_backbone, write_backbone
-    from fitgap.training import experiment
+    from fitgap.training.experiment import build_experiment
 
     params = load_params(top / "params.yaml")
     with fresh_folder(top / "data/prepared") as folder:
@@ -69,20 +70,24 @@ def train(top: Path) -> None:
     for name in MODELS:
         family, _, variant = name.partition("@")
         model = params.model(family, variant)
-        if family == "scratch":
-            made = experiment.scratch_experiment(params, model, images)
-        elif family == "head":
-            made = experiment.head_experiment(params, model, images, base, top_pool)
-        else:
-            heads = top / "models/head/baseline"
-            made = experiment.finetune_experiment(params, model, images, base, below, heads)
-        outcome = experiment.run_experiment(made, params.seeds, open_checkpoint(top, name))
-        seeds = params.seeds if family == "head" else [outcome.best_seed]
-        outcome.save_weights(top / "models" / family / variant, seeds)
+        inputs = {"scratch": images.images, "head": top_pool, "finetune": below}[family]
+        borrowed = None if family == "scratch" else base
+        made = build_experiment(
+            params, model, images, inputs, borrowed, partial(start_head, top / "models/head/baseline")
+        )
+        outcome = made.run(params.seeds, open_checkpoint(top, name))
+        seeds = params.seeds if family == "head" else [outcome.result.record.best_seed]
+        with fresh_folder(top / "models" / family / variant) as folder:
+            outcome.save_weights(folder, seeds)
         write(outcome.result, top)
     nothing = Record("head", "shifted", {}, {"data": images.identity}, measured={})
     write(not_applicable(nothing, "for scratch models only"), top)
     write(Result(Record("prepare", None, params.section_params("data"), {}, measured={})), top)
+
+
+def start_head(heads: Path, head, seed: int) -> None:
+    """Set the weights that a fine-tuned network starts from."""
+    head.load_weights(heads / weights_file(seed))
 
 
 def open_checkpoint(top: Path, name: str) -> Checkpoint:

@@ -33,9 +33,14 @@ def examples():
 @pytest.fixture(scope="module")
 def trained_head(assembly, tmp_path_factory):
     path = tmp_path_factory.mktemp("head") / "seed-0.weights.h5"
-    head = assembly.head(assembly.params.variants["baseline"], 5)
-    head.save_weights(path)
+    assembly.build(assembly.params.model("head", "baseline"), 5).save_weights(path)
     return path
+
+
+def fine_tuned(assembly, depth, trained_head) -> keras.Model:
+    """The network of a depth on a trained head."""
+    model = assembly.params.model("finetune", depth)
+    return assembly.build(model, 0, lambda head, seed: head.load_weights(trained_head))
 
 
 def whole_with_frozen_layers(assembly, depth, trained_head) -> keras.Model:
@@ -43,7 +48,7 @@ def whole_with_frozen_layers(assembly, depth, trained_head) -> keras.Model:
     from fitgap.definitions.vgg16_layers import freeze_point
     from fitgap.networks import vgg16
 
-    upper = assembly.finetune(depth, assembly.params.variants["baseline"], 0, trained_head)
+    upper = fine_tuned(assembly, depth, trained_head)
     frozen = vgg16.frozen_layers(assembly.backbone, 32, freeze_point(depth))
     images = keras.Input((32, 32, 3), dtype="uint8")
     return keras.Model(images, vgg16.apply_layers([*frozen, *upper.layers[1:]], images))
@@ -62,7 +67,7 @@ def test_training_on_cached_features_equals_training_the_whole_network(assembly,
     images, labels = examples
     whole = whole_with_frozen_layers(assembly, depth, trained_head)
     frozen_before = [w.numpy() for w in whole.non_trainable_weights]
-    upper = assembly.finetune(depth, assembly.params.variants["baseline"], 0, trained_head)
+    upper = fine_tuned(assembly, depth, trained_head)
     start = upper.get_weights()
     point = freeze_point(depth)
     features = vgg16.frozen_base(assembly.backbone, 32, [point])(images)[point].numpy()
@@ -81,8 +86,9 @@ def test_training_on_cached_features_equals_training_the_whole_network(assembly,
 def test_fine_tuning_starts_from_the_trained_head_and_the_stored_base(assembly, trained_head):
     from fitgap.networks import vgg16
 
-    upper = assembly.finetune("block5", assembly.params.variants["baseline"], 0, trained_head)
-    head, base = assembly.head(assembly.params.variants["baseline"], 5), vgg16.convolutional_base(assembly.backbone, 32)
+    upper = fine_tuned(assembly, "block5", trained_head)
+    head = assembly.build(assembly.params.model("head", "baseline"), 5)
+    base = vgg16.convolutional_base(assembly.backbone, 32)
     for name in ("dense", "logits"):
         np.testing.assert_array_equal(upper.get_layer(name).kernel, head.get_layer(name).kernel)
     for name in ("block5_conv1", "block5_conv3"):

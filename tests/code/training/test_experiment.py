@@ -11,6 +11,7 @@ from fitgap.params.variants import Variant
 from fitgap.pipeline.checkpoints import Checkpoint
 
 SEEDS = [3, 4, 5]
+SCHEDULE = Training(epochs=3, batch_size=8, learning_rate=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def described(tensorflow, repository):
     head = load_params(repository / "params.yaml").head
     remedies = Variant(dropout=0.4, batch_norm=True)
     return Experiment(
-        model=ModelSpec(FAMILIES["head"], "x", remedies, Training(epochs=3, batch_size=8, learning_rate=0.01), {}),
+        model=ModelSpec(FAMILIES["head"], "x", remedies, SCHEDULE, {"seeds": SEEDS}),
         inputs={},
         classes=["a", "b", "c"],
         draw=lambda seed: {name: (inputs[rows], labels[rows]) for name, rows in parts(seed).items()},
@@ -39,11 +40,11 @@ def described(tensorflow, repository):
 
 
 def test_seeds_that_were_trained_are_taken_over_to_the_bit(described, tmp_path, monkeypatch):
-    from fitgap.training import experiment, trainer
+    from fitgap.training import trainer
 
     (tmp_path / "calm").mkdir()
     (tmp_path / "killed").mkdir()
-    calm = experiment.run_experiment(described, SEEDS, Checkpoint(tmp_path / "calm"))
+    calm = described.run(SEEDS, Checkpoint(tmp_path / "calm"))
     train, trained = trainer.Trainer.train, []
 
     def train_until_killed(self, start, training, validation, seed, on_epoch):
@@ -55,8 +56,8 @@ def test_seeds_that_were_trained_are_taken_over_to_the_bit(described, tmp_path, 
 
     monkeypatch.setattr(trainer.Trainer, "train", train_until_killed)
     with pytest.raises(KeyboardInterrupt):
-        experiment.run_experiment(described, SEEDS, Checkpoint(tmp_path / "killed"))
-    again = experiment.run_experiment(described, SEEDS, Checkpoint(tmp_path / "killed"))
+        described.run(SEEDS, Checkpoint(tmp_path / "killed"))
+    again = described.run(SEEDS, Checkpoint(tmp_path / "killed"))
     assert trained == [3, 4, "killed", 5]
     assert again.result.fingerprint == calm.result.fingerprint
     assert again.result.test_probabilities.tobytes() == calm.result.test_probabilities.tobytes()
@@ -66,9 +67,7 @@ def test_seeds_that_were_trained_are_taken_over_to_the_bit(described, tmp_path, 
 
 
 def test_each_seed_trains_and_is_measured_on_its_own_images(described, tmp_path):
-    from fitgap.training import experiment
-
-    outcome = experiment.run_experiment(described, SEEDS, Checkpoint(tmp_path))
+    outcome = described.run(SEEDS, Checkpoint(tmp_path))
     for place, seed in enumerate(SEEDS):
         measured = outcome.result.seeds.loc[seed]
         network, splits = outcome.network_of(seed), described.draw(seed)

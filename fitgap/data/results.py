@@ -1,0 +1,45 @@
+"""Which models params.yaml asks for, which of them failed, and which is the best: one rule for all who ask.
+
+Stages, claims, the report, MLflow's registry, predict and serve choose a model by `best`.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from fitgap.data.record import Result
+from fitgap.definitions.families import FAMILIES
+from fitgap.params.schema import Params
+
+ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # if one is not finite, the model diverged
+
+
+def declared_models(params: Params) -> list[str]:
+    """Return the names of the models declared in params, in the order of the report."""
+    variants = {"scratch": params.variants, "highrate": params.highrate.variants, "head": params.variants}
+    named = variants | {"finetune": params.finetune.depths}
+    declared = [*(f"{family}@{name}" for family, names in named.items() for name in names), "asis"]
+    return [name for name in declared if name not in params.without_model]
+
+
+def has_failed(result: Result) -> bool:
+    """Return whether a seed of a model diverged: an essential loss or a probability is not finite."""
+    seeds, probabilities = result.seeds, result.test_probabilities
+    essential = seeds[[column for column in ESSENTIAL if column in seeds]].to_numpy(dtype=float)
+    return not (np.isfinite(essential).all() and (probabilities is None or np.isfinite(probabilities).all()))
+
+
+def best(results: Iterable[Result]) -> Result | None:
+    """Return the model with the lowest validation loss, mean over its seeds; the first of equals. None without any.
+
+    Test results are not used. Models that failed are left out. So are those that only test a statement
+    (`Family.is_offered`), and those that nothing was trained for.
+    """
+    offered = [result for result in results if result.is_model and FAMILIES[result.record.stage].is_offered]
+    trained = [result for result in offered if "val_loss_best" in result.seeds and not has_failed(result)]
+    return min(trained, key=lambda result: result.seeds["val_loss_best"].mean(), default=None)
+
+
+def weights_file(seed: int) -> str:
+    """Return the file name of one seed's trained weights in a folder of models/, in Keras's format."""
+    return f"seed-{seed}.weights.h5"

@@ -1,0 +1,59 @@
+"""Test the one rule for the best model, and that the learning curve uses it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fitgap.data.record import Record, Result
+from fitgap.data.results import best, declared_models, has_failed
+from fitgap.params.reading import load_params
+from stages import learning_curve
+
+
+def model(name: str, losses: list[float], **columns: list[float]) -> Result:
+    """A model with one seed per validation loss."""
+    family, _, variant = name.partition("@")
+    seeds = pd.DataFrame({"seed": range(len(losses)), "val_loss_best": losses, "test_accuracy": 0.5, **columns})
+    record = Record(family, variant, {}, {}, seeds=seeds.to_dict("records"))
+    return Result(record, pd.DataFrame({"seed": [0], "epoch": [1]}), np.full((len(losses), 4, 2), 0.5, np.float32))
+
+
+def test_the_lowest_mean_validation_loss_wins_and_the_first_of_equals():
+    models = [model("scratch@a", [0.5, 0.4]), model("head@b", [0.25, 0.5]), model("finetune@block5", [0.375, 0.375])]
+    assert best(models).name == "head@b"
+    assert best(reversed(models)).name == "finetune@block5"
+    assert best([]) is None
+
+
+def test_a_model_with_a_diverged_seed_is_not_the_best():
+    """The mean over its other seeds would be the lowest: pandas leaves NaN out."""
+    diverged = model("scratch@a", [0.1, np.nan])
+    assert has_failed(diverged)
+    assert best([diverged, model("scratch@b", [0.4, 0.4])]).name == "scratch@b"
+    assert best([diverged]) is None
+
+
+@pytest.mark.parametrize("column", ["train_loss_last", "val_loss_last"])
+def test_an_infinite_loss_at_the_end_counts_as_diverged(column):
+    assert has_failed(model("scratch@a", [0.1, 0.1], **{column: [0.2, np.inf]}))
+
+
+def test_models_that_only_test_a_statement_are_never_the_best():
+    assert best([model("highrate@a", [0.1]), model("scratch@a", [0.4])]).name == "scratch@a"
+
+
+def test_learning_curve_leaves_out_a_depth_with_a_diverged_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr(learning_curve, "FINETUNED", tmp_path)
+    for depth, losses in {"block4": [0.6, 0.6], "block5": [0.1, np.nan], "block5_conv3": [0.5, 0.5]}.items():
+        (tmp_path / depth).mkdir()
+        model(f"finetune@{depth}", losses).write(tmp_path / depth)
+    assert learning_curve.best_depth(["block4", "block5", "block5_conv3"]) == "block5_conv3"
+    assert learning_curve.best_depth(["block5"]) == "block5", "some depth is needed"
+
+
+def test_declared_models_have_no_variants_without_a_model(repository):
+    params = load_params(repository / "params.yaml")
+    declared = declared_models(params)
+    assert declared[0] == "scratch@baseline"
+    assert declared[-1] == "asis"
+    assert not set(declared) & set(params.without_model)
