@@ -18,10 +18,9 @@ from PIL import Image
 from bench import machine, side_by_side
 from fitgap.images import preparation
 from fitgap.images.decoding import UnusableError, decode
-from fitgap.images.decoding_pool import Finish, decode_entries
-from fitgap.images.file_trees import FileEntry, UnreadableError
-from fitgap.images.sources import directory, tree_decoding
+from fitgap.images.sources import directory, picture_files
 from fitgap.images.sources.collection import Picture
+from fitgap.images.sources.picture_files import UNLABELLED, PictureFile, decode_files
 from fitgap.params.sections import Data
 
 COUNT, WIDTH, HEIGHT, CLASSES = 1_000, 500, 375, 10  # of the pictures
@@ -61,23 +60,21 @@ def _picture(chance: np.random.Generator) -> Image.Image:
 
 def contestants(path: Path) -> list[side_by_side.Contestant]:
     """Return the two ways to prepare a tree of pictures."""
-    ways = {THREADS: decode_entries, ONE: decode_one_by_one}
+    ways = {THREADS: decode_files, ONE: decode_one_by_one}
     return [side_by_side.Contestant(name, partial(_make, path, way)) for name, way in ways.items()]
 
 
-def decode_one_by_one(
-    entries: Iterable[FileEntry], image_size: int, finish: Finish[Picture], threads: int | None = None
-) -> Iterator[Picture]:
-    """Yield the pictures of files in this thread; takes the arguments of `decode_entries`."""
-    for entry in entries:
+def decode_one_by_one(files: Iterable[PictureFile], image_size: int, threads: int | None = None) -> Iterator[Picture]:
+    """Yield the pictures of files in this thread; takes the arguments of `decode_files`."""
+    for file in files:
         try:
-            yield finish(entry.name, decode(entry.read(), image_size), "")
-        except (UnusableError, UnreadableError) as error:
-            yield finish(entry.name, None, str(error))
+            yield Picture(file.name, UNLABELLED, decode(file.path.read_bytes(), image_size))
+        except UnusableError as error:
+            yield Picture(file.name, UNLABELLED, None, reason=str(error))
 
 
 def _make(path: Path, way: Callable[..., Iterator[Picture]]) -> side_by_side.Pass:
-    tree_decoding.decode_entries = way  # in this process, which measures nothing else
+    picture_files.decode_files = way  # in this process, which measures nothing else
     _prepare(path)
     return partial(_prepare, path)
 

@@ -3,10 +3,6 @@
 import contextlib
 import functools
 import io
-import re
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -38,8 +34,6 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-PNG = b"\x89PNG\r\n\x1a\n"
-PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")  # those that matter to pixels and orientation
 
 
 def has_picture_ending(name: str) -> bool:
@@ -54,10 +48,9 @@ class UnusableError(Exception):
 def decode(data: bytes, image_size: int) -> np.ndarray:
     """Decode a picture in one of the formats of `ENDINGS`; of several frames, the first.
 
-    The EXIF rotation is applied; other metadata are ignored, damaged ones too. Transparent pixels are blended with
-    white. 16-bit grey levels are scaled to 8 bits. Grey, palette and CMYK pictures are converted to RGB. The whole
-    picture is resized to a square, with antialiasing; its aspect ratio may change, as in Keras's
-    `image_dataset_from_directory`.
+    The EXIF rotation is applied, and other metadata are ignored. Transparent pixels are blended with white. 16-bit grey
+    levels are scaled to 8 bits. Grey, palette and CMYK pictures are converted to RGB. The whole picture is resized to a
+    square, with antialiasing; its aspect ratio may change, as in Keras's `image_dataset_from_directory`.
 
     Returns
     -------
@@ -68,46 +61,19 @@ def decode(data: bytes, image_size: int) -> np.ndarray:
     UnusableError
         If the file is empty, truncated, not a picture, or larger than `MAX_PIXELS`.
     """
-    with ignore_warnings():
-        return decode_in_thread(data, image_size)
-
-
-@contextlib.contextmanager
-def ignore_warnings() -> Iterator[None]:
-    """Ignore what Pillow warns of inside this context, in all threads.
-
-    It warns of unusual but readable metadata, and of enormous pictures, which are rejected.
-    """
-    with warnings.catch_warnings():
-        for module in ("PIL", "pillow_heif", re.escape(__name__)):
-            warnings.filterwarnings("ignore", module=rf"{module}(\.|$)")
-        yield
-
-
-def decode_in_thread(
-    data: bytes, image_size: int, admit: Callable[[int], AbstractContextManager] = contextlib.nullcontext
-) -> np.ndarray:
-    """Decode a picture as `decode` does, in one of several threads.
-
-    The caller ignores warnings: `warnings.catch_warnings` changes the filters of all threads, and two that leave it in
-    another order than they entered it would leave changed filters behind.
-
-    Parameters
-    ----------
-    admit : takes the number of pixels and returns the context to decode them in, which may wait for room
-    """
     if not data:
         raise UnusableError("empty file")
     try:
-        with Image.open(io.BytesIO(_without_metadata(data)), formats=readable_formats()) as image:
-            _check_size(image)
-            with admit(image.width * image.height):
-                return _pixels(image, image_size)
+        with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            return _pixels(image, image_size)
     except UnusableError:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        enormous = isinstance(error, Image.DecompressionBombError)
-        raise UnusableError(_enormous() if enormous else _unknown(data)) from None
+    except Image.DecompressionBombError:
+        raise UnusableError(f"enormous: more than {MAX_PIXELS:,} pixels") from None
+    except UnidentifiedImageError:
+        raise UnusableError(_unknown(data)) from None
     except Exception as error:  # Pillow's decoders raise many types for damaged data
         raise UnusableError(f"damaged: {' '.join(str(error).split()) or type(error).__name__}"[:200]) from None
 
@@ -123,35 +89,10 @@ def readable_formats() -> tuple[str, ...]:
     return tuple(name for name in ENDINGS if name in Image.OPEN)
 
 
-def _without_metadata(data: bytes) -> bytes:
-    """Return a PNG without text, colour profile and the like, any other file as it is.
-
-    Pillow takes a PNG with a broken or very long chunk of metadata for damaged; other readers do not.
-    """
-    if not data.startswith(PNG):
-        return data
-    kept, at = [PNG], len(PNG)
-    while at + 8 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4])  # length, kind, content, checksum
-        if data[at + 4 : at + 8] in PNG_CHUNKS:
-            kept.append(data[at:end])
-        at = end
-    return b"".join(kept)
-
-
 def _unknown(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and "HEIF" not in readable_formats():
         return "HEIC, which needs another package: pip install pillow-heif"
     return f"not a picture in {', '.join(readable_formats())}"
-
-
-def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise UnusableError(_enormous())
-
-
-def _enormous() -> str:
-    return f"enormous: more than {MAX_PIXELS:,} pixels"
 
 
 def _pixels(image: Image.Image, image_size: int) -> np.ndarray:

@@ -16,7 +16,6 @@ import pandas as pd
 from fitgap.data import draws, prepared
 from fitgap.images import duplicates, split
 from fitgap.images.sources.collection import Collection, Picture
-from fitgap.images.traits import measure_traits
 from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 from fitgap.system.files import require_space
@@ -49,7 +48,7 @@ def prepare(
     """
     pixels = 3 * data.image_size**2
     require_space(folder, 2 * pixels * collection.count, f"{collection.count:,} images")
-    with tempfile.TemporaryFile(dir=folder) as decoded:
+    with contextlib.closing(collection), tempfile.TemporaryFile(dir=folder) as decoded:
         manifest, unusable = _decode_all(collection, decoded)
         _check_unusable(unusable, collection.count, data.max_bad_fraction)
         manifest["class"] = [collection.class_names[label] for label in manifest["label"]]
@@ -67,7 +66,7 @@ def prepare(
     draws.check_drawing(prepared.read_prepared(folder), data, sizes)
     alike.to_csv(folder / "near_duplicates.csv", index=False, lineterminator="\n")
     unusable.to_csv(folder / "unusable.csv", index=False, lineterminator="\n")
-    return about, [*collection.warnings, *_warnings(manifest, unusable, alike)]
+    return about, _warnings(manifest, unusable, alike)
 
 
 def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -93,8 +92,8 @@ def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, 
 
 
 def _describe(picture: Picture) -> tuple:
-    traits = picture.traits or measure_traits(picture.pixels)
-    return picture.name, traits.sha256, picture.label, picture.official, traits.looks, traits.brightest
+    looks, brightest = duplicates.difference_hash(picture.pixels), int(picture.pixels.max())
+    return picture.name, duplicates.pixel_hash(picture.pixels), picture.label, picture.official, looks, brightest
 
 
 def _images(file: IO[bytes], places: np.ndarray, pixels: int) -> Iterator[np.ndarray]:

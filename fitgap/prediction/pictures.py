@@ -1,22 +1,16 @@
 """Read the pictures that a user names: files, folders and archives, decoded as stage `prepare` decodes them."""
 
-import dataclasses
+import contextlib
 import itertools
 from collections.abc import Generator, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from fitgap.images import archives
 from fitgap.images.decoding import ENDINGS, has_picture_ending
-from fitgap.images.decoding_pool import decode_entries
-from fitgap.images.file_trees import BROKEN, FileEntry, UnreadableError
 from fitgap.images.sources.collection import Picture
 from fitgap.images.sources.directory import is_ignored
+from fitgap.images.sources.picture_files import PictureFile, decode_files, is_archive, unpacked
 from fitgap.system.errors import UserError
-
-UNLABELLED = -1
+from fitgap.system.trees import list_tree
 
 
 def read_pictures(paths: Iterable[Path | str], image_size: int) -> Generator[Picture, None, None]:
@@ -29,42 +23,30 @@ def read_pictures(paths: Iterable[Path | str], image_size: int) -> Generator[Pic
     ----------
     image_size : side of the square that pictures are resized to, in pixels
     """
-    return decode_entries(_all_entries(map(Path, paths)), image_size, _finish)
+    with contextlib.ExitStack() as stack:  # keeps what archives are unpacked to until all are decoded
+        files = itertools.chain.from_iterable(_files(Path(path), stack) for path in paths)
+        yield from decode_files(files, image_size)
 
 
-def _finish(name: str, pixels: np.ndarray | None, reason: str) -> Picture:
-    return Picture(name, UNLABELLED, pixels, reason=reason)
+def _files(path: Path, stack: contextlib.ExitStack) -> Iterator[PictureFile]:
+    """Yield the files of a path; one that cannot be used is a file that cannot be read."""
+    try:
+        if not path.exists():
+            raise UserError("not found; a picture, or a folder, a .zip or a .tar of pictures")
+        if not path.is_dir() and not path.is_file():  # to open a pipe could take for ever
+            raise UserError("neither a file nor a folder")
+        if path.is_dir() or (not has_picture_ending(path.name) and is_archive(path)):
+            yield from _inside(path, stack.enter_context(unpacked(path, str(path))))
+        else:
+            yield PictureFile(str(path), path)
+    except (UserError, OSError) as error:
+        reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
+        yield PictureFile(str(path), path, problem=reason)
 
 
-def _all_entries(paths: Iterable[Path]) -> Iterator[FileEntry]:
-    """Yield the files of all paths; a path that cannot be used is a file that cannot be read."""
-    for path in paths:
-        try:
-            yield from _entries(path)
-        except (UserError, *BROKEN) as error:
-            reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
-            yield FileEntry(str(path), 0, partial(_fail, reason))
-
-
-def _fail(reason: str) -> bytes:
-    raise UnreadableError(reason)
-
-
-def _entries(path: Path) -> Iterator[FileEntry]:
-    if not path.exists():
-        raise UserError("not found; a picture, or a folder, a .zip or a .tar of pictures")
-    if not path.is_dir() and not path.is_file():  # to open a pipe could take for ever
-        raise UserError("neither a file nor a folder")
-    if path.is_dir() or (not has_picture_ending(path.name) and archives.is_archive(path)):
-        yield from _inside(path)
-    else:
-        yield archives.file_entry(path, str(path))
-
-
-def _inside(path: Path) -> Iterator[FileEntry]:
-    tree = archives.read_tree(path, str(path))
-    names = {name for name in tree.files if has_picture_ending(name) and not is_ignored(name)}
+def _inside(path: Path, folder: Path) -> Iterator[PictureFile]:
+    names = [name for name in list_tree(folder)[0] if has_picture_ending(name) and not is_ignored(name)]
     if not names:
         raise UserError(f"holds no picture; files that are read end in {', '.join(itertools.chain(*ENDINGS.values()))}")
-    for entry in tree.entries(names):
-        yield dataclasses.replace(entry, name=f"{path}/{entry.name}")
+    for name in names:
+        yield PictureFile(f"{path}/{name}", folder / name)

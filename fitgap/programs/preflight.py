@@ -4,11 +4,11 @@ from pathlib import Path
 
 from fitgap import lifecycle
 from fitgap.cluster import checks, connection
-from fitgap.images.archives import read_tree
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 from fitgap.system import downloads, repository
 from fitgap.system.errors import UserError
+from fitgap.system.trees import list_tree
 
 WRITTEN = ("data/prepared", "data/backbone", "data/features", "models", "results", "reports", "checkpoints", "mlruns")
 
@@ -37,7 +37,7 @@ def check(chosen: Params, origin: Path | str = "params.yaml") -> None:
         if not Path(path).exists():
             raise UserError(f"{origin}: {key}: {path!r}: not found; paths begin at the repository's top folder")
     if "data.path" in needed and Path(chosen.data.path).is_dir():
-        read_tree(Path(chosen.data.path))  # DVC's own error does not say which name is not UTF-8
+        list_tree(Path(chosen.data.path))  # DVC's own error does not say which name is not UTF-8
     downloads.check_reachable(needed_downloads(chosen), origin)
     if connection.is_wanted():
         checks.check_cluster(chosen.compute.threads)

@@ -1,7 +1,6 @@
 """List the files of a folder as DVC does: links to files count, links to folders are not followed."""
 
 import os
-import stat
 from pathlib import Path
 
 from fitgap.system.errors import UserError
@@ -15,8 +14,7 @@ def list_tree(top: Path) -> tuple[list[str], list[str]]:
     Raises
     ------
     UserError
-        If there is a link to another folder, whose files DVC does not hash, or a pipe or device, which DVC would wait
-        for.
+        If there is a link to another folder, whose files DVC does not hash, or if a name is not UTF-8.
     OSError
         If a folder is not readable.
     """
@@ -25,10 +23,11 @@ def list_tree(top: Path) -> tuple[list[str], list[str]]:
     for folder, inner, names in os.walk(top, onerror=_fail):
         at = Path(folder)
         inner[:] = [name for name in inner if _is_new(at / name)]
-        for name in names:
-            _check_file(at / name)
         folders += [(at / name).relative_to(top).as_posix() for name in inner]
         files += [(at / name).relative_to(top).as_posix() for name in names]
+    for name in (*folders, *files):
+        if name.encode(errors="replace").decode() != name:  # Python holds bytes that are not UTF-8 as surrogates
+            raise UserError(f"{top}: the name {name!a} is not UTF-8; rename it")
     return sorted(files), sorted(folders)
 
 
@@ -46,12 +45,3 @@ def _is_new(folder: Path) -> bool:
         f"{folder}: a link to the folder {folder.resolve()}; DVC does not follow it and would not notice that pictures "
         "change; move or copy that folder here, or name that folder itself"
     )
-
-
-def _check_file(path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return  # a link that leads nowhere, for example
-    if not stat.S_ISREG(mode):
-        raise UserError(f"{path}: a pipe, socket or device, which DVC cannot hash; delete it")

@@ -68,23 +68,20 @@ def test_a_cluster_gives_the_bytes_of_one_machine(first, clone):
     assert outputs(clone) == before
 
 
-@pytest.mark.parametrize("kind", ["folder", "zip"])
-def test_pictures_are_decoded_to_the_bytes_of_one_machine(clone, kind, tmp_path):
-    trained_repository.paint(tmp_path / "pictures")
-    if kind == "zip":
-        shutil.make_archive(str(tmp_path / "pictures"), "zip", tmp_path / "pictures")
-    path = tmp_path / ("pictures" if kind == "folder" else "pictures.zip")
+def test_pictures_are_decoded_to_the_bytes_of_one_machine(clone, tmp_path):
+    path = tmp_path / "pictures"
+    trained_repository.paint(path)
     code = f"""
 def main():
     from pathlib import Path
     from fitgap.cluster import work
-    from fitgap.images.sources import directory, tree_decoding
-    tree_decoding.TASK = 7
+    from fitgap.images.sources import directory, picture_files
+    picture_files.TASK = 7
     def pictures():
         found = directory.load(Path({str(path)!r}), 32).pictures()
         return sorted((one.name, one.label, one.pixels.tobytes()) for one in found)
     there = pictures()
-    tree_decoding.is_wanted = lambda: False
+    picture_files.is_wanted = lambda: False
     work.Cluster.map = None
     print(len(there), there == pictures())
 """

@@ -5,44 +5,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitgap.images.traits import Traits
-
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a source, or the reason why it cannot be used.
+    """One picture of a source, or the reason why it cannot be used."""
 
-    Attributes
-    ----------
-    name : file name or index, unique within the source
-    label : index into the collection's class names
-    pixels : uint8, (size, size, 3), RGB; None if the file cannot be used
-    official : the split given by the source: "train", "validation" or "test"; "" if it gives none
-    reason : why the file cannot be used; "" if it can
-    traits : measured from the pixels; None if the source has not done so
-    """
-
-    name: str
-    label: int
-    pixels: np.ndarray | None
-    official: str = ""
-    reason: str = ""
-    traits: Traits | None = None
+    name: str  # file name or index, unique within the source
+    label: int  # index into the collection's class names
+    pixels: np.ndarray | None  # uint8, (size, size, 3), RGB; None if the file cannot be used
+    official: str = ""  # the split given by the source: "train", "validation" or "test"; "" if it gives none
+    reason: str = ""  # why the file cannot be used; "" if it can
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A source of images.
+    """A source of images."""
 
-    Attributes
-    ----------
-    class_names : names of the classes; labels are indices into this list
-    count : number of pictures, unusable ones included
-    pictures : returns an iterator over the pictures, whose order is the same every time; close it to stop early
-    warnings : one line each, for the user
-    """
-
-    class_names: list[str]
-    count: int
-    pictures: Callable[[], Generator[Picture, None, None]]
-    warnings: tuple[str, ...] = ()
+    class_names: list[str]  # labels are indices into this list
+    count: int  # of pictures, unusable ones included
+    pictures: Callable[[], Generator[Picture, None, None]]  # in the same order every time; close it to stop early
+    close: Callable[[], None] = lambda: None  # deletes temporary files; no pictures can be read after it

@@ -3,39 +3,31 @@
     pictures/cat/1.jpg                     or    pictures/train/cat/1.jpg
     pictures/dog/2.png                           pictures/test/dog/2.png
 
-The same tree can be a .zip or .tar archive. Enclosing folders are skipped.
+The same tree can be a .zip or .tar archive. Enclosing folders are skipped. A path is handled as its parts:
+("train", "cat", "1.jpg").
 """
 
+import contextlib
+import dataclasses
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from fitgap.images import archives
 from fitgap.images.decoding import has_picture_ending
-from fitgap.images.file_trees import FileTree
 from fitgap.images.sources.collection import Collection, Picture
-from fitgap.images.sources.split_folders import (
-    check_splits,
-    class_like_a_split,
-    find_splits,
-    repeated_folder,
-    without_repetition,
-)
-from fitgap.images.sources.tree_decoding import Labels, decode_tree
+from fitgap.images.sources.picture_files import UNLABELLED, decode_folder, unpacked
 from fitgap.pipeline.watched import check_watched
 from fitgap.system.errors import UserError
+from fitgap.system.trees import list_tree
 
 DROPPINGS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found", "$recycle.bin"}
 BESIDE = "not inside a class folder"
-
-
-@dataclass(frozen=True)
-class Place:
-    """The class and official split of a picture, from its path."""
-
-    class_name: str
-    official: str = ""
+SPLIT_WORDS = {"train": "train", "val": "validation", "dev": "validation", "test": "test"}  # beginnings of words
+Parts = tuple[str, ...]
+Labels = dict[str, tuple[int, str]]  # name of a picture -> index of its class, and the split that the folders give it
 
 
 def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collection:
@@ -43,46 +35,46 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
 
     Parameters
     ----------
-    split_folders : "by_name": folders named train, validation and test are splits; "none": all folders are classes
+    split_folders : "by_name": folders that hold the class folders are splits; "none": all folders are classes
 
     Raises
     ------
     UserError
-        If the tree has fewer than two classes, an empty class, or two classes that differ only in case or Unicode form.
+        If the tree has fewer than two classes, an empty class, folders that are neither classes nor splits, or two
+        classes that differ only in case or Unicode form.
     """
-    tree = archives.read_tree(path)
-    files = {name: _parts(name) for name in tree.files if not is_ignored(name)}
-    folders = [_parts(name) for name in tree.folders if not is_ignored(name)]
-    around = _wrapping(list(files.values()), folders)
-    files = {name: parts[around:] for name, parts in files.items() if len(parts) > around}
-    folders = [parts[around:] for parts in folders if len(parts) > around]
-    by_name = split_folders == "by_name"
-    doubtful = class_like_a_split(files.values(), folders) if by_name else ""
-    splits = find_splits(path, folders) if by_name and not doubtful else {}
-    repeated = {top: inner for top, split in splits.items() if (inner := repeated_folder(top, split, folders))}
-    files = {name: without_repetition(parts, repeated) for name, parts in files.items()}
-    folders = [without_repetition(parts, repeated) for parts in folders]
-    check_splits(path, splits, files.values())
-    places = {name: _place(parts, splits) for name, parts in files.items() if _matters(parts, splits)}
-    if path.is_dir():
-        check_watched(path, places)
-    names = _class_names(path, folders, splits, places.values())
-    warnings = (f"{path}: {doubtful}/ is read as a class, although it is named like a split",) if doubtful else ()
-    index = {name: label for label, name in enumerate(names)}
-    labels = {name: Labels(index[at.class_name], at.official) for name, at in places.items() if at}
-    beside = [name for name, at in places.items() if at is None]
-    return Collection(names, len(places), lambda: _pictures(path, tree, image_size, labels, beside), warnings)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(unpacked(path, f"params.yaml: data.path: {str(path)!r}"))
+        names, inner = list_tree(folder)
+        files = {name: _parts(name) for name in names if not is_ignored(name)}
+        folders = [_parts(name) for name in inner if not is_ignored(name)]
+        depth = _enclosing(list(files.values()), folders)
+        files = {name: parts[depth:] for name, parts in files.items() if len(parts) > depth}
+        folders = [parts[depth:] for parts in folders if len(parts) > depth]
+        splits = find_splits(path, files.values(), folders) if split_folders == "by_name" else {}
+        repeated = _repeated(splits, folders)
+        files = {name: _without_repetition(parts, repeated) for name, parts in files.items()}
+        folders = [_without_repetition(parts, repeated) for parts in folders]
+        pictures = {name: parts for name, parts in files.items() if _is_picture(parts, splits)}
+        if path.is_dir():
+            check_watched(path, pictures)
+        classes = _class_names(path, folders, splits, pictures.values())
+        labels = _labels(pictures, splits, classes)
+        decoded = partial(_pictures, folder, image_size, labels, pictures.keys() - labels.keys(), path.is_dir())
+        return Collection(classes, len(pictures), decoded, stack.pop_all().close)
 
 
 def _pictures(
-    path: Path, tree: FileTree, image_size: int, labels: Mapping[str, Labels], beside: Iterable[str]
+    folder: Path, image_size: int, labels: Labels, beside: Iterable[str], is_shared: bool
 ) -> Generator[Picture, None, None]:
     for name in beside:
-        yield Picture(name, -1, None, reason=BESIDE)
-    yield from decode_tree(path, tree, image_size, labels)
+        yield Picture(name, UNLABELLED, None, reason=BESIDE)
+    for picture in decode_folder(folder, list(labels), image_size, is_shared):
+        label, official = labels[picture.name]
+        yield dataclasses.replace(picture, label=label, official=official)
 
 
-def _parts(name: str) -> tuple[str, ...]:
+def _parts(name: str) -> Parts:
     """Split a path into parts, normalised to NFC: macOS may decompose accents (NFD), Linux does not."""
     return PurePosixPath(unicodedata.normalize("NFC", name)).parts
 
@@ -92,7 +84,7 @@ def is_ignored(name: str) -> bool:
     return any(part.startswith(".") or part.lower() in DROPPINGS for part in PurePosixPath(name).parts)
 
 
-def _wrapping(files: list[tuple[str, ...]], folders: list[tuple[str, ...]]) -> int:
+def _enclosing(files: list[Parts], folders: list[Parts]) -> int:
     """Return the number of enclosing folders: each is the only folder at its level, with at least two levels below.
 
     Other files may stand beside it (a readme), but no pictures.
@@ -107,38 +99,89 @@ def _wrapping(files: list[tuple[str, ...]], folders: list[tuple[str, ...]]) -> i
         depth += 1
 
 
-def _matters(parts: tuple[str, ...], splits: dict[str, str]) -> bool:
+def find_splits(path: Path, files: Iterable[Parts], folders: Iterable[Parts]) -> dict[str, str]:
+    """Return top folder -> split ("train", "validation", "test"); {} if the top folders are the classes.
+
+    Splits hold folders and no pictures, and their names say which: train, training_set, seg_test, Validation images.
+
+    Raises
+    ------
+    UserError
+        If some folders look like splits and others do not, or if the top folders hold folders but are named for no
+        split (years, folds): they would be compared as if they were classes.
+    """
+    tops = {parts[0] for parts in folders}
+    direct = {parts[0] for parts in files if len(parts) == 2 and has_picture_ending(parts[1])}
+    above = {parts[0] for parts in folders if len(parts) > 1} - direct
+    named = {top: split for top in sorted(tops) if (split := _split_name(top))}
+    if not tops or (above != tops and not above & named.keys() and tops != named.keys()):
+        return {}
+    if not above == tops == named.keys():
+        odd = min(above - named.keys() or tops - above)
+        raise UserError(
+            f"{path}: {odd}/ is neither a class folder with pictures nor a split with class folders; allowed: class "
+            "folders, or only train/, validation/ and test/ with the class folders inside (data.split_folders: none "
+            f"makes {', '.join(sorted(tops))} the classes)"
+        )
+    if "train" not in named.values() or len(set(named.values())) < len(named):
+        raise UserError(
+            f"{path}: holds the splits {', '.join(named)}; needed: one train folder, and at most one of validation and "
+            "one of test"
+        )
+    return named
+
+
+def _split_name(folder: str) -> str:
+    """Return the split that a folder is named for; "" if its name has no split's word, or several."""
+    words = set(re.findall(f"(?:^|[^a-z])({'|'.join(SPLIT_WORDS)})", folder.casefold()))
+    return SPLIT_WORDS[words.pop()] if len(words) == 1 else ""
+
+
+def _repeated(splits: Mapping[str, str], folders: Iterable[Parts]) -> set[Parts]:
+    """Return each split's folder with its only inner folder, if both are named for this split (training/training)."""
+    pairs = {parts[:2] for parts in folders if len(parts) > 1 and parts[0] in splits}
+    counts = Counter(top for top, _ in pairs)
+    return {(top, inner) for top, inner in pairs if counts[top] == 1 and _split_name(inner) == splits[top]}
+
+
+def _without_repetition(parts: Parts, repeated: set[Parts]) -> Parts:
+    return (parts[0], *parts[2:]) if parts[:2] in repeated else parts
+
+
+def _is_picture(parts: Parts, splits: Mapping[str, str]) -> bool:
     """Return whether a file counts as a picture: any file in a class folder, and picture files elsewhere."""
-    in_class = len(parts) > (2 if splits else 1)
-    return in_class or has_picture_ending(parts[-1])
+    return len(parts) > (2 if splits else 1) or has_picture_ending(parts[-1])
 
 
-def _place(parts: tuple[str, ...], splits: dict[str, str]) -> Place | None:
-    if not splits:
-        return Place(parts[0]) if len(parts) > 1 else None
-    return Place(parts[1], splits[parts[0]]) if len(parts) > 2 else None
+def _labels(pictures: Mapping[str, Parts], splits: Mapping[str, str], classes: list[str]) -> Labels:
+    """Return the labels of the pictures in class folders."""
+    depth, index = (1 if splits else 0), {name: label for label, name in enumerate(classes)}
+    inside = {name: parts for name, parts in pictures.items() if len(parts) > depth + 1}
+    return {name: (index[parts[depth]], splits.get(parts[0], "")) for name, parts in inside.items()}
 
 
-def _class_names(path: Path, folders: list, splits: dict[str, str], places: Iterable[Place | None]) -> list[str]:
+def _class_names(
+    path: Path, folders: Iterable[Parts], splits: Mapping[str, str], pictures: Iterable[Parts]
+) -> list[str]:
     depth = 1 if splits else 0
-    declared = {(splits.get(parts[0], ""), parts[depth]) for parts in folders if len(parts) > depth}
-    filled = {(place.official, place.class_name) for place in places if place}
-    names = sorted({name for _, name in declared})
+    declared = {parts[: depth + 1] for parts in folders if len(parts) > depth}
+    filled = {parts[: depth + 1] for parts in pictures if len(parts) > depth + 1}
+    names = sorted({parts[depth] for parts in declared})
     _check_names(path, names)
-    for official in sorted(set(splits.values()) or {""}):
-        for name in names:
-            where = f"{name}/" if not official else f"{official}/{name}/"
-            if (official, name) not in declared:
-                raise UserError(f"{path}: no {where}: every class needs a folder in each of the splits that are given")
-            if (official, name) not in filled:
-                raise UserError(f"{path}: {where} holds no picture; add some or delete the folder")
+    for place in ((*top, name) for top in ([(split,) for split in splits] or [()]) for name in names):
+        if place not in declared:
+            raise UserError(
+                f"{path}: no {'/'.join(place)}/: every class needs a folder in each of the splits that are given"
+            )
+        if place not in filled:
+            raise UserError(f"{path}: {'/'.join(place)}/ holds no picture; add some or delete the folder")
     return names
 
 
 def _check_names(path: Path, names: list[str]) -> None:
     if len(names) < 2:
-        found = f"only the class {names[0]!r}" if names else "no class folders"
-        raise UserError(f"{path}: {found}; needed: at least two folders, one per class, with its pictures inside")
+        given = f"only the class {names[0]!r}" if names else "no class folders"
+        raise UserError(f"{path}: {given}; needed: at least two folders, one per class, with its pictures inside")
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)

@@ -19,9 +19,9 @@ from bench import (
     side_by_side,
     training,
 )
-from fitgap.images import archives, decoding_pool
-from fitgap.images.sources import tree_decoding
+from fitgap.images.sources import picture_files
 from fitgap.params.reading import load_params
+from fitgap.system.trees import list_tree
 
 
 def test_multiply_adds_are_those_of_vgg16():
@@ -236,26 +236,13 @@ def test_page_shows_what_was_measured(found, tmp_path, monkeypatch):
 def test_ways_to_prepare_pictures_give_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(preparing, "COUNT", 20)
     preparing.draw(tmp_path)
-    told = []
-    for kind, way in itertools.product(preparing.KINDS, (preparing.decode_one_by_one, preparing.decode_entries)):
-        tree = archives.read_tree(tmp_path / kind)
-        found = list(way(tree.entries(tree.files), 32, lambda name, pixels, reason: (name, pixels.tobytes(), reason)))
-        assert len(found) == 20
-        told.append(sorted(found))
-    assert all(one == told[0] for one in told)
-
-
-def test_the_way_without_threads_has_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparing, "COUNT", 400)
-    monkeypatch.setattr(preparing, "WIDTH", 16)
-    monkeypatch.setattr(preparing, "HEIGHT", 12)
-    monkeypatch.setattr(preparing, "SIDE", 32)
-    monkeypatch.setattr(tree_decoding, "decode_entries", tree_decoding.decode_entries)
-    monkeypatch.setattr(decoding_pool, "ThreadPoolExecutor", lambda *_: pytest.fail("threads"))
-    preparing.draw(tmp_path)
-    assert preparing._make(tmp_path / "zip", preparing.decode_one_by_one)()["pictures_per_second"] > 0
-    with pytest.raises(pytest.fail.Exception, match="threads"):
-        preparing._make(tmp_path / "zip", preparing.decode_entries)
+    results = []
+    for kind, way in itertools.product(preparing.KINDS, (preparing.decode_one_by_one, preparing.decode_files)):
+        with picture_files.unpacked(tmp_path / kind, kind) as folder:
+            files = [picture_files.PictureFile(name, folder / name) for name in list_tree(folder)[0]]
+            results.append([(picture.name, picture.pixels.tobytes()) for picture in way(files, 32)])
+    assert len(results[0]) == 20
+    assert all(result == results[0] for result in results)
 
 
 def test_page_shows_pictures_if_they_were_measured(found, tmp_path, monkeypatch):
