@@ -8,18 +8,8 @@ from pydantic import AfterValidator, Field, model_validator
 from fitgap.definitions.families import FAMILIES, Family
 from fitgap.definitions.fields import Name, Section, Seed, unique
 from fitgap.definitions.vgg16_layers import LAYERS, first_layer
-from fitgap.params.sections import (
-    AsIs,
-    Backbone,
-    Compute,
-    Data,
-    Finetune,
-    Head,
-    HighRate,
-    LearningCurve,
-    Scratch,
-    Training,
-)
+from fitgap.params import sections
+from fitgap.params.sections import Training
 from fitgap.params.variants import Variant
 from fitgap.system.errors import UserError
 
@@ -30,15 +20,15 @@ class Params(Section):
     """The whole of params.yaml."""
 
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(unique)]
-    data: Data
-    backbone: Backbone
-    compute: Compute
-    asis: AsIs
-    scratch: Scratch
-    highrate: HighRate
-    head: Head
-    finetune: Finetune
-    learning_curve: LearningCurve
+    data: sections.Data
+    backbone: sections.Backbone
+    compute: sections.Compute
+    asis: sections.AsIs
+    scratch: sections.Scratch
+    highrate: sections.HighRate
+    head: sections.Head
+    finetune: sections.Finetune
+    learning_curve: sections.LearningCurve
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -52,15 +42,11 @@ class Params(Section):
     @model_validator(mode="after")
     def _own_files_are_named(self):
         if self.data.source == "directory" and self.data.path == NO_PATH:
-            raise ValueError(
-                f"data.path: {NO_PATH!r} names no pictures; data.source: directory needs a folder, .zip or .tar, such "
-                "as data/pictures"
-            )
+            what = "pictures; data.source: directory needs a folder, .zip or .tar, such as data/pictures"
+            raise ValueError(f"data.path: {NO_PATH!r} names no {what}")
         if self.backbone.weights == "path" and self.backbone.path == NO_PATH:
-            raise ValueError(
-                f"backbone.path: {NO_PATH!r} names no weights; backbone.weights: path needs an .h5 file or its folder, "
-                "such as data/weights"
-            )
+            what = "weights; backbone.weights: path needs an .h5 file or its folder, such as data/weights"
+            raise ValueError(f"backbone.path: {NO_PATH!r} names no {what}")
         return self
 
     @model_validator(mode="after")
@@ -69,17 +55,13 @@ class Params(Section):
         for name in self.variants:
             other = seen.setdefault(name.lower(), name)
             if other != name:
-                raise ValueError(
-                    f"variants.{name}: the same folder as variants.{other} where case is ignored; rename one"
-                )
+                same = f"the same folder as variants.{other} where case is ignored"
+                raise ValueError(f"variants.{name}: {same}; rename one")
         return self
 
     @model_validator(mode="after")
     def _finetune_fits_the_head(self):
-        if self.finetune.head not in self.variants:
-            raise ValueError(
-                f"finetune.head: {self.finetune.head!r} is not a variant; allowed: {', '.join(self.variants)}"
-            )
+        self._check_variant("finetune.head", self.finetune.head)
         start = self.variants[self.finetune.head]
         if obstacle := start.obstacle("head") or start.obstacle("finetune"):
             raise ValueError(f"finetune.head: no model can start from {self.finetune.head!r}: {obstacle}; name another")
@@ -102,41 +84,31 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _high_rate_is_higher(self):
-        unknown = [name for name in self.highrate.variants if name not in self.variants]
-        if unknown:
-            raise ValueError(f"highrate.variants: {unknown[0]!r} is not a variant; allowed: {', '.join(self.variants)}")
         for name in self.highrate.variants:
+            self._check_variant("highrate.variants", name)
             if obstacle := self.variants[name].obstacle("highrate"):
                 raise ValueError(f"highrate.variants: {name!r} has no model here: {obstacle}; remove it from the list")
-        usual = self.scratch.learning_rate
-        if self.highrate.learning_rate <= usual:
+        rate, usual = self.highrate.learning_rate, self.scratch.learning_rate
+        if rate <= usual:
             raise ValueError(
-                f"highrate.learning_rate: {self.highrate.learning_rate}: not higher than scratch.learning_rate "
-                f"({usual}); raise it"
+                f"highrate.learning_rate: {rate}: not higher than scratch.learning_rate ({usual}); raise it"
             )
         return self
 
-    def variant(self, name: str) -> Variant:
-        """Return an entry of `variants`.
+    def _check_variant(self, key: str, name: str) -> None:
+        if name not in self.variants:
+            raise ValueError(f"{key}: {name!r} is not a variant; allowed: {', '.join(self.variants)}")
 
-        Raises
-        ------
-        UserError
-            If there is no such entry; the message lists the valid names.
-        """
+    def variant(self, name: str) -> Variant:
+        """Return an entry of `variants`; raise a UserError that lists the valid names if there is none."""
         if name not in self.variants:
             raise UserError(f"{name!r} is not in `variants` of params.yaml; allowed: {', '.join(self.variants)}")
         return self.variants[name]
 
     def model(self, family: str, name: str) -> "ModelSpec":
-        """Return the specification of a model.
+        """Return the specification of a model; raise a UserError if there is no such variant.
 
         `name` is a variant, or a depth for `finetune`. Fine-tuned models keep the remedies and layers of their head.
-
-        Raises
-        ------
-        UserError
-            If there is no such variant; the message lists the valid names.
         """
         own = FAMILIES[family]
         variant = self.variant(self.finetune.head if family == "finetune" else name)
@@ -148,14 +120,10 @@ class Params(Section):
         return ModelSpec(own, name, variant, schedule, {**recorded, "learning_rate": rate, "seeds": self.seeds})
 
     def with_train_images(self, size: int, usual: int) -> "Params":
-        """Return these params with another size of the training set.
+        """Return these params with another size of the training set; the batch sizes in params.yaml are for `usual`.
 
         Batches grow with it, so that every size has the same number of epochs and of updates. Otherwise networks with
         few images would hardly be trained.
-
-        Parameters
-        ----------
-        size, usual : the new size, and the one that the batch sizes in params.yaml are for
         """
         changed: dict[str, Any] = {"data": self.data.model_copy(update={"train_images": size})}
         for name in ("scratch", "head", "finetune"):
@@ -184,26 +152,13 @@ class Params(Section):
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Specification of a model declared in params.yaml.
-
-    Attributes
-    ----------
-    family : Family
-    name : str
-        The variant, or the depth of a fine-tuned model.
-    variant : Variant
-        Its remedies.
-    schedule : Training
-        Epochs, batch size, effective learning rate and layer widths.
-    recorded : dict
-        All settings as logged in runs and records. Keys are the same for every family, so that runs can be compared.
-    """
+    """Specification of a model declared in params.yaml."""
 
     family: Family
-    name: str
-    variant: Variant
-    schedule: Training
-    recorded: dict[str, Any]
+    name: str  # the variant, or the depth of a fine-tuned model
+    variant: Variant  # its remedies
+    schedule: Training  # epochs, batch size, effective learning rate and layer widths
+    recorded: dict[str, Any]  # all settings as in runs and records; the keys are the same for every family
 
     @property
     def obstacle(self) -> str:

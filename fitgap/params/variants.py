@@ -32,11 +32,10 @@ class _Variant(Section):
     @model_validator(mode="after")
     def _one_loss_and_one_optimizer(self):
         for method in ("loss", "optimizer"):
-            acting = [
-                type(one).__name__ for one in self.active if getattr(type(one), method) is not getattr(Remedy, method)
-            ]
-            if len(acting) > 1:
-                raise ValueError(f"{' and '.join(acting)} each replace the {method}; a variant can have one of them")
+            own = [type(remedy) for remedy in self.active]
+            names = [kind.__name__ for kind in own if getattr(kind, method) is not getattr(Remedy, method)]
+            if len(names) > 1:
+                raise ValueError(f"{' and '.join(names)} each replace the {method}; a variant can have one of them")
         return self
 
 
