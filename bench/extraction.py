@@ -11,7 +11,7 @@ import numpy as np
 from bench import machine
 from bench.arithmetic import TOP
 from bench.side_by_side import Contestant
-from fitgap.definitions.vgg16_layers import batches_at_once
+from fitgap.definitions.vgg16_layers import LAYERS
 
 BATCHES = {32: (32, 128, 256, 512), 224: (1, 8, 16, 32)}  # each peer uses its fastest
 IMAGES = {32: 1024, 224: 80}  # per pass: several batches, so that the last one matters little
@@ -42,9 +42,9 @@ def contestants(weights: Path, size: int, precision: str) -> list[Contestant]:
 
 def ours(weights: Path, size: int, precision: str) -> Callable:
     """Extract features like the stage `features`."""
-    from fitgap.definitions.determinism import start_tensorflow, threads_for
+    from fitgap.definitions.determinism import start_tensorflow
 
-    start_tensorflow(0, threads_for(batches_at_once(size)))
+    start_tensorflow(0)
     from fitgap.backbone import features
 
     begin = time.perf_counter()
@@ -53,9 +53,9 @@ def ours(weights: Path, size: int, precision: str) -> Callable:
 
 def with_constants(weights: Path, size: int, precision: str) -> Callable:
     """Extract with the weights as constants of the graph: oneDNN reorders them once instead of in every batch."""
-    from fitgap.definitions.determinism import start_tensorflow, threads_for
+    from fitgap.definitions.determinism import start_tensorflow
 
-    start_tensorflow(0, threads_for(batches_at_once(size)))
+    start_tensorflow(0)
     import tensorflow as tf
 
     from fitgap.networks import vgg16
@@ -73,16 +73,13 @@ def with_constants(weights: Path, size: int, precision: str) -> Callable:
 
 
 def _in_batches(step: Callable, size: int) -> Callable:
-    """Run a base on the images with the batch size and the parallel batches of the stage `features`."""
+    """Run a base on the images with the batch size of the stage `features`."""
     from fitgap.backbone import features
 
-    batch, at_once = features.batch_size(size), batches_at_once(size)
+    def forward(part: np.ndarray) -> np.ndarray:
+        return step(part)[TOP].numpy()
 
-    def forward(part: np.ndarray) -> list[np.ndarray]:
-        batches = (part[start : start + batch] for start in range(0, len(part), batch))
-        return [found[TOP] for found in features.iterate_activations(step, batches, at_once)]
-
-    return _passes(forward, images(size), batch * at_once)
+    return _passes(forward, images(size), features.batch_size(size))
 
 
 def keras_predict(weights: Path, size: int, precision: str) -> Callable:
@@ -102,10 +99,14 @@ def keras_predict(weights: Path, size: int, precision: str) -> Callable:
 
 
 def arrays(weights: Path) -> dict[str, list[np.ndarray]]:
-    """Read the weights: layer -> [kernel (3, 3, in, out), bias (out,)]."""
-    from fitgap.backbone import user_weights
+    """Read the weights as Keras 3 stores them: layer -> [kernel (3, 3, in, out), bias (out,)]."""
+    import h5py
 
-    return user_weights.read_weights(weights)
+    names = [name for name in LAYERS if not name.endswith("_pool")]
+    keys = ["conv2d", *(f"conv2d_{number}" for number in range(1, len(names)))]
+    with h5py.File(weights, "r") as file:
+        found = [[file[f"layers/{key}/vars/{part}"][:] for part in (0, 1)] for key in keys]
+    return dict(zip(names, found, strict=True))
 
 
 def pytorch(weights: Path, size: int, precision: str) -> Callable:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from bench import extraction, training
 from bench.side_by_side import Pass, apart
-from fitgap.definitions.vgg16_layers import batches_at_once
 
 BEGIN, END = "fitgap-bench: begin", "fitgap-bench: end"
 OF_UPDATES = {  # kind and direction, as oneDNN names them
@@ -35,7 +34,7 @@ def of_ours(weights: Path, size: int, precision: str) -> dict[str, float | str]:
     """Profile a pass of fitgap with oneDNN's verbose log."""
     kernels, measured = told(partial(extraction.ours, weights, size, precision))
     # Kernels of parallel batches overlap: each is logged with its full duration.
-    return account(kernels, batches_at_once(size) * extraction.IMAGES[size] / measured["images_per_second"])
+    return account(kernels, extraction.IMAGES[size] / measured["images_per_second"])
 
 
 def updates() -> dict[str, dict[str, float]]:

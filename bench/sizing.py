@@ -132,8 +132,7 @@ def try_pretraining(params: Params, count: int, rate: float) -> None:
     rendered, labels = glyphs.render(count, images.images.shape[1], derive_seed(PRETRAINING, "glyphs"))
     settings = pretraining.PretrainingSettings(params.backbone.glyphs.batch_size, rate)
     with tempfile.TemporaryDirectory() as folder:
-        kept = Checkpoint(Path(folder))
-        network, _ = pretraining.pretrain(rendered, labels, len(glyphs.CLASS_NAMES), settings, PRETRAINING, kept)
+        network, _ = pretraining.pretrain(rendered, labels, len(glyphs.CLASS_NAMES), settings, PRETRAINING)
         base, kernel, bias = batch_normalised.fold_batch_norm(network)
         base.save_weights(weights := Path(folder) / "vgg16.weights.h5")
         blocks = probes.build_pooled_blocks(weights, images.images.shape[1])

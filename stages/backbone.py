@@ -12,7 +12,6 @@ from fitgap.data.record import Record, Result
 from fitgap.definitions.determinism import start_tensorflow
 from fitgap.networks.storage import write_backbone
 from fitgap.params.reading import load_params
-from fitgap.pipeline.checkpoints import open_checkpoint
 from fitgap.system.files import fresh_folder
 
 BACKBONE, RESULT = Path("data/backbone"), Path("results/backbone")
@@ -25,9 +24,9 @@ def main() -> None:
     from fitgap.backbone.weight_sources import load_source
 
     size, weights = params.data.image_size, params.backbone.weights
-    with open_checkpoint("backbone") as checkpoint, fresh_folder(BACKBONE) as folder:
+    with fresh_folder(BACKBONE) as folder:
         with clock.working():
-            source = load_source(params.backbone, size, checkpoint, params.compute)
+            source = load_source(params.backbone, size, params.compute)
         about = {
             "weights": weights,
             "image_size": size,

@@ -16,8 +16,7 @@ from fitgap import lifecycle
 from fitgap.cluster.work import Cluster, is_wanted
 from fitgap.data.prepared import read_prepared
 from fitgap.data.record import Record, Result
-from fitgap.definitions.determinism import start_tensorflow, threads_for
-from fitgap.definitions.vgg16_layers import batches_at_once
+from fitgap.definitions.determinism import start_tensorflow
 from fitgap.networks.storage import read_backbone
 from fitgap.params.reading import load_params
 from fitgap.pipeline.checkpoints import open_checkpoint
@@ -34,7 +33,7 @@ Activations = dict[str, np.ndarray]  # layer -> float32, (images, ...)
 def main() -> None:
     """Cache the activations at the freeze points."""
     clock, params = lifecycle.Clock(), load_params()
-    start_tensorflow(0, threads_for(batches_at_once(params.data.image_size)))
+    start_tensorflow(0)
     from fitgap.backbone.features import extract_features, feature_files, write_feature_info
 
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)

@@ -7,9 +7,7 @@ features.json         layer and shape of each file, identity of the images and t
 
 import json
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from fitgap.data.arrays import create_array, has_shape, read_rows, write_rows
-from fitgap.definitions.vgg16_layers import activation_shape, batches_at_once, freeze_point
+from fitgap.definitions.vgg16_layers import activation_shape, freeze_point
 from fitgap.networks import vgg16
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.files import require_space
@@ -61,9 +59,9 @@ def extract_features(
     paths = {name: checkpoint.folder / f"{name}.npy" for name in files}
     done = _finished_batches(checkpoint, paths, shapes, math.ceil(count / size))
     missing = [number * size for number in np.flatnonzero(~done).tolist()]
-    for start, found in Progress(passes(missing), "features", len(missing), unit_scale=size, unit="images"):
+    for start, activations in Progress(passes(missing), "features", len(missing), unit_scale=size, unit="images"):
         for name, layer in files.items():
-            write_rows(paths[name], start, found[layer])
+            write_rows(paths[name], start, activations[layer])
         done[start // size] = True
         checkpoint.save(PROGRESS, {"batches": done})
     return shapes, sum(min(size, count - start) for start in missing)
@@ -97,52 +95,28 @@ class FrozenBase:
     """
 
     def __init__(self, weights: Path, image_size: int, layers: Iterable[str], precision: str = "float32"):
-        self._image_size, self._step = image_size, compile_frozen_base(weights, image_size, layers, precision)
+        self._step = compile_frozen_base(weights, image_size, layers, precision)
 
     def activations(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Return the activations of RGB images, uint8 (n, size, size, 3), by layer, float32."""
-        return _activations(self._step, batch)
+        return {layer: values.numpy() for layer, values in self._step(tf.constant(batch)).items()}
 
     def passes(self, images: np.ndarray, starts: Sequence[int]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """Yield the first row of each batch and its activations, in the order of `starts`.
-
-        Images are read batch by batch; few batches are in memory.
-        """
-        batches = (read_batch(images, start) for start in starts)
-        found = iterate_activations(self._step, batches, batches_at_once(self._image_size))
-        yield from zip(starts, found, strict=True)
+        """Yield the first row of each batch and its activations, in the order of `starts`; one batch is in memory."""
+        for start in starts:
+            yield start, self.activations(read_batch(images, start))
 
 
 def compile_frozen_base(weights: Path, image_size: int, layers: Iterable[str], precision: str) -> Callable:
     """Compile the frozen base: uint8 RGB images (n, size, size, 3) -> dict of float32 activations by layer name."""
     network = vgg16.frozen_base(weights, image_size, layers, precision)
     signature = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)
-    step = tf.function(lambda batch: network(batch, training=False), input_signature=[signature], autograph=False)
-    step.get_concrete_function()  # compile once, before several threads call it
-    return step
+    return tf.function(lambda batch: network(batch, training=False), input_signature=[signature], autograph=False)
 
 
 def read_batch(images: np.ndarray, start: int) -> np.ndarray:
     """Return the batch of images that begins with row `start`; the last one may be smaller."""
     return read_rows(images, start, start + batch_size(images.shape[1]))
-
-
-def iterate_activations(
-    step: Callable, batches: Iterable[np.ndarray], at_once: int = 1
-) -> Iterator[dict[str, np.ndarray]]:
-    """Run `step` on each batch, `at_once` batches in parallel; yield the activations in the order of the batches."""
-    with ThreadPoolExecutor(at_once) as pool:
-        begun: deque = deque()
-        for batch in batches:
-            begun.append(pool.submit(_activations, step, batch))
-            if len(begun) > at_once:  # bounds the number of batches in memory
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
-
-
-def _activations(step: Callable, batch: np.ndarray) -> dict[str, np.ndarray]:
-    return {layer: found.numpy() for layer, found in step(tf.constant(batch)).items()}
 
 
 def write_feature_info(folder: Path, about: dict[str, Any]) -> None:

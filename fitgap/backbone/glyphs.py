@@ -38,12 +38,7 @@ _BEND = 0.6  # pixels of the canvas: standard deviation of the elastic distortio
 
 
 def font_paths() -> list[Path]:
-    """Return matplotlib's text fonts, sorted by file name.
-
-    Returns
-    -------
-    list of Path
-        TrueType files that contain every character of `CLASS_NAMES`.
+    """Return matplotlib's text fonts, sorted by file name: TrueType, with every character of `CLASS_NAMES`.
 
     Raises
     ------
@@ -51,8 +46,8 @@ def font_paths() -> list[Path]:
         If matplotlib was installed without its fonts, as some Linux distributions do.
     """
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    found = [path for pattern in _TEXT_FONTS for path in folder.glob(f"{pattern}.ttf")]
-    paths = sorted(path for path in found if "Display" not in path.name)
+    fonts = [path for pattern in _TEXT_FONTS for path in folder.glob(f"{pattern}.ttf")]
+    paths = sorted(path for path in fonts if "Display" not in path.name)
     if not paths:
         raise UserError(f"no text fonts in {folder}: install matplotlib from PyPI, whose package brings them")
     return paths
@@ -128,29 +123,20 @@ def render(count: int, image_size: int, seed: int) -> tuple[np.ndarray, np.ndarr
 
     Parameters
     ----------
-    count : int
-        Number of images, at least 1.
-    image_size : int
-        Side in pixels, at least 8. The same seed yields the same characters at every size.
-    seed : int
-        Seed of numpy's generator, not negative. The same seed yields the same images.
+    count : number of images, at least 1
+    image_size : side in pixels, at least 10; the same seed yields the same characters at every size
+    seed : the same seed yields the same images
 
     Returns
     -------
-    images : ndarray of uint8, shape (count, image_size, image_size, 3)
-        Grey levels 0-255 in three equal channels, light strokes on black.
-    labels : ndarray of int64, shape (count,)
-        Indices into `CLASS_NAMES`, shuffled; class counts differ by at most one.
+    images : uint8, (count, image_size, image_size, 3), light strokes on black in three equal channels
+    labels : int64, (count,), indices into `CLASS_NAMES`, shuffled; class counts differ by at most one
 
     Raises
     ------
-    ValueError
-        If `count` or `image_size` is too small.
     UserError
         If matplotlib's fonts are missing.
     """
-    if count < 1 or image_size < _GRID[0]:
-        raise ValueError(f"count must be >= 1 and image_size >= {_GRID[0]}, got {count} and {image_size}")
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count, dtype=np.int64) % len(CLASS_NAMES))
     paths = font_paths()

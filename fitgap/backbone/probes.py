@@ -28,21 +28,11 @@ ITERATIONS = 300
 
 @dataclass(frozen=True)
 class Probe:
-    """A logistic regression on one block's output.
+    """A logistic regression on one block's output."""
 
-    Attributes
-    ----------
-    strength : float
-        scikit-learn's C, the inverse of the penalty's weight.
-    measured : dict
-        train_loss, val_loss (nats), train_accuracy, val_accuracy, test_accuracy.
-    probabilities : array
-        float32, (test images, classes).
-    """
-
-    strength: float
-    measured: dict[str, float]
-    probabilities: np.ndarray
+    strength: float  # scikit-learn's C, the inverse of the penalty's weight
+    measured: dict[str, float]  # train_loss, val_loss (nats), train_accuracy, val_accuracy, test_accuracy
+    probabilities: np.ndarray  # float32, (test images, classes)
 
 
 def build_pooled_blocks(weights: Path, image_size: int) -> keras.Model:
@@ -81,12 +71,12 @@ def fit_probe(outputs: np.ndarray, labels: np.ndarray, rows: Mapping[str, np.nda
     outputs, labels : of all images, float32 (n, columns), int64 (n,)
     rows : the rows of each split ("train", "validation", "test")
     """
-    features, labels = ({name: values[found] for name, found in rows.items()} for values in (outputs, labels))
+    features, labels = ({name: values[part] for name, part in rows.items()} for values in (outputs, labels))
     with threadpool_limits(1):  # L-BFGS's matrix multiplications are too small to gain from more threads
         reduction = _reduction(features["train"])
         features = {name: reduction.transform(values) for name, values in features.items()}
         fitted = {strength: _regression(strength, features["train"], labels["train"]) for strength in STRENGTHS}
-    losses = {s: _loss_and_accuracy(one, features["validation"], labels["validation"])[0] for s, one in fitted.items()}
+    losses = {s: _loss_and_accuracy(fit, features["validation"], labels["validation"])[0] for s, fit in fitted.items()}
     strength = min(losses, key=losses.get)
     chosen = fitted[strength]
     train, validation = (_loss_and_accuracy(chosen, features[name], labels[name]) for name in ("train", "validation"))

@@ -15,7 +15,6 @@ LAYERS = tuple(
     for block, count in CONVOLUTIONS_PER_BLOCK.items()
     for name in [*(f"{block}_conv{i}" for i in range(1, count + 1)), f"{block}_pool"]
 )
-SMALL = 64  # side of an image in pixels; `make bench` measures 32 and 224
 INPUT = "image"  # the name of the network's input
 DEPTHS = BLOCKS + tuple(name for name in LAYERS if not name.endswith("_pool"))
 
@@ -60,12 +59,3 @@ def count_parameters(top: str) -> int:
         total += (9 * channels + 1) * filters
         channels = filters
     return total
-
-
-def batches_at_once(image_size: int) -> int:
-    """Return how many batches pass through the frozen base in parallel; the cores are divided among them.
-
-    A batch of large images holds few of them. If all cores share one such batch, they wait for the slowest core at
-    every layer, so two parallel batches are faster.
-    """
-    return 2 if image_size > SMALL else 1

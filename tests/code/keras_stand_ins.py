@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fitgap.backbone.user_weights import expected_shapes
+from fitgap.definitions.vgg16_layers import FILTERS_PER_BLOCK, LAYERS
 from fitgap.system import downloads
 
 CAT = 281  # tabby, n02123045
@@ -57,14 +57,23 @@ def classes(path: Path) -> None:
     path.write_text(json.dumps(index | {str(CAT): ["n02123045", "tabby"]}))
 
 
+def convolutions() -> dict[str, tuple[int, int, int, int]]:
+    """Return the shape of each convolution's kernel, (3, 3, channels, filters)."""
+    names, channels, shapes = [name for name in LAYERS if "conv" in name], 3, {}
+    for name in names:
+        filters = FILTERS_PER_BLOCK[name.split("_")[0]]
+        shapes[name], channels = (3, 3, channels, filters), filters
+    return shapes
+
+
 def vgg16(path: Path, top: dict[str, tuple[int, int]]) -> None:
     """Write random weights in the layout of Keras's published files; whatever it sees, its classifier says cat."""
     random = np.random.default_rng(0)
     with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [name.encode() for name in [*expected_shapes(), *top]]
-        for name, (kernel, bias) in expected_shapes().items():
-            spread = np.sqrt(2 / np.prod(kernel[:3]))
-            _layer(file, name, random.normal(0, spread, kernel).astype(np.float32), np.zeros(bias, np.float32))
+        file.attrs["layer_names"] = [name.encode() for name in [*convolutions(), *top]]
+        for name, shape in convolutions().items():
+            kernel = random.normal(0, np.sqrt(2 / np.prod(shape[:3])), shape).astype(np.float32)
+            _layer(file, name, kernel, np.zeros(shape[3], np.float32))
         for name, shape in top.items():
             bias = np.zeros(shape[1], np.float32)
             bias[CAT % len(bias)] = 1.0
