@@ -1,23 +1,23 @@
 """The notes' statements as claims: each is data plus a small evaluator, and one rule judges all.
 
-To add a claim, append a `Claim` to the list returned by a module's `claims` function, or add a module with such a
-function to MODULES.
+To add a claim, append one to the list returned by a module's `claims` function (`comparisons.against` builds the usual
+shape), or add a module with such a function to MODULES.
 """
 
 from typing import Any
 
-from fitgap.claims import calibration, learning_curve, overfitting, rankings, regularisers, transfer
+from fitgap.claims import calibration, learning_curve, overfitting, transfer
 from fitgap.claims.claim import TOPICS, Claim, describe_claim, judge_claim
 from fitgap.claims.study import Study
 from fitgap.params.schema import Params
 
-MODULES = (overfitting, regularisers, rankings, transfer, learning_curve, calibration)
+MODULES = (overfitting, transfer, learning_curve, calibration)
 
 
 def declare(params: Params) -> list[Claim]:
     """Return all claims for these params, in the order of the report: by topic."""
-    found = [claim for module in MODULES for claim in module.claims(params)]
-    return sorted(found, key=lambda claim: list(TOPICS).index(claim.topic))
+    declared = [claim for module in MODULES for claim in module.claims(params)]
+    return sorted(declared, key=lambda claim: list(TOPICS).index(claim.topic))
 
 
 def judge_all(study: Study) -> list[dict[str, Any]]:

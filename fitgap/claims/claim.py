@@ -19,8 +19,6 @@ TOPICS = {  # in the order of the report
     "labels": "How many labels until borrowing no longer pays (fitgap's own question)",
     "calibration": "Calibration: are the probabilities honest? (fitgap's own question)",
 }
-
-
 WIN_RATE = ("win_rate", "win_rate_low", "win_rate_high")  # P(A > B): share of repetitions that favour the statement
 
 
@@ -30,44 +28,19 @@ class CannotTellError(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the notes with its decision rule, fixed before any result is seen.
-
-    Attributes
-    ----------
-    id : str
-    topic : str
-        A key of TOPICS; the report groups claims by it.
-    statement : str
-        In the notes' words.
-    models : tuple of str
-        Models compared.
-    statistic : str
-        Estimated quantity, with its unit.
-    direction : str
-        Side of 0 on which estimates support the statement: "above", "below" or "either".
-    rule : str
-        Conditions for "supported" and "contradicted".
-    evaluate : callable
-        Study -> Finding. Raises CannotTellError if the results cannot decide the claim.
-    needed : tuple of str
-        Required models (or the probe); the claim is not applicable if one is absent.
-    may_fail : tuple of str
-        Those of `needed` that may diverge: their failure is evidence too.
-    obstacle : str
-        Why the claim is not applicable with these params; an empty string if it is.
-    """
+    """A statement of the notes with its decision rule, fixed before any result is seen."""
 
     id: str
-    topic: str
-    statement: str
-    models: tuple[str, ...]
-    statistic: str
-    direction: str
-    rule: str
-    evaluate: Callable[[Study], Finding]
-    needed: tuple[str, ...] = ()
-    may_fail: tuple[str, ...] = ()
-    obstacle: str = ""
+    topic: str  # a key of TOPICS; the report groups claims by it
+    statement: str  # in the notes' words
+    models: tuple[str, ...]  # the models compared
+    statistic: str  # the estimated quantity, with its unit
+    direction: str  # side of 0 on which estimates support the statement: "above", "below" or "either"
+    rule: str  # conditions for "supported" and "contradicted"
+    evaluate: Callable[[Study], Finding]  # raises CannotTellError if the results cannot decide the claim
+    needed: tuple[str, ...] = ()  # models (or the probe) without which the claim is not applicable
+    may_fail: tuple[str, ...] = ()  # those of `needed` that may diverge: their failure is evidence too
+    obstacle: str = ""  # why the claim is not applicable with these params; empty if it is
 
 
 def judge_claim(claim: Claim, study: Study) -> Finding:

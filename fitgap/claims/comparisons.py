@@ -1,12 +1,16 @@
-"""Comparisons used by claims: paired by seed, and for test accuracy also by test image."""
+"""Comparisons used by claims: paired by seed, and for answers on the test images also by test image.
 
-from collections.abc import Iterable
-from dataclasses import replace
+Most claims have one shape, and `against` builds them: a quantity of one model lies above, or below, another model's.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.claim import CannotTellError
+from fitgap.claims.claim import DIRECTIONS, CannotTellError, Claim
 from fitgap.claims.study import Study
 from fitgap.definitions.families import family_of
 from fitgap.definitions.measurements import MEASUREMENTS
@@ -14,7 +18,6 @@ from fitgap.inference.estimates import Estimate, estimate_over_seeds, estimate_o
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
 
-ACCURACY = "test_accuracy"
 BASELINE = "scratch@baseline"
 RULE_EACH = (
     "supported if the 95% interval of the difference to every other variant lies {side} 0; "
@@ -23,14 +26,16 @@ RULE_EACH = (
 RULE_ONE = "supported if the 95% interval lies {side} 0; contradicted if it lies on the other side"
 
 
-def difference(study: Study, model: str, other: str, measurement: str) -> Estimate:
-    """Estimate the mean difference `model` - `other` of a measurement, paired by seed.
+@dataclass(frozen=True)
+class Quantity:
+    """A quantity in which two models are compared."""
 
-    Test accuracies are also paired by test image; their interval covers the variation of seeds and images.
-    """
-    if measurement == ACCURACY:
-        return accuracy_difference(study, model, other)
-    return estimate_over_seeds(study.seeds(model)[measurement] - study.seeds(other)[measurement])
+    title: str
+    statistic: str  # its difference in words, with the unit
+    unit: str  # a key of `definitions.measurements.UNITS`
+    margin: float | None  # smaller differences are not relevant
+    difference: Callable[[Study, str, str], Estimate]  # of two models; raises CannotTellError without data
+    allows_for: str = ""  # what varies besides the seeds
 
 
 def accuracy_difference(study: Study, model: str, other: str) -> Estimate:
@@ -42,8 +47,7 @@ def accuracy_difference(study: Study, model: str, other: str) -> Estimate:
     right, other_right = right_answers(study, model), right_answers(study, other)
     if model == "asis":
         right = pd.DataFrame(np.tile(right, (len(other_right), 1)), other_right.index, right.columns)
-    seeds, images = right.index.intersection(other_right.index), right.columns.intersection(other_right.columns)
-    return estimate_over_seeds_and_images((right - other_right).loc[seeds, images].to_numpy())
+    return paired_difference(right, other_right)
 
 
 def right_answers(study: Study, model: str) -> pd.DataFrame:
@@ -59,20 +63,91 @@ def right_answers(study: Study, model: str) -> pd.DataFrame:
     return study.right(model).astype(float)
 
 
-def compare(study: Study, model: str, others: Iterable[str], measurement: str, side: int) -> list[Comparison]:
+def paired_difference(values: pd.DataFrame, others: pd.DataFrame) -> Estimate:
+    """Estimate the mean of `values` - `others` over the seeds (rows) and test images (columns) that both have."""
+    seeds, images = values.index.intersection(others.index), values.columns.intersection(others.columns)
+    return estimate_over_seeds_and_images((values - others).loc[seeds, images].to_numpy())
+
+
+def _by_seed(name: str, statistic: str) -> Quantity:
+    def difference(study: Study, model: str, other: str) -> Estimate:
+        return estimate_over_seeds(study.seeds(model)[name] - study.seeds(other)[name])
+
+    measurement = MEASUREMENTS[name]
+    return Quantity(measurement.title, statistic, measurement.unit, measurement.margin, difference)
+
+
+IMAGES = "seeds and test images"
+ACCURACY_MARGIN = MEASUREMENTS["test_accuracy"].margin
+ACCURACY = Quantity(
+    "test accuracy", "difference of the test accuracy", "share", ACCURACY_MARGIN, accuracy_difference, IMAGES
+)
+GAP = _by_seed("gap_last", "difference of the final gap (validation loss - training loss), nats")
+BEST_LOSS = _by_seed("val_loss_best", "difference of the best validation loss, nats")
+WEIGHT_NORM = _by_seed("weight_norm_last", "difference of the kernels' Euclidean norm after the last epoch")
+
+
+def compare(study: Study, model: str, others: Iterable[str], quantity: Quantity, side: int) -> list[Comparison]:
     """Compare a model with each of `others`; failed models are left out."""
-    name = MEASUREMENTS[measurement]
     return [
         Comparison(
-            f"{model} - {other}: {name.title}",
-            difference(study, model, other, measurement),
+            f"{model} - {other}: {quantity.title}",
+            quantity.difference(study, model, other),
             side,
-            name.unit,
-            name.margin,
+            quantity.unit,
+            quantity.margin,
         )
         for other in others
         if other not in study.failed
     ]
+
+
+def against(
+    id: str, topic: str, statement: str, pair: tuple[str, str], quantity: Quantity, side: int, obstacle: str = ""
+) -> Claim:
+    """Return the claim that the first model's quantity lies above (`side` 1) or below (-1) the second model's."""
+    model, other = pair
+
+    def evaluate(study: Study) -> Finding:
+        return judge(compare(study, model, [other], quantity, side))
+
+    rule = _rule(RULE_ONE, side, quantity, "it allows")
+    return Claim(
+        id, topic, statement, pair, quantity.statistic, DIRECTIONS[side], rule, evaluate, pair, obstacle=obstacle
+    )
+
+
+def ahead_of_all(
+    id: str, statement: str, model: str, models: tuple[str, ...], quantity: Quantity, side: int, obstacle: str
+) -> Claim:
+    """Return the claim that a model's quantity lies above (1) or below (-1) that of all other models of its family."""
+    evaluate = partial(judge_best_of_all, model=model, quantity=quantity, side=side)
+    rule = _rule(RULE_EACH, side, quantity, "they allow")
+    return Claim(
+        id,
+        "overall",
+        statement,
+        models,
+        quantity.statistic,
+        DIRECTIONS[side],
+        rule,
+        evaluate,
+        (model,),
+        obstacle=obstacle,
+    )
+
+
+def _rule(rule: str, side: int, quantity: Quantity, allowing: str) -> str:
+    addition = f"; {allowing} for {quantity.allows_for}" if quantity.allows_for else ""
+    return rule.format(side=DIRECTIONS[side]) + addition
+
+
+def judge_best_of_all(study: Study, model: str, quantity: Quantity, side: int) -> Finding:
+    """Judge the claim that a model is ahead of every other model of its family."""
+    others = rivals(study, model)
+    if not others:
+        raise CannotTellError("there is no other variant to compare with")
+    return judge(compare(study, model, others, quantity, side)).with_note(failed_in(study, "scratch"))
 
 
 def rivals(study: Study, model: str) -> list[str]:
@@ -90,37 +165,13 @@ def variant_obstacle(params: Params, variant: str, remedies: set[str]) -> str:
     """Return why a variant does not represent the notes' remedy; an empty string if it does."""
     if variant not in params.variants:
         return f"params.yaml declares no variant {variant!r}"
-    found = set(params.variants[variant].remedies)
-    if found != remedies:
-        return f"variants.{variant} has the remedies {sorted(found)}, the statement is about {sorted(remedies)}"
+    own = set(params.variants[variant].remedies)
+    if own != remedies:
+        return f"variants.{variant} has the remedies {sorted(own)}, the statement is about {sorted(remedies)}"
     return ""
-
-
-def judge_best_of_all(study: Study, model: str, measurement: str, side: int) -> Finding:
-    """Judge the claim that a model is ahead of every other model of its family."""
-    others = rivals(study, model)
-    if not others:
-        raise CannotTellError("there is no other variant to compare with")
-    finding = judge(compare(study, model, others, measurement, side))
-    return replace(finding, note="; ".join(filter(None, [finding.note, failed_in(study, "scratch")])))
-
-
-def judge_against(study: Study, model: str, other: str, measurement: str, side: int) -> Finding:
-    """Judge the claim that a model is ahead of one other model."""
-    return judge(compare(study, model, [other], measurement, side))
 
 
 def transfer_obstacle(params: Params) -> str:
     """Return why claims about transfer learning are not applicable; an empty string if they are."""
     untrained = params.backbone.weights == "none"
     return "backbone.weights is none: a random network has learned nothing to transfer" if untrained else ""
-
-
-def epochs_until(history: pd.DataFrame, targets: pd.Series) -> pd.Series:
-    """Return each seed's first epoch with at least its target validation accuracy; infinity if there is none.
-
-    `targets` maps seeds to validation accuracies.
-    """
-    curves = history.pivot(index="epoch", columns="seed", values="val_accuracy").reindex(columns=targets.index)
-    reached = curves.ge(targets, axis="columns")
-    return reached.idxmax().astype(float).where(reached.any(), np.inf)

@@ -4,15 +4,14 @@ This is a question of fitgap itself, not of the notes. The learning curve compar
 of borrowing at several sizes of the training set. The crossing is the size at which training from scratch catches up.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from fitgap.claims.claim import CannotTellError, Claim
-from fitgap.claims.comparisons import ACCURACY, right_answers, transfer_obstacle
-from fitgap.claims.study import Study
-from fitgap.definitions.measurements import MEASUREMENTS
+from fitgap.claims.comparisons import ACCURACY_MARGIN, right_answers, transfer_obstacle
+from fitgap.claims.study import Study, best_model
 from fitgap.inference.estimates import estimate_over_seeds_and_images
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
@@ -23,35 +22,23 @@ WAYS = {"head": "the frozen base", "finetune": "fine-tuning"}
 
 @dataclass(frozen=True)
 class Crossing:
-    """The size of the training set at which training from scratch catches up with borrowing.
+    """The size of the training set at which training from scratch catches up with borrowing."""
 
-    Attributes
-    ----------
-    size : float or None
-        None if it is not among the sizes measured.
-    low, high : float or None
-        Ends of the 95% interval; None if an end lies beyond the sizes measured.
-    smallest, largest : int
-        The sizes measured.
-    ahead : bool
-        Whether borrowing is ahead at the smallest size.
-    """
-
-    size: float | None
-    low: float | None
+    size: float | None  # None if it is not among the sizes measured
+    low: float | None  # ends of the 95% interval; None if an end lies beyond the sizes measured
     high: float | None
-    smallest: int
+    smallest: int  # of the sizes measured
     largest: int
-    ahead: bool
+    ahead: bool  # whether borrowing is ahead at the smallest size
 
     def in_words(self, classes: int) -> str:
         """Return a clause such as "catches up at about 230 training images (23 a class; 95% interval 180 to 320)"."""
+        if self.size is None and not self.ahead:
+            return f"is not behind even with {self.smallest} training images"
         if self.size is None:
-            return (
-                f"does not catch up within {self.largest} training images" + self._limit(classes)
-                if self.ahead
-                else f"is not behind even with {self.smallest} training images"
-            )
+            upwards = f"from {self.low:.0f}, {self.low / classes:.0f} a class, upwards" if self.low else ""
+            limit = f" (95% interval: {upwards})" if upwards else ""
+            return f"does not catch up within {self.largest} training images{limit}"
         low = f"below {self.smallest}" if self.low is None else f"{self.low:.0f}"
         high = f"above {self.largest}" if self.high is None else f"{self.high:.0f}"
         return (
@@ -59,28 +46,22 @@ class Crossing:
             f"95% interval {low} to {high})"
         )
 
-    def _limit(self, classes: int) -> str:
-        if self.low is None:
-            return ""
-        return f" (95% interval: from {self.low:.0f}, {self.low / classes:.0f} a class, upwards)"
-
 
 def right_by_size(study: Study, way: str) -> dict[int, np.ndarray]:
     """Return the correct predictions of one way: size -> float, (seeds, images); the usual size has its own stage."""
-    found = {size: study.right_by_layer(point)[point.record.ways.index(way)] for size, point in study.curve.items()}
+    right = {size: study.right_by_layer(point)[point.record.ways.index(way)] for size, point in study.curve.items()}
     usual = usual_models(study).get(way)
     if usual is not None and study.has(usual) and study.has_answers(usual) and usual not in study.failed:
-        right = right_answers(study, usual)
-        if set(study.params.curve_seeds) <= set(right.index):
-            found[study.train_images] = right.loc[study.params.curve_seeds].to_numpy()
-    return dict(sorted(found.items()))
+        answers = right_answers(study, usual)
+        if set(study.params.curve_seeds) <= set(answers.index):
+            right[study.train_images] = answers.loc[study.params.curve_seeds].to_numpy()
+    return dict(sorted(right.items()))
 
 
 def usual_models(study: Study) -> dict[str, str]:
     """Return the models at the usual size: way -> model; fine-tuning at the depth that the learning curve takes."""
     start = study.params.finetune.head
-    tuned = [name for name in study.names("finetune") if name not in study.failed]
-    depth = min(tuned, key=lambda name: study.seeds(name)["val_loss_best"].mean(), default=None)
+    depth = best_model(study.results[name] for name in study.names("finetune"))
     models = {"scratch": f"scratch@{start}", "head": f"head@{start}"}
     return models if depth is None else models | {"finetune": depth}
 
@@ -129,15 +110,12 @@ def pays_with_few_labels(study: Study, way: str) -> Finding:
         f"{way} - scratch: test accuracy with {fewest} training images": leads[fewest],
         f"{way} - scratch: lead with {fewest} - lead with {most} images": leads[fewest] - leads[most],
     }
-    margin = MEASUREMENTS[ACCURACY].margin
-    finding = judge(
-        [
-            Comparison(label, estimate_over_seeds_and_images(values), 1, "share", margin)
-            for label, values in compared.items()
-        ]
-    )
+    comparisons = [
+        Comparison(label, estimate_over_seeds_and_images(values), 1, "share", ACCURACY_MARGIN)
+        for label, values in compared.items()
+    ]
     words = find_crossing(leads).in_words(len(study.prepared.class_names))
-    return replace(finding, note="; ".join(filter(None, [finding.note, f"training from scratch {words}"])))
+    return judge(comparisons).with_note(f"training from scratch {words}")
 
 
 def claims(params: Params) -> list[Claim]:

@@ -1,107 +1,75 @@
-"""Claims about dropout and batch normalisation, on the notes' network trained from scratch."""
+"""Claims about the remedies against overfitting, on the notes' network trained from scratch."""
 
+import itertools
 from dataclasses import replace
 from functools import partial
 
-from fitgap.claims.claim import Claim
+import numpy as np
+import pandas as pd
+
+from fitgap.claims.claim import CannotTellError, Claim
 from fitgap.claims.comparisons import (
     ACCURACY,
     BASELINE,
-    RULE_EACH,
-    RULE_ONE,
-    judge_against,
-    judge_best_of_all,
+    BEST_LOSS,
+    GAP,
+    WEIGHT_NORM,
+    Quantity,
+    against,
+    ahead_of_all,
+    compare,
+    failed_in,
     right_answers,
+    rivals,
     variant_obstacle,
 )
 from fitgap.claims.study import Study
-from fitgap.definitions.measurements import MEASUREMENTS
-from fitgap.inference.estimates import estimate_over_seeds, estimate_over_seeds_and_images
-from fitgap.inference.verdicts import Comparison, Finding, judge
+from fitgap.inference.estimates import Estimate, estimate_over_seeds, estimate_over_seeds_and_images
+from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, SUPPORTED, Comparison, Finding, judge
 from fitgap.params.schema import Params
 
-GAP_MARGIN = MEASUREMENTS["gap_last"].margin
+DROPOUT, BATCHNORM = "scratch@dropout", "scratch@batchnorm"
+USUAL_RATE, HIGH_RATE = (BATCHNORM, BASELINE), ("highrate@batchnorm", "highrate@baseline")
 KEPT = 0.9  # a model "still overfits" if its final gap is at least this share of the baseline's
-
-
-def still_overfits(study: Study, model: str) -> Finding:
-    """Judge the claim that a model's gap grows after its best epoch and ends above KEPT times the baseline's."""
-    own, baseline = study.seeds(model), study.seeds(BASELINE)
-    growth = estimate_over_seeds(own["gap_last"] - own["gap_best"])
-    kept = estimate_over_seeds(own["gap_last"] - KEPT * baseline["gap_last"])
-    return judge(
-        [
-            Comparison(f"{model}: final gap - gap at the best epoch", growth, 1, "nats", GAP_MARGIN),
-            Comparison(f"{model} - {KEPT} x {BASELINE}: final gap", kept, 1, "nats", GAP_MARGIN),
-        ]
-    )
+TOLERANCE = 0.05  # largest loss of test accuracy at which a model still tolerates the higher rate
+REGULARISERS = {"l1": ("L1", {"l1"}), "l2": ("L2", {"l2"}), "elasticnet": ("ElasticNet", {"l1", "l2"})}
+STEADINESS_MARGIN = 0.02  # nats; smaller differences of the jumps are not relevant
+FEWEST_EPOCHS = 4  # gives two second differences; a single one is no measure of steadiness
+CONTESTS = ((ACCURACY, 1), (GAP, -1))  # with the side on which a model is ahead
 
 
 def claims(params: Params) -> list[Claim]:
-    """Return the claims about dropout and batch normalisation."""
-    every = tuple(f"scratch@{name}" for name in params.variants)
-    return [*_dropout(params, every), *_batch_normalisation(params, every), _learning_rate(params)]
-
-
-def _dropout(params: Params, every: tuple[str, ...]) -> list[Claim]:
-    model, stop = "scratch@dropout", variant_obstacle(params, "dropout", {"dropout"})
-    pair = (model, BASELINE)
+    """Return the claims about dropout, batch normalisation, regularisers, and all remedies together."""
     return [
-        Claim(
-            id="dropout_separates_least",
-            topic="overall",
-            statement="Dropout: its training and validation curves separate least of all variants.",
-            models=every,
-            statistic="difference of the final gap (validation loss - training loss), nats",
-            direction="below",
-            rule=RULE_EACH.format(side="below"),
-            evaluate=partial(judge_best_of_all, model=model, measurement="gap_last", side=-1),
-            needed=(model,),
-            obstacle=stop,
-        ),
-        Claim(
-            id="dropout_gap_below_baseline",
-            topic="dropout",
-            statement="Dropout: the curves do not drift apart as they do without a remedy.",
-            models=pair,
-            statistic="difference of the final gap (validation loss - training loss), nats",
-            direction="below",
-            rule=RULE_ONE.format(side="below"),
-            evaluate=partial(judge_against, model=model, other=BASELINE, measurement="gap_last", side=-1),
-            needed=pair,
-            obstacle=stop,
-        ),
-        Claim(
-            id="dropout_improves_accuracy",
-            topic="dropout",
-            statement="Dropout improves accuracy too.",
-            models=pair,
-            statistic="difference of the test accuracy",
-            direction="above",
-            rule=RULE_ONE.format(side="above") + "; it allows for seeds and test images",
-            evaluate=partial(judge_against, model=model, other=BASELINE, measurement=ACCURACY, side=1),
-            needed=pair,
-            obstacle=stop,
-        ),
+        *_dropout(params),
+        *_batch_normalisation(params),
+        _learning_rate(params),
+        *(claim for variant in REGULARISERS for claim in _regulariser(params, variant)),
+        _no_winner(params),
     ]
 
 
-def _batch_normalisation(params: Params, every: tuple[str, ...]) -> list[Claim]:
-    model, stop = "scratch@batchnorm", variant_obstacle(params, "batchnorm", {"batch_norm"})
-    pair = (model, BASELINE)
+def _every_variant(params: Params) -> tuple[str, ...]:
+    return tuple(f"scratch@{name}" for name in params.variants)
+
+
+def _dropout(params: Params) -> list[Claim]:
+    pair, stop = (DROPOUT, BASELINE), variant_obstacle(params, "dropout", {"dropout"})
+    least = "Dropout: its training and validation curves separate least of all variants."
+    apart = "Dropout: the curves do not drift apart as they do without a remedy."
     return [
-        Claim(
-            id="batchnorm_highest_performance",
-            topic="overall",
-            statement="Batch normalisation has the highest performance of all variants.",
-            models=every,
-            statistic="difference of the test accuracy",
-            direction="above",
-            rule=RULE_EACH.format(side="above") + "; they allow for seeds and test images",
-            evaluate=partial(judge_best_of_all, model=model, measurement=ACCURACY, side=1),
-            needed=(model,),
-            obstacle=stop,
-        ),
+        ahead_of_all("dropout_separates_least", least, DROPOUT, _every_variant(params), GAP, -1, stop),
+        against("dropout_gap_below_baseline", "dropout", apart, pair, GAP, -1, stop),
+        against("dropout_improves_accuracy", "dropout", "Dropout improves accuracy too.", pair, ACCURACY, 1, stop),
+    ]
+
+
+def _batch_normalisation(params: Params) -> list[Claim]:
+    pair, stop = (BATCHNORM, BASELINE), variant_obstacle(params, "batchnorm", {"batch_norm"})
+    highest = "Batch normalisation has the highest performance of all variants."
+    lower = "Batch normalisation brings the level of the loss down."
+    return [
+        ahead_of_all("batchnorm_highest_performance", highest, BATCHNORM, _every_variant(params), ACCURACY, 1, stop),
         Claim(
             id="batchnorm_still_overfits",
             topic="overall",
@@ -110,66 +78,25 @@ def _batch_normalisation(params: Params, every: tuple[str, ...]) -> list[Claim]:
             statistic="growth of the gap after the best epoch; final gap above 90% of the baseline's; nats",
             direction="above",
             rule="supported if both 95% intervals lie above 0; contradicted if, widened for two, one lies below",
-            evaluate=partial(still_overfits, model=model),
+            evaluate=partial(still_overfits, model=BATCHNORM),
             needed=pair,
             obstacle=stop,
         ),
-        Claim(
-            id="batchnorm_lowers_loss",
-            topic="batch normalisation",
-            statement="Batch normalisation brings the level of the loss down.",
-            models=pair,
-            statistic="difference of the best validation loss, nats",
-            direction="below",
-            rule=RULE_ONE.format(side="below"),
-            evaluate=partial(judge_against, model=model, other=BASELINE, measurement="val_loss_best", side=-1),
-            needed=pair,
-            obstacle=stop,
-        ),
+        against("batchnorm_lowers_loss", "batch normalisation", lower, pair, BEST_LOSS, -1, stop),
     ]
 
 
-USUAL_RATE, HIGH_RATE = ("scratch@batchnorm", "scratch@baseline"), ("highrate@batchnorm", "highrate@baseline")
-TOLERANCE = 0.05  # largest loss of test accuracy at which a model still tolerates the higher rate
-
-
-def tolerates_higher_rate(study: Study) -> Finding:
-    """Judge the claim that batch normalisation tolerates the higher learning rate, and better than the baseline.
-
-    Its test accuracy must drop by less than TOLERANCE, and by less than the baseline's.
-    """
-    cost, others_cost = (
-        right_answers(study, high) - right_answers(study, usual)
-        for high, usual in zip(HIGH_RATE, USUAL_RATE, strict=True)
-    )
-    seeds = cost.index.intersection(others_cost.index)
-    kept = estimate_over_seeds_and_images(cost.to_numpy() + TOLERANCE)
-    ahead = estimate_over_seeds_and_images((cost.loc[seeds] - others_cost.loc[seeds]).to_numpy())
-    finding = judge(
+def still_overfits(study: Study, model: str) -> Finding:
+    """Judge the claim that a model's gap grows after its best epoch and ends above KEPT times the baseline's."""
+    own, baseline = study.seeds(model), study.seeds(BASELINE)
+    growth = estimate_over_seeds(own["gap_last"] - own["gap_best"])
+    rest = estimate_over_seeds(own["gap_last"] - KEPT * baseline["gap_last"])
+    return judge(
         [
-            Comparison(
-                f"{HIGH_RATE[0]} - ({USUAL_RATE[0]} - {100 * TOLERANCE:.0f} points): test accuracy", kept, 1, "share"
-            ),
-            Comparison(
-                f"({HIGH_RATE[0]} - {USUAL_RATE[0]}) - ({HIGH_RATE[1]} - {USUAL_RATE[1]}): test accuracy",
-                ahead,
-                1,
-                "share",
-            ),
+            Comparison(f"{model}: final gap - gap at the best epoch", growth, 1, GAP.unit, GAP.margin),
+            Comparison(f"{model} - {KEPT} x {BASELINE}: final gap", rest, 1, GAP.unit, GAP.margin),
         ]
     )
-    return replace(finding, note="; ".join(filter(None, [finding.note, _accuracies_in_words(study)])))
-
-
-def _accuracies_in_words(study: Study) -> str:
-    """Return a note with the test accuracies of both networks at both learning rates."""
-    rates = study.params.highrate.learning_rate, study.params.scratch.learning_rate
-    shares = [[right_answers(study, name).to_numpy().mean() for name in names] for names in (HIGH_RATE, USUAL_RATE)]
-    said = [
-        f"{usual.split('@')[1]} {high_share:.1%} instead of {usual_share:.1%}"
-        for usual, high_share, usual_share in zip(USUAL_RATE, *shares, strict=True)
-    ]
-    return f"at a learning rate of {rates[0]:g} instead of {rates[1]:g}: {', '.join(said)}"
 
 
 def _learning_rate(params: Params) -> Claim:
@@ -189,3 +116,133 @@ def _learning_rate(params: Params) -> Claim:
         may_fail=HIGH_RATE,
         obstacle=variant_obstacle(params, "batchnorm", {"batch_norm"}),
     )
+
+
+def tolerates_higher_rate(study: Study) -> Finding:
+    """Judge the claim that batch normalisation tolerates the higher learning rate, and better than the baseline.
+
+    Its test accuracy must drop by less than TOLERANCE, and by less than the baseline's.
+    """
+    cost, others_cost = (
+        right_answers(study, high) - right_answers(study, usual)
+        for high, usual in zip(HIGH_RATE, USUAL_RATE, strict=True)
+    )
+    seeds = cost.index.intersection(others_cost.index)
+    compared = {
+        f"{HIGH_RATE[0]} - ({USUAL_RATE[0]} - {100 * TOLERANCE:.0f} points): test accuracy": cost + TOLERANCE,
+        f"({HIGH_RATE[0]} - {USUAL_RATE[0]}) - ({HIGH_RATE[1]} - {USUAL_RATE[1]}): test accuracy": (
+            cost.loc[seeds] - others_cost.loc[seeds]
+        ),
+    }
+    comparisons = [
+        Comparison(label, estimate_over_seeds_and_images(values.to_numpy()), 1, "share")
+        for label, values in compared.items()
+    ]
+    return judge(comparisons).with_note(_accuracies_in_words(study))
+
+
+def _accuracies_in_words(study: Study) -> str:
+    """Return a note with the test accuracies of both networks at both learning rates."""
+    rates = study.params.highrate.learning_rate, study.params.scratch.learning_rate
+    shares = [[right_answers(study, name).to_numpy().mean() for name in names] for names in (HIGH_RATE, USUAL_RATE)]
+    changes = [
+        f"{usual.split('@')[1]} {high_share:.1%} instead of {usual_share:.1%}"
+        for usual, high_share, usual_share in zip(USUAL_RATE, *shares, strict=True)
+    ]
+    return f"at a learning rate of {rates[0]:g} instead of {rates[1]:g}: {', '.join(changes)}"
+
+
+def _regulariser(params: Params, variant: str) -> list[Claim]:
+    title, remedies = REGULARISERS[variant]
+    pair, stop = (f"scratch@{variant}", BASELINE), variant_obstacle(params, variant, remedies)
+    steadier = f"{title} regularisation gives steadier validation curves."
+    smaller = f"{title} regularisation shrinks the weights."
+    return [
+        against(f"{variant}_steadier", "regularisers", steadier, pair, JUMPS, -1, stop),
+        against(f"{variant}_smaller_weights", "regularisers", smaller, pair, WEIGHT_NORM, -1, stop),
+    ]
+
+
+def unsteadiness(history: pd.DataFrame) -> pd.Series:
+    """Measure how much each seed's validation loss jumps around its local trend, in nats: one value per seed.
+
+    This is the residual standard deviation from second differences: each epoch against the mean of its neighbours.
+    A smooth fall or rise counts as steady however steep it is; a zigzag does not. Gasser, Sroka, Jennen-Steinmetz,
+    Residual variance and residual pattern in nonlinear regression, Biometrika 73 (1986),
+    doi:10.1093/biomet/73.3.625. `history` has the columns seed, epoch and val_loss.
+
+    Raises
+    ------
+    CannotTellError
+        If there are fewer than FEWEST_EPOCHS epochs.
+    """
+    curves = history.pivot(index="epoch", columns="seed", values="val_loss").sort_index()
+    if len(curves) < FEWEST_EPOCHS:
+        raise CannotTellError(f"{len(curves)} epochs are too few to speak of a curve's steadiness")
+    jumps = np.diff(curves.to_numpy(), n=2, axis=0)  # variance of each: 6 sigma^2
+    return pd.Series(np.sqrt((jumps**2).mean(axis=0) / 6), index=curves.columns)
+
+
+def _difference_of_jumps(study: Study, model: str, other: str) -> Estimate:
+    return estimate_over_seeds(unsteadiness(study.history(model)) - unsteadiness(study.history(other)))
+
+
+JUMPS = Quantity(
+    title="jumps of the validation loss",
+    statistic="difference of the validation loss's jumps around its local trend "
+    "(residual sd from second differences over epochs), nats",
+    unit="nats",
+    margin=STEADINESS_MARGIN,
+    difference=_difference_of_jumps,
+)
+
+
+def _no_winner(params: Params) -> Claim:
+    families = ("scratch", "head") if params.backbone.weights != "none" else ("scratch",)
+    every = [f"{family}@{name}" for family in families for name in params.variants]
+    return Claim(
+        id="no_remedy_wins_everywhere",
+        topic="overall",
+        statement="No remedy is guaranteed to help: none of them wins everywhere.",
+        models=tuple(model for model in every if model not in params.without_model),
+        statistic="difference of test accuracy or final gap between a remedy and another variant",
+        direction="either",
+        rule="supported if for each remedy some variant is ahead of it in test accuracy or final gap, or behind it "
+        "by less than the margin, from scratch or on frozen features, by intervals widened for all its comparisons "
+        "(Bonferroni); contradicted if one remedy is ahead of all variants in all of them",
+        evaluate=partial(no_winner_everywhere, families=families),
+    )
+
+
+def no_winner_everywhere(study: Study, families: tuple[str, ...]) -> Finding:
+    """Judge the claim that every remedy is beaten, or equalled, by some other variant in some contest.
+
+    A contest is one quantity in one family. For each remedy, judge the opposite: it is ahead of every other
+    variant in every contest. The claim is supported if for every remedy that is contradicted, or the difference to
+    some variant is not relevant (an intersection-union test again), and contradicted if it is supported for one.
+    """
+    remedies = [name for name, variant in study.params.variants.items() if variant.remedies]
+    contests = [_contests(study, name, families) for name in remedies]
+    opposites = [judge(comparisons) for comparisons in contests if comparisons]
+    if not opposites:
+        raise CannotTellError("there are no two variants to compare")
+    turned = {SUPPORTED: CONTRADICTED, INCONCLUSIVE: INCONCLUSIVE, CONTRADICTED: SUPPORTED, NO_DIFFERENCE: SUPPORTED}
+    shown = min(opposites, key=lambda finding: list(turned).index(finding.verdict))
+    return _turn(shown, turned[shown.verdict]).with_note(failed_in(study, *families))
+
+
+def _turn(finding: Finding, verdict: str) -> Finding:
+    """Turn a finding on "wins everywhere" into one on "does not win everywhere"."""
+    comparisons = tuple(replace(comparison, direction=-comparison.direction) for comparison in finding.comparisons)
+    deciding = replace(finding.deciding, direction=-finding.deciding.direction)
+    return replace(finding, verdict=verdict, deciding=deciding, comparisons=comparisons)
+
+
+def _contests(study: Study, variant: str, families: tuple[str, ...]) -> list[Comparison]:
+    """Compare a variant with every other variant in each contest where both have results."""
+    comparisons = []
+    for family, (quantity, side) in itertools.product(families, CONTESTS):
+        model = f"{family}@{variant}"
+        if model in study.results and model not in study.failed:
+            comparisons += compare(study, model, rivals(study, model), quantity, side)
+    return comparisons

@@ -1,5 +1,6 @@
 """What claims and the report read: params, results by model, prepared images and wall times."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,47 +27,50 @@ def expected_models(params: Params) -> list[str]:
     return [name for name in declared if name not in params.without_model]
 
 
+def has_diverged(result: Result) -> bool:
+    """Whether a seed of a model diverged: an essential loss or a probability is not finite."""
+    measured = result.seeds.filter(ESSENTIAL).to_numpy(dtype=float) if result.is_model else np.empty(0)
+    answers = result.test_probabilities
+    return not (np.isfinite(measured).all() and (answers is None or np.isfinite(answers).all()))
+
+
+def best_model(results: Iterable[Result]) -> str | None:
+    """Return the name of the model with the lowest mean validation loss at its best epoch; None if there is none.
+
+    A model with a diverged seed is left out, because a mean over the surviving seeds would overrate it. Models trained
+    at the higher learning rate only test a claim and are left out too. Test results are not used.
+    """
+    losses = {
+        result.name: result.seeds["val_loss_best"].astype(float).mean()
+        for result in results
+        if result.is_model and "val_loss_best" in result.seeds
+        if FAMILIES[result.record.stage].is_offered and not has_diverged(result)
+    }
+    return min(losses, key=losses.get, default=None)
+
+
 @dataclass(frozen=True)
 class Study:
-    """Results of the models declared in params; results of deleted variants are left out.
-
-    Attributes
-    ----------
-    params : Params
-    results : dict
-        Model name -> Result, in the order of `expected_models`.
-    prepared : PreparedImages
-    times : dict
-        Model name -> wall times from `fitgap.pipeline.timings.load`, or None.
-    probe : Result or None
-        Result of the linear probes on the blocks of the backbone.
-    curve : dict
-        Size of the training set -> Result of the learning curve; sizes ascend, the usual size is not among them.
-    orphans : tuple of str
-        Names of results whose models params do not declare.
-    """
+    """Results of the models declared in params; results of deleted variants are left out."""
 
     params: Params
-    results: dict[str, Result]
+    results: dict[str, Result]  # model name -> result, in the order of `expected_models`
     prepared: PreparedImages
-    times: dict[str, dict[str, Any] | None]
-    probe: Result | None = None
-    curve: dict[int, Result] = field(default_factory=dict)
-    orphans: tuple[str, ...] = ()
+    times: dict[str, dict[str, Any] | None]  # model name -> wall times from `fitgap.pipeline.timings.load`
+    probe: Result | None = None  # of the linear probes on the blocks of the backbone
+    curve: dict[int, Result] = field(default_factory=dict)  # size of the training set, ascending, not the usual one
 
     @classmethod
     def gather(cls, params: Params, results: list[Result], prepared: PreparedImages, times=None) -> "Study":
-        """Build a study: sort `results` into declared models, the probe and orphans.
+        """Build a study: sort `results` into declared models, the probe and the learning curve; ignore others.
 
         `times` maps model names to wall times; None if there are none.
         """
-        found = {result.name: result for result in results}
-        declared = expected_models(params)
-        kept = {name: found[name] for name in declared if name in found}
-        orphans = tuple(name for name in found if name not in declared and family_of(name) in FAMILIES)
-        points = [(size, found.get(f"{CURVE}@{size}")) for size in sorted(params.learning_curve.sizes)]
+        by_name = {result.name: result for result in results}
+        models = {name: by_name[name] for name in expected_models(params) if name in by_name}
+        points = [(size, by_name.get(f"{CURVE}@{size}")) for size in sorted(params.learning_curve.sizes)]
         curve = {size: point for size, point in points if point is not None and point.record.ways}
-        return cls(params, kept, prepared, times or {}, found.get(PROBE), curve, orphans)
+        return cls(params, models, prepared, times or {}, by_name.get(PROBE), curve)
 
     @cached_property
     def drawn(self) -> list[str]:
@@ -95,7 +99,7 @@ class Study:
     @property
     def side_by_side(self) -> bool:
         """Whether another stage ran on the same machine while some of the wall times were measured."""
-        return any(kept.get("stages_at_once", 1) > 1 for kept in self.times.values() if kept)
+        return any(times.get("stages_at_once", 1) > 1 for times in self.times.values() if times)
 
     @property
     def missing(self) -> list[str]:
@@ -128,18 +132,13 @@ class Study:
 
     @cached_property
     def failed(self) -> tuple[str, ...]:
-        """Models with a diverged seed: an essential loss or a probability is not finite."""
-        return tuple(name for name in self.results if self._has_diverged(name))
+        """Models with a diverged seed."""
+        return tuple(name for name, result in self.results.items() if has_diverged(result))
 
     @cached_property
     def best(self) -> str | None:
-        """Model with the lowest mean validation loss; None if there is none. Test results are not used.
-
-        Models trained at the higher learning rate only test a claim and are excluded.
-        """
-        offered = [n for n in self.results if FAMILIES[family_of(n)].is_offered and n not in self.failed]
-        trained = [name for name in offered if "val_loss_best" in self.seeds(name)]
-        return min(trained, key=lambda n: self.seeds(n)["val_loss_best"].mean(), default=None)
+        """The best of the models, by `best_model`."""
+        return best_model(self.results.values())
 
     def has_answers(self, name: str) -> bool:
         """Whether a model has predictions on the test images."""
@@ -160,11 +159,5 @@ class Study:
         """
         truth = np.asarray(self.prepared.class_names)[self.prepared.part("test")[1]]
         result = self.results[name]
-        asked = result.record.test_positions or range(len(truth))
-        return pd.DataFrame(self.answers(name) == truth[asked], index=result.seeds.index, columns=asked)
-
-    def _has_diverged(self, name: str) -> bool:
-        seeds, probabilities = self.seeds(name), self.results[name].test_probabilities
-        essential = seeds[[column for column in ESSENTIAL if column in seeds]]
-        finite = np.isfinite(essential.to_numpy(dtype=float)).all()
-        return not (finite and (probabilities is None or np.isfinite(probabilities).all()))
+        positions = result.record.test_positions or range(len(truth))
+        return pd.DataFrame(self.answers(name) == truth[positions], index=result.seeds.index, columns=positions)

@@ -1,16 +1,16 @@
 """Claims about the three ways to use a pre-trained network, and about the features of its layers."""
 
-from dataclasses import replace
-from functools import partial
-
 import numpy as np
+import pandas as pd
 
 from fitgap.claims.claim import CannotTellError, Claim
 from fitgap.claims.comparisons import (
     ACCURACY,
+    ACCURACY_MARGIN,
+    BASELINE,
+    IMAGES,
     RULE_ONE,
-    epochs_until,
-    judge_against,
+    against,
     right_answers,
     transfer_obstacle,
 )
@@ -21,13 +21,72 @@ from fitgap.inference.estimates import Proportion, estimate_over_seeds, estimate
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
 
-HEAD, SCRATCH = "head@baseline", "scratch@baseline"
-BOTH = "; it allows for seeds and test images"
+HEAD = "head@baseline"
+
+
+def claims(params: Params) -> list[Claim]:
+    """Return the claims about transfer learning."""
+    stop = transfer_obstacle(params)
+    useless = "Way 1 is rarely useful: a new classifier on the frozen base is more accurate."
+    return [
+        Claim(
+            id="transfer_is_quick",
+            topic="transfer",
+            statement="Transfer learning is a quick way to a good baseline: fewer epochs to the same accuracy.",
+            models=(HEAD, BASELINE),
+            statistic="difference of the epochs until the scratch baseline's best validation accuracy is reached",
+            direction="below",
+            rule=RULE_ONE.format(side="below") + "; where it is never reached, as one epoch more than were run",
+            evaluate=fewer_epochs,
+            needed=(HEAD, BASELINE),
+            obstacle=stop,
+        ),
+        Claim(
+            id="way1_names_source_classes_only",
+            topic="transfer",
+            statement="Way 1, the network unchanged: it can only name the classes it was trained on.",
+            models=("asis",),
+            statistic="share of test images lost because its classes are not the target's",
+            direction="above",
+            rule="supported if the 95% interval lies above 0",
+            evaluate=lost_to_source_classes,
+            needed=("asis",),
+            obstacle=stop,
+        ),
+        against("way1_rarely_useful", "transfer", useless, ("asis", HEAD), ACCURACY, -1, stop),
+        *(claim for depth in params.finetune.depths for claim in _fine_tuning(params.finetune.head, depth, stop)),
+        Claim(
+            id="upper_layers_are_specific",
+            topic="transfer",
+            statement="Layers near the input learn general features, layers near the output specific ones.",
+            models=(PROBE,),
+            statistic="difference of the test accuracy of linear probes on the target data: the lower block with "
+            "the lowest validation loss against the last block",
+            direction="above",
+            rule=f"{RULE_ONE.format(side='above')}; it allows for {IMAGES}",
+            evaluate=specific_at_the_end,
+            needed=(PROBE,),
+            obstacle=stop,
+        ),
+    ]
+
+
+def _fine_tuning(start: str, depth: str, stop: str) -> list[Claim]:
+    """Return the claims about fine-tuning from `depth`: better than the frozen base, better than from scratch."""
+    frozen = f"Way 3 beats way 2: unfrozen from {depth} on, it beats the frozen base."
+    scratch = f"Fine-tuning from {depth} on beats training from scratch."
+    statements = {"frozen": (f"head@{start}", frozen), "scratch": (f"scratch@{start}", scratch)}
+    return [
+        against(
+            f"finetune_{depth}_beats_{rival}", "transfer", statement, (f"finetune@{depth}", other), ACCURACY, 1, stop
+        )
+        for rival, (other, statement) in statements.items()
+    ]
 
 
 def fewer_epochs(study: Study) -> Finding:
     """Judge the claim that a head on the frozen base reaches the scratch baseline's best accuracy in fewer epochs."""
-    scratch, head = study.history(SCRATCH), study.history(HEAD)
+    scratch, head = study.history(BASELINE), study.history(HEAD)
     targets = scratch.groupby("seed")["val_accuracy"].max()
     targets = targets[targets.index.isin(head["seed"])]
     own, longest = epochs_until(head, targets), float(head["epoch"].max())
@@ -38,9 +97,19 @@ def fewer_epochs(study: Study) -> Finding:
         raise CannotTellError(f"{HEAD} has not reached it within its {longest:.0f} epochs; head.epochs is too few")
     estimate = estimate_over_seeds(differences, resolution=1)
     margin = MEASUREMENTS["epochs_to_best"].margin
-    finding = judge([Comparison(f"{HEAD} - {SCRATCH}: epochs to get there", estimate, -1, "epochs", margin)])
+    finding = judge([Comparison(f"{HEAD} - {BASELINE}: epochs to get there", estimate, -1, "epochs", margin)])
     note = f"in {never.sum()} of {len(never)} repetitions it is not reached within {longest:.0f} epochs"
-    return replace(finding, note=note) if never.any() else finding
+    return finding.with_note(note if never.any() else "")
+
+
+def epochs_until(history: pd.DataFrame, targets: pd.Series) -> pd.Series:
+    """Return each seed's first epoch with at least its target validation accuracy; infinity if there is none.
+
+    `targets` maps seeds to validation accuracies.
+    """
+    curves = history.pivot(index="epoch", columns="seed", values="val_accuracy").reindex(columns=targets.index)
+    reached = curves.ge(targets, axis="columns")
+    return reached.idxmax().astype(float).where(reached.any(), np.inf)
 
 
 def lost_to_source_classes(study: Study) -> Finding:
@@ -54,94 +123,17 @@ def lost_to_source_classes(study: Study) -> Finding:
     within_reach = measured["coverage"] * (measured["accuracy_known_classes"] or 0.0)  # None: no known class
     lost = 1 - measured["coverage"] + max(within_reach - measured["accuracy_all_classes"], 0.0)
     finding = judge([Comparison("asis: share of test images lost", Proportion(lost, images), 1, "share")])
-    return replace(finding, note=_coverage(measured, len(study.prepared.class_names)))
+    return finding.with_note(_coverage(measured, len(study.prepared.class_names)))
 
 
 def _coverage(measured: dict[str, float | None], classes: int) -> str:
     known = measured["accuracy_known_classes"]
-    held = "" if known is None else f", and {known:.1%} of the covered ones when held to the target's"
+    restricted = "" if known is None else f", and {known:.1%} of the covered ones when held to the target's"
     return (
         f"it knows {measured['known_classes']} of {classes} target classes among its own "
         f"{measured['source_classes']}, which covers {measured['coverage']:.1%} of the test images; "
-        f"right are {measured['accuracy_all_classes']:.1%} over all its classes{held}"
+        f"right are {measured['accuracy_all_classes']:.1%} over all its classes{restricted}"
     )
-
-
-def claims(params: Params) -> list[Claim]:
-    """Return the claims about transfer learning."""
-    deeper = [claim for depth in params.finetune.depths for claim in _of_depth(params, depth)]
-    return [_way_2_is_quick(params), *_way_1(params), *deeper, _layers(params)]
-
-
-def _way_2_is_quick(params: Params) -> Claim:
-    return Claim(
-        id="transfer_is_quick",
-        topic="transfer",
-        statement="Transfer learning is a quick way to a good baseline: fewer epochs to the same accuracy.",
-        models=(HEAD, SCRATCH),
-        statistic="difference of the epochs until the scratch baseline's best validation accuracy is reached",
-        direction="below",
-        rule=RULE_ONE.format(side="below") + "; where it is never reached, as one epoch more than were run",
-        evaluate=fewer_epochs,
-        needed=(HEAD, SCRATCH),
-        obstacle=transfer_obstacle(params),
-    )
-
-
-def _way_1(params: Params) -> list[Claim]:
-    return [
-        Claim(
-            id="way1_names_source_classes_only",
-            topic="transfer",
-            statement="Way 1, the network unchanged: it can only name the classes it was trained on.",
-            models=("asis",),
-            statistic="share of test images lost because its classes are not the target's",
-            direction="above",
-            rule="supported if the 95% interval lies above 0",
-            evaluate=lost_to_source_classes,
-            needed=("asis",),
-            obstacle=transfer_obstacle(params),
-        ),
-        Claim(
-            id="way1_rarely_useful",
-            topic="transfer",
-            statement="Way 1 is rarely useful: a new classifier on the frozen base is more accurate.",
-            models=("asis", HEAD),
-            statistic="difference of the test accuracy",
-            direction="below",
-            rule=RULE_ONE.format(side="below") + BOTH,
-            evaluate=partial(judge_against, model="asis", other=HEAD, measurement=ACCURACY, side=-1),
-            needed=("asis", HEAD),
-            obstacle=transfer_obstacle(params),
-        ),
-    ]
-
-
-def _of_depth(params: Params, depth: str) -> list[Claim]:
-    """Return the claims about fine-tuning from `depth`: better than the frozen base, better than from scratch."""
-    model, start = f"finetune@{depth}", params.finetune.head
-    rivals = {
-        "frozen": (
-            f"head@{start}",
-            f"Way 3 beats way 2: unfrozen from {depth} on, it beats the frozen base.",
-        ),
-        "scratch": (f"scratch@{start}", f"Fine-tuning from {depth} on beats training from scratch."),
-    }
-    return [
-        Claim(
-            id=f"finetune_{depth}_beats_{rival}",
-            topic="transfer",
-            statement=statement,
-            models=(model, other),
-            statistic="difference of the test accuracy",
-            direction="above",
-            rule=RULE_ONE.format(side="above") + BOTH,
-            evaluate=partial(judge_against, model=model, other=other, measurement=ACCURACY, side=1),
-            needed=(model, other),
-            obstacle=transfer_obstacle(params),
-        )
-        for rival, (other, statement) in rivals.items()
-    ]
 
 
 def specific_at_the_end(study: Study) -> Finding:
@@ -154,26 +146,6 @@ def specific_at_the_end(study: Study) -> Finding:
     right = study.right_by_layer(study.probe)
     label = f"probe on {POOLS[lower]} - probe on {POOLS[-1]}: test accuracy"
     estimate = estimate_over_seeds_and_images(right[lower] - right[-1])
-    finding = judge([Comparison(label, estimate, 1, "share", MEASUREMENTS[ACCURACY].margin)])
-    return replace(finding, note=_probes_in_words(right.mean(axis=(1, 2))))
-
-
-def _probes_in_words(accuracies: np.ndarray) -> str:
-    by_block = ", ".join(f"{name} {share:.1%}" for name, share in zip(POOLS, accuracies, strict=True))
-    return f"by block: {by_block}"
-
-
-def _layers(params: Params) -> Claim:
-    return Claim(
-        id="upper_layers_are_specific",
-        topic="transfer",
-        statement="Layers near the input learn general features, layers near the output specific ones.",
-        models=(PROBE,),
-        statistic="difference of the test accuracy of linear probes on the target data: the lower block with "
-        "the lowest validation loss against the last block",
-        direction="above",
-        rule=RULE_ONE.format(side="above") + BOTH,
-        evaluate=specific_at_the_end,
-        needed=(PROBE,),
-        obstacle=transfer_obstacle(params),
-    )
+    shares = zip(POOLS, right.mean(axis=(1, 2)), strict=True)
+    note = "by block: " + ", ".join(f"{name} {share:.1%}" for name, share in shares)
+    return judge([Comparison(label, estimate, 1, "share", ACCURACY_MARGIN)]).with_note(note)

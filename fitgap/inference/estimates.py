@@ -28,27 +28,13 @@ def _quantile(level: float, freedom: float) -> float:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds (and test images) with its variance components.
+    """A mean over seeds (and test images) with its variance components."""
 
-    Attributes
-    ----------
-    value : float
-        NaN if nothing was measured.
-    seeds : int
-        Number of seeds.
-    seed_variance : float or None
-        Variance of one seed's value; None (unknown) with fewer than two seeds.
-    image_variance : float
-        The part of the mean's variance that more seeds would not reduce.
-    by_seed : tuple of float
-        One value per seed.
-    """
-
-    value: float
-    seeds: int
-    seed_variance: float | None
-    image_variance: float = 0.0
-    by_seed: tuple[float, ...] = ()
+    value: float  # NaN if nothing was measured
+    seeds: int  # their number
+    seed_variance: float | None  # of one seed's value; None (unknown) with fewer than two seeds
+    image_variance: float = 0.0  # the part of the mean's variance that more seeds would not reduce
+    by_seed: tuple[float, ...] = ()  # one value per seed
 
     @property
     def is_enough(self) -> bool:
@@ -76,11 +62,8 @@ class Estimate:
         """Return the two-sided t interval; None with fewer than two seeds."""
         if self.seed_variance is None:
             return None
-        half = (
-            float(_quantile(level, self.degrees_of_freedom()) * self.standard_error())
-            if self.standard_error() > 0
-            else 0.0
-        )
+        error = self.standard_error()
+        half = float(_quantile(level, self.degrees_of_freedom()) * error) if error > 0 else 0.0
         return self.value - half, self.value + half
 
     def seeds_needed(self, level: float = LEVEL) -> int | None:
@@ -93,8 +76,8 @@ class Estimate:
         if self.seed_variance is None or not self.value:
             return None
         plans = range(MIN_SEEDS, MAX_SEEDS + 1)
-        found = bisect.bisect_left(plans, POWER, key=lambda seeds: self._power(seeds, level))
-        return plans[found] if found < len(plans) else None
+        place = bisect.bisect_left(plans, POWER, key=lambda seeds: self._power(seeds, level))
+        return plans[place] if place < len(plans) else None
 
     def _power(self, seeds: int, level: float) -> float:
         error, freedom = self.standard_error(seeds), self.degrees_of_freedom(seeds)
@@ -118,8 +101,8 @@ class Proportion:
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Return the score interval of Wilson (1927), doi:10.1080/01621459.1927.10502953."""
-        found = stats.binomtest(round(self.value * self.images), self.images)
-        low, high = found.proportion_ci(level, method="wilson")
+        test = stats.binomtest(round(self.value * self.images), self.images)
+        low, high = test.proportion_ci(level, method="wilson")
         return float(low), float(high)
 
     def seeds_needed(self, level: float = LEVEL) -> None:

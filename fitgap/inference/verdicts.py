@@ -14,7 +14,7 @@ no relevant difference
 inconclusive   none of these, or fewer than 3 seeds: too uncertain.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fitgap.inference.estimates import ERROR, LEVEL, Estimate, Proportion
 
@@ -25,26 +25,13 @@ VERDICTS = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, INCONCLUSIVE, NOT_APPLICABLE
 
 @dataclass(frozen=True)
 class Comparison:
-    """One number that must be on one side of 0 for its claim to hold.
+    """One number that must be on one side of 0 for its claim to hold."""
 
-    Attributes
-    ----------
-    label : str
-        Description of the two sides compared.
-    estimate : Estimate or Proportion
-    direction : int
-        1 if values above 0 support the claim, -1 if values below 0 do.
-    unit : str
-        "share" (of images), "nats", "epochs", or "" for a number without a unit.
-    margin : float or None
-        Differences of at most this size are not relevant; None if there is no such size.
-    """
-
-    label: str
+    label: str  # the two sides compared
     estimate: Estimate | Proportion
-    direction: int
-    unit: str
-    margin: float | None = None
+    direction: int  # 1 if values above 0 support the claim, -1 if values below 0 do
+    unit: str  # "share" (of images), "nats", "epochs", or "" for a number without a unit
+    margin: float | None = None  # differences of at most this size are not relevant
 
     def ends(self, level: float = LEVEL) -> tuple[float, float]:
         """Return the interval, (low, high), sign-flipped if needed so that values above 0 support the claim."""
@@ -69,6 +56,10 @@ class Finding:
     comparisons: tuple[Comparison, ...] = ()
     seeds_needed: int | None = None
     note: str = ""
+
+    def with_note(self, note: str) -> "Finding":
+        """Return the finding with one more note; the same if it is empty."""
+        return replace(self, note="; ".join(filter(None, [self.note, note])))
 
 
 def judge(comparisons: list[Comparison]) -> Finding:

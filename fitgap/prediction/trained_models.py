@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fitgap.claims.study import Study, expected_models
+from fitgap.claims.study import best_model, expected_models
 from fitgap.data.prepared import PreparedImages, read_prepared
 from fitgap.data.record import RECORD, Result, read_result
 from fitgap.definitions.families import TRAINED
@@ -82,7 +82,7 @@ class TrainedModels:
             why = next(filter(None, map(self._obstacle, self.results.values())), "no results")
             raise UserError(f"{self.root / 'models'}: no model can answer ({why}); {WAY}")
         if name is None:
-            name = Study.gather(self.params, list(self.usable.values()), self.prepared).best
+            name = best_model(self.usable[name] for name in expected_models(self.params) if name in self.usable)
         if name not in self.usable:
             why = f"{name}: {self._refusal(name)}" if name else "params.yaml: none of its models is trained"
             raise UserError(f"{why}; allowed: {', '.join(self.usable)}; {WAY}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from fitgap import lifecycle
 from fitgap.claims import declare
 from fitgap.claims.claim import TOPICS, Claim
-from fitgap.claims.regularisers import MARGIN as STEADINESS_MARGIN
+from fitgap.claims.overfitting import STEADINESS_MARGIN
 from fitgap.definitions.families import family_of
 from fitgap.definitions.measurements import MEASUREMENTS, UNITS
 from fitgap.params.reading import load_params

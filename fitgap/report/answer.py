@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.comparisons import ACCURACY, BASELINE, judge_best_of_all
+from fitgap.claims.comparisons import ACCURACY, BASELINE, GAP, Quantity, judge_best_of_all
 from fitgap.claims.learning_curve import WAYS
 from fitgap.claims.study import Study
 from fitgap.data.draws import count_drawn
-from fitgap.definitions.measurements import MEASUREMENTS
 from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED
 from fitgap.report.figures.learning_curve import find_crossings
 
@@ -44,7 +43,7 @@ def gap(study: Study, scratch: pd.DataFrame) -> str:
         return f"Trained from scratch, no remedy leaves a smaller final gap than none does ({said} nats)."
     return (
         f"Trained from scratch, **{_variant(best)}** keeps training and validation closest: a final gap of "
-        f"{said} nats{_against(scratch, best, _loss)}, {_certainty(study, best, 'gap_last')}."
+        f"{said} nats{_against(scratch, best, _loss)}, {_certainty(study, best, GAP, -1)}."
     )
 
 
@@ -53,7 +52,7 @@ def accuracy(study: Study, scratch: pd.DataFrame) -> str:
     best = scratch["test_accuracy_mean"].idxmax()
     return (
         f"The most accurate from scratch is **{_variant(best)}** with {_percent(scratch.loc[best])} of the "
-        f"test images{_against(scratch, best, _percent)}, {_certainty(study, best, ACCURACY)}."
+        f"test images{_against(scratch, best, _percent)}, {_certainty(study, best, ACCURACY, 1)}."
     )
 
 
@@ -136,11 +135,11 @@ def _long(split: str) -> str:
     return "training" if split == "train" else split
 
 
-def _certainty(study: Study, model: str, measurement: str) -> str:
+def _certainty(study: Study, model: str, quantity: Quantity, side: int) -> str:
     others = [name for name in study.names("scratch") if name != model and name not in study.failed]
     if not others:
         return "with nothing to compare it with"
-    finding = judge_best_of_all(study, model, measurement, MEASUREMENTS[measurement].better)
+    finding = judge_best_of_all(study, model, quantity, side)
     if finding.verdict == SUPPORTED:
         return "clearly ahead of every other variant"
     rival = _variant(finding.deciding.label.split(" - ")[1].split(":")[0])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from fitgap.claims.calibration_error import Calibration
+from fitgap.claims.calibration import Calibration
 from fitgap.claims.claim import TOPICS
 from fitgap.data.record import standard_deviation
 from fitgap.definitions.measurements import HEADLINES, MEASUREMENTS, UNITS

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.comparisons import epochs_until
 from fitgap.claims.study import Study
+from fitgap.claims.transfer import epochs_until
 
 
 @dataclass(frozen=True)

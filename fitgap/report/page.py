@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.calibration_error import BINS, Calibration, measure_calibrations
+from fitgap.claims.calibration import BINS, Calibration, measure_calibrations
 from fitgap.claims.study import Study
 from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS

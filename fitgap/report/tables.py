@@ -6,12 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from fitgap.claims.calibration_error import CALIBRATION_ERROR, read_answers
+from fitgap.claims.calibration import read_answers
 from fitgap.claims.study import Study
 from fitgap.data.record import standard_deviation
 from fitgap.definitions.measurements import HEADLINES
 from fitgap.inference.estimates import Proportion, estimate_over_seeds_and_images
 
+CALIBRATION = "calibration_error"
 SUMMARY_COLUMNS = (
     "model",
     "family",
@@ -21,7 +22,7 @@ SUMMARY_COLUMNS = (
     "test_accuracy_ci_low",
     "test_accuracy_ci_high",
     *(f"{name}_{what}" for name in HEADLINES if name != "test_accuracy" for what in ("mean", "sd")),
-    *(f"{CALIBRATION_ERROR.name}_{what}" for what in ("mean", "sd")),
+    *(f"{CALIBRATION}_{what}" for what in ("mean", "sd")),
     "params_total",
     "params_trainable",
     "params_frozen",
@@ -37,7 +38,7 @@ def summary_table(study: Study) -> pd.DataFrame:
     """Return one row per model, in the order of params, with columns SUMMARY_COLUMNS; missing values are empty.
 
     Means and standard deviations (n - 1) are over seeds. The 95% interval of the test accuracy covers the
-    variation of seeds and test images. The calibration error is that of `claims.calibration_error`, over all classes
+    variation of seeds and test images. The calibration error is that of `claims.calibration`, over all classes
     that a model names. `seconds_mean` is the training time of one seed on the machine that measured it. `failed` is
     true if a seed diverged.
     """
@@ -79,7 +80,7 @@ def _calibration(study: Study, name: str) -> dict[str, float | None]:
     if answers is None:
         return {}
     errors = answers.errors
-    return {f"{CALIBRATION_ERROR.name}_mean": errors.mean(), f"{CALIBRATION_ERROR.name}_sd": standard_deviation(errors)}
+    return {f"{CALIBRATION}_mean": errors.mean(), f"{CALIBRATION}_sd": standard_deviation(errors)}
 
 
 def _times(times: dict[str, Any] | None) -> dict[str, float]:

@@ -5,7 +5,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from fitgap.claims.calibration_error import CALIBRATION_ERROR, Calibration
+from fitgap.claims.calibration import CALIBRATION_ERROR, Calibration
 from fitgap.report import formatting
 from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import STAND_INS

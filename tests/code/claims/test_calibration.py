@@ -8,7 +8,7 @@ import pytest
 import synthetic_results as synthetic
 
 from fitgap import claims
-from fitgap.claims.calibration_error import (
+from fitgap.claims.calibration import (
     BINS,
     Answers,
     calibration_difference,

@@ -11,10 +11,10 @@ import synthetic_results as synthetic
 
 from fitgap import claims
 from fitgap.claims.claim import TOPICS, describe_claim, judge_claim
-from fitgap.claims.comparisons import epochs_until
 from fitgap.claims.learning_curve import find_crossing, lead
-from fitgap.claims.regularisers import unsteadiness
+from fitgap.claims.overfitting import unsteadiness
 from fitgap.claims.study import Study
+from fitgap.claims.transfer import epochs_until
 from fitgap.data.record import Record, Result
 from fitgap.inference.verdicts import (
     CONTRADICTED,

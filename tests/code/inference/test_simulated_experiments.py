@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from fitgap.claims.calibration_error import signed_gaps
+from fitgap.claims.calibration import signed_gaps
 from fitgap.inference.estimates import estimate_over_seeds, estimate_over_seeds_and_images
 from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED, Comparison, judge
 
