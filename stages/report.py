@@ -19,7 +19,7 @@ from fitgap.params.reading import load_params
 from fitgap.pipeline import timings
 from fitgap.prediction.attribution import attribute_answers
 from fitgap.report import page
-from fitgap.report.attribution import NO_SHEET, Sheet, choose_questions, draw_sheet
+from fitgap.report.mistakes import NO_SHEET, Sheet, choose_questions, draw_sheet
 from fitgap.report.tables import claims_table
 from fitgap.system import repository
 from fitgap.system.errors import UserError

@@ -17,7 +17,7 @@ import numpy as np
 
 from fitgap.prediction.networks_as_trained import build_network
 from fitgap.prediction.trained_models import TrainedModels
-from fitgap.report.attribution import Question
+from fitgap.report.mistakes import Question
 
 if TYPE_CHECKING:
     import keras

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from fitgap.claims.comparisons import ACCURACY, BASELINE, GAP, Quantity, judge_best_of_all
-from fitgap.claims.learning_curve import WAYS
+from fitgap.claims.learning_curve import WAYS, usual_models
 from fitgap.claims.study import Study
 from fitgap.data.draws import count_drawn
 from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED
-from fitgap.report.figures.learning_curve import find_crossings
+from fitgap.report.figures.learning_curve import LearningCurve
 
 COMPARED = {
     SUPPORTED: "which beats",
@@ -23,7 +23,9 @@ COMPARED = {
 }
 
 
-def write_answer(study: Study, table: pd.DataFrame, claims: list[dict[str, Any]]) -> list[str]:
+def write_answer(
+    study: Study, table: pd.DataFrame, claims: list[dict[str, Any]], curve: LearningCurve | None
+) -> list[str]:
     """Return three sentences: the smallest gap, the highest accuracy and the benefit of transfer learning.
 
     If no model trained from scratch has results, return two sentences: a remark on that, and transfer learning.
@@ -31,8 +33,8 @@ def write_answer(study: Study, table: pd.DataFrame, claims: list[dict[str, Any]]
     rows = table[~table["failed"]].set_index("model")
     scratch = rows[rows["family"] == "scratch"]
     if scratch.empty:
-        return ["No network trained from scratch has results to speak of.", transfer(study, rows, claims)]
-    return [gap(study, scratch), accuracy(study, scratch), transfer(study, rows, claims)]
+        return ["No network trained from scratch has results to speak of.", transfer(study, rows, claims, curve)]
+    return [gap(study, scratch), accuracy(study, scratch), transfer(study, rows, claims, curve)]
 
 
 def gap(study: Study, scratch: pd.DataFrame) -> str:
@@ -62,34 +64,32 @@ def _against(scratch: pd.DataFrame, best: str, said: Callable[[pd.Series], str])
     return f" against {said(scratch.loc[BASELINE])} without a remedy"
 
 
-def transfer(study: Study, rows: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
+def transfer(study: Study, rows: pd.DataFrame, claims: list[dict[str, Any]], curve: LearningCurve | None) -> str:
     """Return a sentence on transfer learning compared with training from scratch."""
     if not study.is_transfer:
         return "Nothing can be said of transfer learning: backbone.weights is none, a random network."
     start = study.params.finetune.head
     head, scratch = f"head@{start}", f"scratch@{start}"
-    tuned = rows[rows["family"] == "finetune"]
-    if tuned.empty or head not in rows.index or scratch not in rows.index:
+    best = usual_models(study).get("finetune")  # selected by validation loss, never by test results
+    if best is None or head not in rows.index or scratch not in rows.index:
         return "What borrowing brings cannot be said: a model it takes has no results."
-    best = tuned["val_loss_best_mean"].idxmin()  # selected by validation loss, never by test results
     verdicts = {claim["id"]: claim["verdict"] for claim in claims}
     compared = COMPARED.get(verdicts.get(f"finetune_{_variant(best)}_beats_scratch"), "not clearly apart from")
     return (
         f"With VGG16 borrowed from {study.borrowed_from}, a new classifier on the frozen base gets "
         f"{_percent(rows.loc[head])} right; fine-tuned from **{_variant(best)}** on it gets "
         f"{_percent(rows.loc[best])}, {compared} training from scratch ({_percent(rows.loc[scratch])})"
-        f"{_crossing(study)}."
+        f"{_crossing(curve)}."
     )
 
 
-def _crossing(study: Study) -> str:
+def _crossing(curve: LearningCurve | None) -> str:
     """Return a clause on where training from scratch catches up; an empty string without a learning curve."""
-    crossings = find_crossings(study)
+    crossings = curve.crossings if curve else {}
     way = next((way for way in ("finetune", "head") if way in crossings), None)
     if way is None:
         return ""
-    words = crossings[way].in_words(len(study.prepared.class_names))
-    return f"; against {WAYS[way]}, training from scratch {words}"
+    return f"; against {WAYS[way]}, training from scratch {crossings[way].in_words(curve.classes)}"
 
 
 def describe_coverage(study: Study) -> str:

@@ -1,4 +1,8 @@
-"""Misclassifications of a model: per class, as a confusion matrix, and as example images."""
+"""What the best model gets wrong, and what it looks at.
+
+Its misclassifications: per class, as a confusion matrix, and as example images. The answers to explain, and the sheet
+of images that shows which pixels move them; `fitgap.prediction.attribution` computes that from the trained network.
+"""
 
 import base64
 import io
@@ -11,8 +15,10 @@ from sklearn.metrics import confusion_matrix
 
 from fitgap.claims.study import Study
 
-EXAMPLES = 12
-LARGEST_SIDE = 96  # of an example in pixels; keeps the page small
+EXAMPLES, EXAMPLE_SIDE = 12, 96  # misclassified images; their largest side in pixels keeps the page small
+EACH, MAP_SIDE = 8, 64  # explained answers of each kind, right and wrong; the largest side of their images
+FOR, AGAINST = (0, 114, 178), (213, 94, 0)  # RGB; blue and vermilion of Okabe and Ito 2008
+BRIGHTEST = 0.99  # quantile of an image's attributions that gets the full colour
 
 
 @dataclass(frozen=True)
@@ -27,23 +33,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Misclassifications of a model on the test images.
-
-    Attributes
-    ----------
-    model : str
-    by_class : DataFrame
-        One row per class: `class`, `images`, `accuracy`, `confused_with`, `times` (over all seeds).
-    confusion : DataFrame
-        Confusion matrix over all seeds, normalised by row: rows are true classes, columns predictions.
-    examples : list of Example
-        Misclassified images of the model's best seed, most confident first.
-    """
+    """Misclassifications of a model on the test images."""
 
     model: str
-    by_class: pd.DataFrame
-    confusion: pd.DataFrame
-    examples: list[Example]
+    by_class: pd.DataFrame  # a row per class: `class`, `images`, `accuracy`, `confused_with`, `times` (over all seeds)
+    confusion: pd.DataFrame  # over all seeds, normalised by row: rows are true classes, columns predictions
+    examples: list[Example]  # misclassified images of the model's best seed, most confident first
 
     @property
     def most_confused(self) -> float:
@@ -94,11 +89,102 @@ def _examples(probabilities: np.ndarray, images: np.ndarray, labels: np.ndarray,
     wrong = np.flatnonzero(answers != labels)
     surest = wrong[np.argsort(-sureness[wrong], kind="stable")][:EXAMPLES]
     return [
-        Example(draw_png(images[row]), names[labels[row]], names[answers[row]], float(sureness[row])) for row in surest
+        Example(draw_png(images[row], EXAMPLE_SIDE), names[labels[row]], names[answers[row]], float(sureness[row]))
+        for row in surest
     ]
 
 
-def draw_png(pixels: np.ndarray, largest_side: int = LARGEST_SIDE) -> str:
+@dataclass(frozen=True)
+class Question:
+    """An answer to explain."""
+
+    position: int  # of the image in the test split
+    answer: int  # the class that the model names
+    rival: int  # the class to tell it from: the true one if the answer is wrong, the second choice if it is right
+    probability: float  # of the answer
+    is_right: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A question in words, with the image and its map as PNG files in data: URLs."""
+
+    image: str
+    map: str
+    answer: str
+    rival: str
+    probability: float
+    is_right: bool
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The explanations of a model's answers; without any, `reason` says why."""
+
+    explanations: tuple[Explanation, ...] = ()
+    reason: str = ""
+
+    @property
+    def kinds(self) -> dict[str, list[Explanation]]:
+        """Title -> explanations; kinds without any are left out."""
+        kinds = {"Sure and wrong": False, "Sure and right": True}
+        shown = {title: [own for own in self.explanations if own.is_right is kind] for title, kind in kinds.items()}
+        return {title: explanations for title, explanations in shown.items() if explanations}
+
+
+NO_SHEET = Sheet(reason="there is no trained model to ask")
+
+
+def choose_questions(study: Study, name: str) -> list[Question]:
+    """Choose the surest wrong answers of a model's best seed, and its surest right answer for each of some classes."""
+    probabilities, labels = best_answers(study, name), study.prepared.part("test")[1]
+    answers, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    surest = np.argsort(-sureness, kind="stable")
+    right = answers == labels
+    first = {}
+    for position in surest[right[surest]]:
+        first.setdefault(int(labels[position]), position)
+    spread = np.unique(np.linspace(0, max(len(first) - 1, 0), EACH).round().astype(int))
+    chosen = [*surest[~right[surest]][:EACH], *(first[sorted(first)[place]] for place in spread if first)]
+    return [_ask(int(position), probabilities[position], int(labels[position])) for position in chosen]
+
+
+def _ask(position: int, probabilities: np.ndarray, label: int) -> Question:
+    second, answer = (int(place) for place in np.argsort(probabilities, kind="stable")[-2:])
+    is_right = answer == label
+    return Question(position, answer, second if is_right else label, float(probabilities[answer]), is_right)
+
+
+def draw_sheet(study: Study, questions: list[Question], attributions: np.ndarray) -> Sheet:
+    """Draw each image beside its map; `attributions` as from `fitgap.prediction.attribution.attribute`."""
+    images, names = study.prepared.part("test")[0], study.prepared.class_names
+    explanations = [
+        Explanation(
+            image=draw_png(images[question.position], MAP_SIDE),
+            map=draw_png(paint(images[question.position], values), MAP_SIDE),
+            answer=names[question.answer],
+            rival=names[question.rival],
+            probability=question.probability,
+            is_right=question.is_right,
+        )
+        for question, values in zip(questions, attributions, strict=True)
+    ]
+    return Sheet(tuple(explanations))
+
+
+def paint(image: np.ndarray, attributions: np.ndarray) -> np.ndarray:
+    """Paint attributions over a faint copy of their image: blue above 0, vermilion below.
+
+    `image` is uint8, (height, width, 3), as is what returns; `attributions` are float, (height, width).
+    """
+    faint = 255 - 0.25 * image.mean(axis=-1, keepdims=True)  # dark on light, so that the colours stand out
+    limit = np.quantile(np.abs(attributions), BRIGHTEST) or 1.0
+    strength = np.clip(np.abs(attributions) / limit, 0, 1)[..., None]
+    colours = np.where(attributions[..., None] > 0, FOR, AGAINST)
+    return ((1 - strength) * faint + strength * colours).round().astype(np.uint8)
+
+
+def draw_png(pixels: np.ndarray, largest_side: int) -> str:
     """Return an image, uint8 (height, width, 3), as a PNG in a data: URL; a larger one is scaled down."""
     image = Image.fromarray(np.asarray(pixels))
     image.thumbnail((largest_side, largest_side))

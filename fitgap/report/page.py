@@ -1,15 +1,20 @@
 """Write the folder reports/: the self-contained report.html, report.md with the same tables, and data files."""
 
+import base64
+import hashlib
 import json
 import os
 import platform
+import re
+from collections import Counter
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
-import pandas as pd
+from markupsafe import Markup, escape
 
 from fitgap.claims.calibration import BINS, Calibration, measure_calibrations
 from fitgap.claims.study import Study
@@ -17,77 +22,73 @@ from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
 from fitgap.report import formatting
 from fitgap.report.answer import count_images, describe_coverage, write_answer
-from fitgap.report.attribution import NO_SHEET, Sheet
 from fitgap.report.figures import calibration, curves, learning_curve, models
 from fitgap.report.figures.canvas import COLOURS
-from fitgap.report.figures.forest import draw_forest
-from fitgap.report.mistakes import collect_mistakes
-from fitgap.report.pace import measure_paces
-from fitgap.report.rendering import read_script, render_template
+from fitgap.report.figures.forest import arrange_forest
+from fitgap.report.mistakes import NO_SHEET, Sheet, collect_mistakes
 from fitgap.report.tables import claims_table, curves_table, summary_table
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_DIFFERENCE: "≈", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}
 Claims, Facts = list[dict[str, Any]], Mapping[str, str]
 MAX_CLASSES = 15  # larger confusion matrices are unreadable; the worst classes are listed instead
+REMEDIED = ("scratch", "head")  # families with a model of each variant
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "mlflow", "dvc")
+SCRIPT = Path(__file__).parent / "templates/report.js"
 
 
-def render_html(
-    study: Study,
-    table: pd.DataFrame,
-    claims: Claims,
-    about: Facts,
-    registration: Facts | None = None,
-    sheet: Sheet = NO_SHEET,
-) -> str:
-    """Return the text of report.html.
+def write_report(
+    folder: Path, study: Study, claims: Claims, registration: Facts | None, sheet: Sheet = NO_SHEET
+) -> None:
+    """Write report.html, report.md, the tables and the curves to `folder`; arguments as in `measure` and below."""
+    content = measure(study, claims, environment(), registration)
+    tables = {"curves": curves_table(study), "claims": claims_table(claims), "summary": content["table"]}
+    for name, rows in tables.items():
+        rows.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    texts = {
+        "report.html": render_html(content, sheet),
+        "report.md": render_markdown(content),
+        "claims.json": json.dumps(claims, indent=2, ensure_ascii=False) + "\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for family in content["curve_families"]:
+        curves.write_sheet(study, folder / f"curves-{family}.png", family)
+    if content["curve"]:
+        learning_curve.write_learning_curve(content["curve"], folder / "learning_curve.png")
+
+
+def measure(study: Study, claims: Claims, about: Facts, registration: Facts | None = None) -> dict[str, Any]:
+    """Return what both texts show, measured once.
 
     Parameters
     ----------
-    study : Study
-    table : DataFrame
-        From `summary_table`.
-    claims : list of dict
-        From `judge_all`.
-    about : mapping
-        Name -> value of the software versions and the machine, shown as they are.
-    registration : mapping, optional
-        Outcome of registering the best model, from `Registration.facts`: `why`, and `address` and `version` if
-        there is a registered version to load.
-    sheet : Sheet, optional
-        What the best model looks at.
+    claims : from `judge_all`
+    about : name -> value of the software versions and the machine, shown as they are
+    registration : outcome of registering the best model, from `Registration.facts`: `why`, and `address` and `version`
+        if there is a registered version to load
     """
-    content = _content(study, table, claims, about, registration)
-    return render_template("report.html.j2", {**content, **_drawn(study, table, claims), "sheet": sheet})
-
-
-def render_markdown(
-    study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None = None
-) -> str:
-    """Return the text of report.md: same content as `render_html`, without figures."""
-    text = render_template("report.md.j2", _content(study, table, claims, about, registration))
-    return text.replace("&#39;", "'").replace("&#34;", '"')  # quotes are safe outside of tags
-
-
-def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, registration: Facts | None) -> dict:
-    verdicts = [claim["verdict"] for claim in claims]
-    curve, calibrations = learning_curve.measure_learning_curve(study), _calibrations(study)
+    table, curve = summary_table(study), learning_curve.measure_learning_curve(study)
+    measured = {family: measure_calibrations(study, family) for family in REMEDIED}
+    counts = Counter(claim["verdict"] for claim in claims)
     return {
         "study": study,
         "params": study.params,
+        "table": table,
         "data_title": formatting.data_title(study.params.data),
-        "answer": write_answer(study, table, claims),
+        "answer": write_answer(study, table, claims, curve),
         "curve_families": curves.families_with_curves(study),
         "images": count_images(study),
         "coverage": describe_coverage(study),
         "claims": claims,
         "topics": formatting.by_topic(claims),
-        "tally": {verdict: verdicts.count(verdict) for verdict in VERDICTS},
+        "tally": {verdict: counts[verdict] for verdict in VERDICTS},
         "signs": SIGNS,
         "headings": formatting.MODEL_HEADINGS,
         "rows": formatting.model_rows(table),
         "bins": BINS,
         "fewest": calibration.FEWEST,
-        "calibrations": {family: formatting.calibration_rows(found) for family, found in calibrations.items()},
+        "measured_calibrations": measured,
+        "calibrations": {family: formatting.calibration_rows(own) for family, own in measured.items() if own},
         "without_model": study.params.without_model,
         "tables": formatting,
         "mistakes": collect_mistakes(study, study.best) if study.best else None,
@@ -95,85 +96,88 @@ def _content(study: Study, table: pd.DataFrame, claims: Claims, about: Facts, re
         "curve": curve,
         "curve_rows": learning_curve.tabulate_curve(curve) if curve else [],
         "without_curve": learning_curve.explain_absence(study),
-        "paces": measure_paces(study) if study.is_transfer else [],
         "about": about,
         "registration": registration,
         "declared": _flat(study.params.model_dump()),
     }
 
 
-def _drawn(study: Study, table: pd.DataFrame, claims: Claims) -> dict[str, Any]:
+def render_html(content: Mapping[str, Any], sheet: Sheet = NO_SHEET) -> str:
+    """Return the text of report.html from `measure`; the sheet shows what the best model looks at."""
+    text = SCRIPT.read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    # The page's Content-Security-Policy allows this script alone, not even one in a class name that is not escaped:
+    # CSP level 3, https://www.w3.org/TR/CSP3/#grammardef-hash-source.
+    script = {"text": Markup(text), "source": Markup(f"sha256-{digest}")}
+    return _render("report.html.j2", {**content, **_figures(content), "script": script, "sheet": sheet})
+
+
+def render_markdown(content: Mapping[str, Any]) -> str:
+    """Return the text of report.md from `measure`: the same as report.html, without figures."""
+    text = _render("report.md.j2", content)
+    return text.replace("&#39;", "'").replace("&#34;", '"')  # quotes are safe outside of tags
+
+
+def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
     """Draw all figures; those without data are None, and the page notes that."""
+    study, table, curve = content["study"], content["table"], content["curve"]
+    calibrations: dict[str, list[Calibration]] = content["measured_calibrations"]
     offered = table[~table["failed"] & table["family"].map(lambda name: FAMILIES[name].is_offered)]
     timed = study.is_transfer and offered["seconds_mean"].notna().any()
-    families, calibrations = _families(study), _calibrations(study)
+    rates = {"highrate": study.params.highrate.learning_rate, "scratch": study.params.scratch.learning_rate}
+    families = {name: FAMILIES[name].heading.format(**rates) for name in TRAINED if study.names(name)}
+    kinds = [(family, what) for family in families for what in ("loss", "accuracy")]
     return {
         "colours": COLOURS,
-        "script": read_script(),
         "families": families,
-        "curves": {
-            (family, what): curves.draw_panels(study, family, what)
-            for family in families
-            for what in ("loss", "accuracy")
-        },
+        "curves": {(family, what): curves.draw_panels(study, family, what) for family, what in kinds},
         "trade_off": models.draw_trade_off(offered),
         "cost": models.draw_cost(offered) if timed else None,
-        "progress": models.draw_progress(study, measure_paces(study)) if timed else None,
         "depth": models.draw_depth(study, offered) if study.is_transfer else None,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
-        "reliability": {family: calibration.draw_reliability(family, found) for family, found in calibrations.items()},
-        "calibration": {family: calibration.draw_differences(family, found) for family, found in calibrations.items()},
-        "forest": draw_forest(claims),
-        "learning_curve": learning_curve.draw_learning_curve(study),
+        "reliability": {family: calibration.draw_reliability(family, own) for family, own in calibrations.items()},
+        "calibration": {family: calibration.draw_differences(family, own) for family, own in calibrations.items()},
+        "forest": arrange_forest(content["claims"]),
+        "learning_curve": learning_curve.draw_learning_curve(curve) if curve else None,
     }
-
-
-REMEDIED = ("scratch", "head")  # families with a model of each variant
-
-
-def _calibrations(study: Study) -> dict[str, list[Calibration]]:
-    """Return the calibrations of the families with remedies: family name -> one of each model with answers."""
-    measured = {family: measure_calibrations(study, family) for family in REMEDIED}
-    return {family: found for family, found in measured.items() if found}
-
-
-def _families(study: Study) -> dict[str, str]:
-    """Return the headings of the families with results: family name -> heading."""
-    rates = {"highrate": study.params.highrate.learning_rate, "scratch": study.params.scratch.learning_rate}
-    return {name: FAMILIES[name].heading.format(**rates) for name in TRAINED if study.names(name)}
 
 
 def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
     """Return nested params as dotted keys, without unset values and inactive remedies."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{above}{key}.")
+            flat |= _flat(value, f"{above}{key}.")
         elif value is not None and not (above.startswith("variants.") and np.all(value == 0)):
-            found[above + key] = value
-    return found
+            flat[above + key] = value
+    return flat
 
 
-def write_report(
-    folder: Path, study: Study, claims: Claims, registration: Facts | None, sheet: Sheet = NO_SHEET
-) -> None:
-    """Write report.html, report.md, the tables and the curves to `folder`; the last arguments as in `render_html`."""
-    table, about = summary_table(study), environment()
-    for name, rows in {"curves": curves_table(study), "claims": claims_table(claims), "summary": table}.items():
-        rows.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    texts = {
-        "report.html": render_html(study, table, claims, about, registration, sheet),
-        "report.md": render_markdown(study, table, claims, about, registration),
-        "claims.json": json.dumps(claims, indent=2, ensure_ascii=False) + "\n",
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    for family in curves.families_with_curves(study):
-        curves.write_sheet(study, folder / f"curves-{family}.png", family)
-    learning_curve.write_learning_curve(study, folder / "learning_curve.png")
+def _render(name: str, content: Mapping[str, Any]) -> str:
+    """Return the text of a template in templates/, filled with `content`; all values are escaped.
+
+    Filters of its own: `bold` for **names**, and `cell` for cells of Markdown tables.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fitgap.report"),
+        autoescape=True,  # class names such as <script> must not run; Markdown may contain HTML too
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"bold": _bold, "cell": _cell}
+    return environment.get_template(name).render(content)
 
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "mlflow", "dvc")
+def _bold(text: str) -> Markup:
+    """Escape HTML, then turn **text** into bold."""
+    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text))))
+
+
+def _cell(text: Any) -> Markup:
+    """Escape a text for a cell of a Markdown table."""
+    return Markup(" ".join(str(escape(text)).split()).replace("|", "&#124;"))
 
 
 def environment() -> dict[str, str]:

@@ -7,7 +7,7 @@ use a placeholder for each colour. The page replaces it by a CSS variable, so on
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,8 @@ from matplotlib.ticker import PercentFormatter
 
 POINTS = 72  # per inch; the unit of an SVG's viewBox
 PIXELS_PER_INCH = 160  # of PNG files
+SIZE = (430, 330)  # points
+MARGINS = {"left": 0.13, "right": 0.98, "top": 0.97, "bottom": 0.14}
 
 
 @contextmanager
@@ -38,6 +40,27 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     """
     figure = Figure(figsize=(width / POINTS, height / POINTS))
     return figure, figure.subplots(rows, columns, **options)
+
+
+def draw(
+    name: str,
+    title: str,
+    words: str,
+    paint: Callable[[Axes], None],
+    labels: tuple[str, str],
+    size: tuple[float, float] = SIZE,
+    margins: Mapping[str, float] = MARGINS,
+) -> Markup:
+    """Draw a figure with one pair of axes for the page; `paint` draws the data. Otherwise as `svg_element`.
+
+    `labels` are those of both axes; `size` is in points, `margins` are shares of it.
+    """
+    with report_style():
+        figure, axes = new_figure(*size)
+        style_axes(axes, STAND_INS, *labels)
+        figure.subplots_adjust(**margins)
+        paint(axes)
+        return svg_element(figure, name, title, words)
 
 
 def style_axes(axes: Axes, colours: Mapping[str, str], xlabel: str, ylabel: str) -> None:
@@ -59,17 +82,16 @@ def svg_element(figure: Figure, name: str, title: str, description: str) -> Mark
 
     Parameters
     ----------
-    figure : Figure
-        Drawn with STAND_INS.
-    name : str
-        Prefix of all ids inside: letters, digits and hyphens, unique in the page.
-    title, description : str
-        Text for screen readers.
+    figure : drawn with STAND_INS
+    name : prefix of all ids inside: letters, digits and hyphens, unique in the page
+    title, description : text for screen readers
     """
     figure.patch.set_alpha(0)
     buffer = io.StringIO()
     FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
-    drawing = _follow_scheme(_prefix_ids(_drawing_only(buffer.getvalue()), name))
+    drawing = _prefix_ids(_drawing_only(buffer.getvalue()), name)
+    for colour, stand_in in STAND_INS.items():
+        drawing = drawing.replace(stand_in, f"var(--{colour})")
     width, height = (figure.get_size_inches() * POINTS).round(2)
     return Markup(
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-labelledby="{name}-title {name}-desc">'
@@ -90,13 +112,8 @@ def write_figure(figure: Figure, path: Path) -> None:
 def _drawing_only(svg: str) -> str:
     """Strip the prologue, metadata, comments, page-wide styles and font families from an SVG file."""
     inner = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
-    for superfluous in (
-        r"<metadata>.*?</metadata>",
-        r"<style.*?</style>",
-        r"<!--.*?-->",
-        r" font-family: [^;]*;",
-    ):
-        inner = re.sub(superfluous, "", inner, flags=re.DOTALL)
+    superfluous = r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->| font-family: [^;]*;"
+    inner = re.sub(superfluous, "", inner, flags=re.DOTALL)
     return re.sub(r"\s*\n\s*", " ", inner)
 
 
@@ -106,12 +123,6 @@ def _prefix_ids(svg: str, name: str) -> str:
     svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
     return re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', svg)
-
-
-def _follow_scheme(svg: str) -> str:
-    for name, stand_in in STAND_INS.items():
-        svg = svg.replace(stand_in, f"var(--{name})")
-    return svg
 
 
 COLOURS = MappingProxyType(

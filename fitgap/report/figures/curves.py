@@ -37,18 +37,20 @@ def draw_panels(study: Study, family: str, measurement: str = "loss") -> dict[st
     """
     histories = _histories(study, family)
     frame = axis_limits(histories, measurement) if histories else None
-    found: dict[str, Panel] = {}
+    panels = {}
     for number, (name, history) in enumerate(histories.items()):
-        with canvas.report_style():
-            figure, axes = canvas.new_figure(*SIZE)
-            draw_curves(axes, history, measurement, frame, STAND_INS)
-            figure.subplots_adjust(**FRAME)
-            title = f"{measurement} curves of {name}"
-            svg = canvas.svg_element(
-                figure, f"{family}-{measurement}-{number}", title, describe_curves(history, measurement)
-            )
-            found[name] = Panel(svg, tabulate_curves(history, measurement, title, frame[0]))
-    return found
+        title = f"{measurement} curves of {name}"
+        svg = canvas.draw(
+            f"{family}-{measurement}-{number}",
+            title,
+            describe_curves(history, measurement),
+            lambda axes, history=history: draw_curves(axes, history, measurement, frame, STAND_INS),
+            ("epoch", LABELS[measurement]),
+            SIZE,
+            FRAME,
+        )
+        panels[name] = Panel(svg, tabulate_curves(history, measurement, title, frame[0]))
+    return panels
 
 
 def tabulate_curves(history: pd.DataFrame, measurement: str, title: str, last: int) -> dict[str, Any]:
@@ -84,6 +86,7 @@ def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:
     with canvas.report_style():
         figure, grid = canvas.new_figure(width, height, rows, columns, squeeze=False)
         for axes, (name, history) in zip(grid.flat, histories.items(), strict=False):
+            canvas.style_axes(axes, LIGHT, "epoch", LABELS["loss"])
             draw_curves(axes, history, "loss", frame, LIGHT)
             title = f"{name.split('@')[1]}   final gap {final_gap(history):.2f}"
             axes.set_title(title, loc="left", fontsize=11, color=LIGHT["ink"])
@@ -121,7 +124,6 @@ def draw_curves(axes: Axes, history: pd.DataFrame, measurement: str, frame, colo
     `frame` comes from `axis_limits`.
     """
     last, low, high = frame
-    canvas.style_axes(axes, colours, "epoch", LABELS[measurement])
     axes.set_xlim(0, last)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.set_ylim(low, high)
@@ -130,13 +132,12 @@ def draw_curves(axes: Axes, history: pd.DataFrame, measurement: str, frame, colo
     training, validation = mean[f"train_{measurement}"], mean[f"val_{measurement}"]
     shade = {"color": colours["gap"], "alpha": 0.16, "linewidth": 0}
     axes.fill_between(mean.index, training, validation, label="gap", **shade)
-    for split, line in (("train", (0, (4, 1.5))), ("val", "-")):
-        column, colour = f"{split}_{measurement}", colours["training" if split == "train" else "validation"]
-        label = "training" if split == "train" else "validation"
+    for column, label, line in ((training.name, "training", (0, (4, 1.5))), (validation.name, "validation", "-")):
+        colour = colours[label]
         axes.fill_between(mean.index, lowest[column], highest[column], color=colour, alpha=0.22, linewidth=0)
         axes.plot(mean.index, mean[column], color=colour, linewidth=1.8, linestyle=line, label=label)
-    best = mean["val_loss"].idxmin() if mean["val_loss"].notna().any() else None
-    if best is not None:
+    if mean["val_loss"].notna().any():
+        best = mean["val_loss"].idxmin()
         axes.plot([best], [validation[best]], "o", markersize=5, color=colours["validation"])
 
 
@@ -153,10 +154,10 @@ def describe_curves(history: pd.DataFrame, measurement: str) -> str:
 
 def families_with_curves(study: Study) -> list[str]:
     """Return the names of the families whose models have curves."""
-    found = dict.fromkeys(family_of(name) for name in study.results)
-    return [family for family in found if _histories(study, family)]
+    families = dict.fromkeys(map(family_of, study.results))
+    return [family for family in families if _histories(study, family)]
 
 
 def _histories(study: Study, family: str) -> dict[str, pd.DataFrame]:
-    found = {name: study.history(name) for name in study.names(family)}
-    return {name: history for name, history in found.items() if history is not None}
+    histories = {name: study.history(name) for name in study.names(family)}
+    return {name: history for name, history in histories.items() if history is not None}

@@ -16,36 +16,25 @@ from fitgap.report import formatting
 from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import LIGHT, MARKERS, STAND_INS
 
-SIZE = (430, 330)  # points
-MARGINS = {"left": 0.13, "right": 0.98, "top": 0.97, "bottom": 0.14}
+TITLE = "Test accuracy by the number of training images"
+LABELS = ("number of training images (logarithmic scale)", "test accuracy")
 DASHES = {"scratch": "-", "head": (0, (4, 1.5)), "finetune": (0, (6, 1.5, 1.5, 1.5))}
 APART = {"scratch": 0.98, "head": 1.0, "finetune": 1.02}  # factors that keep the intervals of one size apart
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """What the learning curve shows.
+    """What the learning curve shows."""
 
-    Attributes
-    ----------
-    accuracies : dict
-        Way -> size of the training set -> Estimate of the test accuracy.
-    crossings : dict
-        Way of borrowing -> where training from scratch catches up with it.
-    titles : dict
-        Way -> its name in words.
-    classes : int
-    """
-
-    accuracies: dict[str, dict[int, Estimate]]
-    crossings: dict[str, Crossing]
-    titles: dict[str, str]
+    accuracies: dict[str, dict[int, Estimate]]  # way -> size of the training set -> test accuracy
+    crossings: dict[str, Crossing]  # way of borrowing -> where training from scratch catches up with it
+    titles: dict[str, str]  # way -> its name in words
     classes: int
 
     @property
     def sizes(self) -> list[int]:
         """All sizes, ascending."""
-        return sorted({size for found in self.accuracies.values() for size in found})
+        return sorted(set().union(*self.accuracies.values()))
 
     @property
     def sentences(self) -> list[str]:
@@ -60,17 +49,19 @@ def measure_learning_curve(study: Study) -> LearningCurve | None:
     """Estimate the accuracies and the crossings; None without a learning curve or a pre-trained backbone."""
     if not study.is_transfer or not study.curve:
         return None
-    right = {way: right_by_size(study, way) for way in ("scratch", *WAYS)}
     accuracies = {
-        way: {size: estimate_over_seeds_and_images(values) for size, values in found.items()}
-        for way, found in right.items()
+        way: {size: estimate_over_seeds_and_images(right) for size, right in right_by_size(study, way).items()}
+        for way in ("scratch", *WAYS)
     }
-    return LearningCurve(accuracies, find_crossings(study), _titles(study), len(study.prepared.class_names))
-
-
-def _titles(study: Study) -> dict[str, str]:
     depth = usual_models(study).get("finetune", "finetune@some block").partition("@")[2]
-    return {"scratch": "from scratch", "head": "frozen base, new classifier", "finetune": f"fine-tuned from {depth}"}
+    titles = {"scratch": "from scratch", "head": "frozen base, new classifier", "finetune": f"fine-tuned from {depth}"}
+    return LearningCurve(accuracies, _find_crossings(study), titles, len(study.prepared.class_names))
+
+
+def _find_crossings(study: Study) -> dict[str, Crossing]:
+    """Find the crossing of each way of borrowing; it takes two sizes, and an interval takes two repetitions."""
+    leads = {way: lead(study, way) for way in WAYS if len(study.params.curve_seeds) > 1}
+    return {way: find_crossing(by_size) for way, by_size in leads.items() if len(by_size) > 1}
 
 
 def explain_absence(study: Study) -> str:
@@ -80,48 +71,30 @@ def explain_absence(study: Study) -> str:
     return "" if study.curve else "There is no learning curve: learning_curve.sizes is empty, or has no results."
 
 
-def find_crossings(study: Study) -> dict[str, Crossing]:
-    """Find the crossing of each way of borrowing; it takes two sizes, and an interval takes two repetitions."""
-    if not study.is_transfer or not study.curve or len(study.params.curve_seeds) < 2:
-        return {}
-    leads = {way: lead(study, way) for way in WAYS}
-    return {way: find_crossing(found) for way, found in leads.items() if len(found) > 1}
+def draw_learning_curve(curve: LearningCurve) -> Markup:
+    """Draw the learning curve for the page."""
+    words = describe_curve(curve)
+    return canvas.draw("learning-curve", TITLE, words, lambda axes: draw_curve(axes, curve, STAND_INS), LABELS)
 
 
-def draw_learning_curve(study: Study) -> Markup | None:
-    """Draw the learning curve for the page; None if there is none."""
-    curve = measure_learning_curve(study)
-    if curve is None:
-        return None
+def write_learning_curve(curve: LearningCurve, path: Path) -> None:
+    """Write the learning curve as a .png or .svg image on white."""
     with canvas.report_style():
-        figure, axes = canvas.new_figure(*SIZE)
-        figure.subplots_adjust(**MARGINS)
-        draw_curve(axes, curve, STAND_INS)
-        title = "Test accuracy by the number of training images"
-        return canvas.svg_element(figure, "learning-curve", title, describe_curve(curve))
-
-
-def write_learning_curve(study: Study, path: Path) -> None:
-    """Write the learning curve as a .png or .svg image on white; nothing if there is none."""
-    curve = measure_learning_curve(study)
-    if curve is None:
-        return
-    with canvas.report_style():
-        figure, axes = canvas.new_figure(*SIZE)
-        figure.subplots_adjust(**MARGINS)
+        figure, axes = canvas.new_figure(*canvas.SIZE)
+        canvas.style_axes(axes, LIGHT, *LABELS)
+        figure.subplots_adjust(**canvas.MARGINS)
         draw_curve(axes, curve, LIGHT)
         canvas.write_figure(figure, path)
 
 
 def draw_curve(axes: Axes, curve: LearningCurve, colours: Mapping[str, str]) -> None:
     """Draw one line per way with 95% intervals, and below them the crossings with theirs."""
-    canvas.style_axes(axes, colours, "number of training images (logarithmic scale)", "test accuracy")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(curve.sizes))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda size, _: f"{size:g}")
-    for way, found in curve.accuracies.items():
-        _draw_way(axes, way, found, curve.titles[way], colours)
+    for way, by_size in curve.accuracies.items():
+        _draw_way(axes, way, by_size, curve.titles[way], colours)
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.12 * (high - low), min(high, 1.0) if high > 1 else high)
     low, high = axes.get_ylim()
@@ -131,10 +104,10 @@ def draw_curve(axes: Axes, curve: LearningCurve, colours: Mapping[str, str]) -> 
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.12), frameon=False, labelcolor=colours["ink"], fontsize=9)
 
 
-def _draw_way(axes: Axes, way: str, found: dict[int, Estimate], title: str, colours: Mapping[str, str]) -> None:
-    sizes = np.array(list(found)) * APART[way]
-    means = [estimate.value for estimate in found.values()]
-    for size, estimate in zip(sizes, found.values(), strict=True):
+def _draw_way(axes: Axes, way: str, by_size: dict[int, Estimate], title: str, colours: Mapping[str, str]) -> None:
+    sizes = np.array(list(by_size)) * APART[way]
+    means = [estimate.value for estimate in by_size.values()]
+    for size, estimate in zip(sizes, by_size.values(), strict=True):
         axes.plot([size, size], estimate.interval() or [estimate.value] * 2, color=colours[way], linewidth=2)
     style = {"linestyle": DASHES[way], "linewidth": 1.6, "marker": MARKERS[way], "markersize": 7}
     axes.plot(sizes, means, color=colours[way], label=title, **style)
@@ -155,15 +128,15 @@ def _draw_crossing(axes: Axes, number: int, way: str, crossing: Crossing, colour
 def describe_curve(curve: LearningCurve) -> str:
     """Return a text description of the figure."""
     lines = [
-        f"{curve.titles[way]}: " + ", ".join(f"{estimate.value:.1%} with {size}" for size, estimate in found.items())
-        for way, found in curve.accuracies.items()
+        f"{curve.titles[way]}: " + ", ".join(f"{estimate.value:.1%} with {size}" for size, estimate in by_size.items())
+        for way, by_size in curve.accuracies.items()
     ]
     return " ".join(["; ".join(lines) + ".", *curve.sentences])
 
 
 def tabulate_curve(curve: LearningCurve) -> list[tuple[str, ...]]:
     """Return the table's rows: size, then each way's accuracy as mean ± standard deviation over repetitions."""
-    return [(f"{size}", *(_cell(found.get(size)) for found in curve.accuracies.values())) for size in curve.sizes]
+    return [(f"{size}", *(_cell(by_size.get(size)) for by_size in curve.accuracies.values())) for size in curve.sizes]
 
 
 def _cell(estimate: Estimate | None) -> str:
