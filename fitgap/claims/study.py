@@ -118,12 +118,8 @@ class Study:
 
     def seeds(self, name: str) -> pd.DataFrame:
         """Return a model's measurements as floats, one row per seed; empty if it has none."""
-        return self._seeds[name]
-
-    @cached_property
-    def _seeds(self) -> dict[str, pd.DataFrame]:
-        models = {name: result.seeds.astype(float) for name, result in self.results.items() if result.is_model}
-        return {name: models.get(name, pd.DataFrame()) for name in self.results}
+        result = self.results[name]
+        return result.seeds.astype(float) if result.is_model else pd.DataFrame()
 
     def history(self, name: str) -> pd.DataFrame | None:
         """Return a model's training history with infinities replaced by NaN; None if it has no history."""
@@ -145,13 +141,6 @@ class Study:
         result = self.results[name]
         return result.is_model and result.test_probabilities is not None
 
-    def answers(self, name: str) -> np.ndarray:
-        """Return a model's predicted class names on the test images: str, shape (seeds, images)."""
-        result = self.results[name]
-        classes = result.record.classes
-        names = classes if isinstance(classes, list) else self.prepared.class_names
-        return np.asarray(names)[result.test_probabilities.argmax(axis=-1)]
-
     def right(self, name: str) -> pd.DataFrame:
         """Return which predictions on the test images are correct: bool, one row per seed, one column per image.
 
@@ -159,5 +148,6 @@ class Study:
         """
         truth = np.asarray(self.prepared.class_names)[self.prepared.part("test")[1]]
         result = self.results[name]
+        answers = np.asarray(result.record.classes)[result.test_probabilities.argmax(axis=-1)]
         positions = result.record.test_positions or range(len(truth))
-        return pd.DataFrame(self.answers(name) == truth[positions], index=result.seeds.index, columns=positions)
+        return pd.DataFrame(answers == truth[positions], index=result.seeds.index, columns=positions)

@@ -4,6 +4,7 @@ import math
 import statistics
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fitgap.claims.calibration import read_answers
@@ -13,25 +14,12 @@ from fitgap.definitions.measurements import HEADLINES
 from fitgap.inference.estimates import Proportion, estimate_over_seeds_and_images
 
 CALIBRATION = "calibration_error"
-SUMMARY_COLUMNS = (
-    "model",
-    "family",
-    "variant",
-    "test_accuracy_mean",
-    "test_accuracy_sd",
-    "test_accuracy_ci_low",
-    "test_accuracy_ci_high",
-    *(f"{name}_{what}" for name in HEADLINES if name != "test_accuracy" for what in ("mean", "sd")),
-    *(f"{CALIBRATION}_{what}" for what in ("mean", "sd")),
-    "params_total",
-    "params_trainable",
-    "params_frozen",
-    "seconds_mean",
-    "images_per_second",
-    "seeds",
-    "failed",
+NUMBERS = (
+    *("test_accuracy_mean", "test_accuracy_sd", "test_accuracy_ci_low", "test_accuracy_ci_high"),
+    *(f"{name}_{what}" for name in (*HEADLINES[1:], CALIBRATION) for what in ("mean", "sd")),
 )
-INTEGER_COLUMNS = ("params_total", "params_trainable", "params_frozen", "seeds")
+COUNTS, TIMES = ("params_total", "params_trainable", "params_frozen"), ("seconds_mean", "images_per_second")
+SUMMARY_COLUMNS = ("model", "family", "variant", *NUMBERS, *COUNTS, *TIMES, "seeds", "failed")
 
 
 def summary_table(study: Study) -> pd.DataFrame:
@@ -43,72 +31,44 @@ def summary_table(study: Study) -> pd.DataFrame:
     true if a seed diverged.
     """
     table = pd.DataFrame([_row(study, name) for name in study.results], columns=list(SUMMARY_COLUMNS))
-    numbers = [name for name in SUMMARY_COLUMNS if name.endswith(("_mean", "_sd", "_low", "_high", "per_second"))]
-    return table.astype(dict.fromkeys(INTEGER_COLUMNS, "Int64") | dict.fromkeys(numbers, "float64"))
+    types = dict.fromkeys((*COUNTS, "seeds"), "Int64") | dict.fromkeys((*NUMBERS, *TIMES), "float64")
+    return table.astype(types)
 
 
 def _row(study: Study, name: str) -> dict[str, Any]:
-    record = study.results[name].record
+    record, seeds = study.results[name].record, study.seeds(name)
     row = {"model": name, "family": record.stage, "variant": record.variant or ""}
-    row |= _measurements(study.seeds(name)) | _accuracy_interval(study, name) | _calibration(study, name)
-    row |= _times(study.times.get(name))
+    for measured in (column for column in HEADLINES if column in seeds):
+        row |= _over_seeds(measured, seeds[measured])
+    answers = read_answers(study, name)
+    if answers is not None:
+        row |= _accuracy_interval(answers.right.to_numpy()) | _over_seeds(CALIBRATION, answers.errors)
+    row |= _times(study.times.get(name) or {})
     row |= {f"params_{kind}": count for kind, count in (record.parameters or {}).items()}
     return row | {"seeds": len(record.seeds or []), "failed": name in study.failed}
 
 
-def _measurements(seeds: pd.DataFrame) -> dict[str, float | None]:
-    row = {}
-    for name in (name for name in HEADLINES if name in seeds):
-        # No skipna: a mean over the surviving seeds would overrate a model that diverges.
-        row[f"{name}_mean"] = seeds[name].mean(skipna=False)
-        row[f"{name}_sd"] = standard_deviation(seeds[name])
-    return row
+def _over_seeds(name: str, values: pd.Series) -> dict[str, float | None]:
+    # No skipna: a mean over the surviving seeds would overrate a model that diverges.
+    return {f"{name}_mean": values.mean(skipna=False), f"{name}_sd": standard_deviation(values)}
 
 
-def _accuracy_interval(study: Study, name: str) -> dict[str, float]:
-    if name in study.failed or not study.has_answers(name):
-        return {}
-    right = study.right(name).to_numpy()
+def _accuracy_interval(right: np.ndarray) -> dict[str, float]:
     one_network = len(right) == 1
     estimate = Proportion(right.mean(), right.shape[1]) if one_network else estimate_over_seeds_and_images(right)
     low, high = estimate.interval()
     return {"test_accuracy_ci_low": max(low, 0.0), "test_accuracy_ci_high": min(high, 1.0)}
 
 
-def _calibration(study: Study, name: str) -> dict[str, float | None]:
-    answers = read_answers(study, name)
-    if answers is None:
-        return {}
-    errors = answers.errors
-    return {f"{CALIBRATION}_mean": errors.mean(), f"{CALIBRATION}_sd": standard_deviation(errors)}
-
-
-def _times(times: dict[str, Any] | None) -> dict[str, float]:
-    if times is None:
-        return {}
+def _times(times: dict[str, Any]) -> dict[str, float]:
     seconds = list(times.get("seed_seconds", {}).values())
-    mean = statistics.fmean(seconds) if seconds else math.nan
-    return {
-        "seconds_mean": mean,
-        "images_per_second": times.get("rates", {}).get("images_per_second", math.nan),
-    }
+    rate = times.get("rates", {}).get("images_per_second", math.nan)
+    return {"seconds_mean": statistics.fmean(seconds) if seconds else math.nan, "images_per_second": rate}
 
 
 CLAIM_COLUMNS = (
-    "id",
-    "topic",
-    "statement",
-    "verdict",
-    "estimate",
-    "ci_low",
-    "ci_high",
-    "margin",
-    "win_rate",
-    "unit",
-    "n",
-    "compared",
-    "direction",
-    "note",
+    *("id", "topic", "statement", "verdict", "estimate", "ci_low", "ci_high", "margin", "win_rate", "unit", "n"),
+    *("compared", "direction", "note"),
 )
 NO_UNIT = "as it is"
 
@@ -138,15 +98,8 @@ def curves_table(study: Study) -> pd.DataFrame:
 
 def _mean_curves(name: str, history: pd.DataFrame) -> pd.DataFrame:
     means = history.groupby("epoch", as_index=False).mean()
-    return pd.concat(
-        pd.DataFrame(
-            {
-                "model": name,
-                "split": split,
-                "epoch": means["epoch"],
-                "loss": means[f"{column}_loss"],
-                "accuracy": means[f"{column}_accuracy"],
-            }
-        )
-        for split, column in SPLITS.items()
-    )
+    parts = []
+    for split, column in SPLITS.items():
+        values = {"loss": means[f"{column}_loss"], "accuracy": means[f"{column}_accuracy"]}
+        parts.append(pd.DataFrame({"model": name, "split": split, "epoch": means["epoch"], **values}))
+    return pd.concat(parts)

@@ -7,10 +7,8 @@ use a placeholder for each colour. The page replaces it by a CSS variable, so on
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import matplotlib
 from markupsafe import Markup, escape
@@ -26,11 +24,9 @@ SIZE = (430, 330)  # points
 MARGINS = {"left": 0.13, "right": 0.98, "top": 0.97, "bottom": 0.14}
 
 
-@contextmanager
-def report_style() -> Iterator[None]:
-    """Temporarily set matplotlib's rcParams to the report's style."""
-    with matplotlib.rc_context(dict(STYLE)):
-        yield
+def report_style():
+    """Return a context in which matplotlib's rcParams are those of the report."""
+    return matplotlib.rc_context(STYLE)
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, Axes]:
@@ -56,11 +52,21 @@ def draw(
     `labels` are those of both axes; `size` is in points, `margins` are shares of it.
     """
     with report_style():
-        figure, axes = new_figure(*size)
-        style_axes(axes, STAND_INS, *labels)
-        figure.subplots_adjust(**margins)
-        paint(axes)
-        return svg_element(figure, name, title, words)
+        return svg_element(_chart(paint, labels, STAND_INS, size, margins), name, title, words)
+
+
+def write(path: Path, paint: Callable[[Axes], None], labels: tuple[str, str]) -> None:
+    """Write a figure with one pair of axes in the colours of LIGHT to a PNG file; arguments as in `draw`."""
+    with report_style():
+        write_figure(_chart(paint, labels, LIGHT, SIZE, MARGINS), path)
+
+
+def _chart(paint, labels, colours, size, margins) -> Figure:
+    figure, axes = new_figure(*size)
+    style_axes(axes, colours, *labels)
+    figure.subplots_adjust(**margins)
+    paint(axes)
+    return figure
 
 
 def style_axes(axes: Axes, colours: Mapping[str, str], xlabel: str, ylabel: str) -> None:
@@ -101,12 +107,9 @@ def svg_element(figure: Figure, name: str, title: str, description: str) -> Mark
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write a figure drawn in real colours to an .svg or .png file; the bytes are reproducible."""
-    if path.suffix == ".svg":
-        FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
-    else:
-        figure.set_dpi(PIXELS_PER_INCH)
-        FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
+    """Write a figure drawn in real colours to a PNG file; the bytes are reproducible."""
+    figure.set_dpi(PIXELS_PER_INCH)
+    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
 
 
 def _drawing_only(svg: str) -> str:
@@ -125,36 +128,31 @@ def _prefix_ids(svg: str, name: str) -> str:
     return re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', svg)
 
 
-COLOURS = MappingProxyType(
-    {  # name: (light, dark)
-        "paper": ("#ffffff", "#15181d"),
-        "ink": ("#1b1f24", "#e8ebf0"),
-        "muted": ("#57606a", "#a9b3c0"),
-        "grid": ("#dfe3e8", "#313842"),
-        "training": ("#0072b2", "#56b4e9"),
-        "validation": ("#c44e00", "#f0a13c"),
-        "gap": ("#8a8f98", "#8a93a0"),
-        "scratch": ("#0072b2", "#56b4e9"),
-        "head": ("#c44e00", "#f0a13c"),
-        "finetune": ("#007a5a", "#2fc79b"),
-        "asis": ("#a2487f", "#e39ac5"),
-    }
-)
-LIGHT = MappingProxyType({name: light for name, (light, _) in COLOURS.items()})
-STAND_INS = MappingProxyType({name: f"#0a0b{number:02x}" for number, name in enumerate(COLOURS)})
-MARKERS = MappingProxyType({"scratch": "o", "head": "s", "finetune": "^", "asis": "D"})
-
-STYLE = MappingProxyType(
-    {
-        "svg.fonttype": "none",  # keep text as text: smaller, searchable, in the page's font
-        "svg.hashsalt": "fitgap",  # reproducible ids
-        "font.family": "sans-serif",
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.linewidth": 0.8,
-        "lines.solid_capstyle": "round",
-        "path.simplify": True,
-        "text.parse_math": False,  # show a variant named $x$ literally
-    }
-)
+COLOURS = {  # name: (light, dark)
+    "paper": ("#ffffff", "#15181d"),
+    "ink": ("#1b1f24", "#e8ebf0"),
+    "muted": ("#57606a", "#a9b3c0"),
+    "grid": ("#dfe3e8", "#313842"),
+    "training": ("#0072b2", "#56b4e9"),
+    "validation": ("#c44e00", "#f0a13c"),
+    "gap": ("#8a8f98", "#8a93a0"),
+    "scratch": ("#0072b2", "#56b4e9"),
+    "head": ("#c44e00", "#f0a13c"),
+    "finetune": ("#007a5a", "#2fc79b"),
+    "asis": ("#a2487f", "#e39ac5"),
+}
+LIGHT = {name: light for name, (light, _) in COLOURS.items()}
+STAND_INS = {name: f"#0a0b{number:02x}" for number, name in enumerate(COLOURS)}
+MARKERS = {"scratch": "o", "head": "s", "finetune": "^", "asis": "D"}
+STYLE = {
+    "svg.fonttype": "none",  # keep text as text: smaller, searchable, in the page's font
+    "svg.hashsalt": "fitgap",  # reproducible ids
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "lines.solid_capstyle": "round",
+    "path.simplify": True,
+    "text.parse_math": False,  # show a variant named $x$ literally
+}

@@ -58,27 +58,25 @@ def tabulate_curves(history: pd.DataFrame, measurement: str, title: str, last: i
 
     `frame` says where the axes are, as shares of the drawing from its upper left corner; they end at epoch `last`.
     """
-    mean = history.groupby("epoch")[[f"train_{measurement}", f"val_{measurement}"]].mean()
-    training, validation = (mean[column] for column in mean)
-    lines = {"training": training, "validation": validation}
+    mean = history.groupby("epoch").mean()
+    lines = {"training": mean[f"train_{measurement}"], "validation": mean[f"val_{measurement}"]}
     if measurement == "loss":
-        lines["gap"] = validation - training
+        lines["gap"] = lines["validation"] - lines["training"]
     return {
         "title": title,
         "epochs": mean.index.tolist(),
         "last": int(last),
         "frame": FRAME | {"top": round(1 - FRAME["top"], 3), "bottom": round(1 - FRAME["bottom"], 3)},
         "unit": UNITS[measurement],
-        "lines": [[name, [_rounded(value) for value in values]] for name, values in lines.items()],
+        "lines": [
+            [name, [round(value, 4) if np.isfinite(value) else None for value in values]]
+            for name, values in lines.items()
+        ],
     }
 
 
-def _rounded(value: float) -> float | None:
-    return round(value, 4) if np.isfinite(value) else None
-
-
 def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:
-    """Write all loss curves of a family as one .png or .svg image on white, e.g. for a README."""
+    """Write all loss curves of a family as one PNG image on white, e.g. for a README."""
     histories = _histories(study, family)
     frame, columns = axis_limits(histories, "loss"), min(3, len(histories))
     rows = -(-len(histories) // columns)
@@ -88,7 +86,8 @@ def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:
         for axes, (name, history) in zip(grid.flat, histories.items(), strict=False):
             canvas.style_axes(axes, LIGHT, "epoch", LABELS["loss"])
             draw_curves(axes, history, "loss", frame, LIGHT)
-            title = f"{name.split('@')[1]}   final gap {final_gap(history):.2f}"
+            last = history.groupby("epoch")[["train_loss", "val_loss"]].mean().iloc[-1]
+            title = f"{name.split('@')[1]}   final gap {last['val_loss'] - last['train_loss']:.2f}"
             axes.set_title(title, loc="left", fontsize=11, color=LIGHT["ink"])
         for axes in grid.flat[len(histories) :]:
             axes.set_axis_off()
@@ -96,12 +95,6 @@ def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:
         margins = {"top": 1 - 46 / height, "bottom": 36 / height, "left": 40 / width, "right": 1 - 8 / width}
         figure.subplots_adjust(**margins, hspace=0.5, wspace=0.25)
         canvas.write_figure(figure, path)
-
-
-def final_gap(history: pd.DataFrame) -> float:
-    """Return validation loss - training loss after the last epoch in nats, averaged over repetitions."""
-    last = history.groupby("epoch")[["train_loss", "val_loss"]].mean().iloc[-1]
-    return float(last["val_loss"] - last["train_loss"])
 
 
 def axis_limits(histories: Mapping[str, pd.DataFrame], measurement: str) -> tuple[float, float, float]:

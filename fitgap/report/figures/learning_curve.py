@@ -78,13 +78,8 @@ def draw_learning_curve(curve: LearningCurve) -> Markup:
 
 
 def write_learning_curve(curve: LearningCurve, path: Path) -> None:
-    """Write the learning curve as a .png or .svg image on white."""
-    with canvas.report_style():
-        figure, axes = canvas.new_figure(*canvas.SIZE)
-        canvas.style_axes(axes, LIGHT, *LABELS)
-        figure.subplots_adjust(**canvas.MARGINS)
-        draw_curve(axes, curve, LIGHT)
-        canvas.write_figure(figure, path)
+    """Write the learning curve as a PNG image on white."""
+    canvas.write(path, lambda axes: draw_curve(axes, curve, LIGHT), LABELS)
 
 
 def draw_curve(axes: Axes, curve: LearningCurve, colours: Mapping[str, str]) -> None:
