@@ -12,6 +12,7 @@ arXiv:1906.02629).
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -97,20 +98,12 @@ class Answers:
     def reliability(self) -> pd.DataFrame:
         """Return the reliability diagram's points over all seeds: DeGroot and Fienberg 1983, doi:10.2307/2987588.
 
-        Returns
-        -------
-        DataFrame
-            One row for each bin with an answer: `confidence` and `accuracy` (means), `answers` (their number) and
-            `share` (of all answers).
+        There is a row for each bin with an answer: `confidence` and `accuracy` (means), `answers` (their number) and
+        `share` (of all answers).
         """
-        table = pd.DataFrame(
-            {
-                "bin": assign_bins(self.confidences.to_numpy()).ravel(),
-                "confidence": self.confidences.to_numpy(dtype=np.float64).ravel(),
-                "accuracy": self.right.to_numpy(dtype=np.float64).ravel(),
-            }
-        )
-        bins = table.groupby("bin")
+        values = {"confidence": self.confidences, "accuracy": self.right}
+        table = pd.DataFrame({name: own.to_numpy(dtype=np.float64).ravel() for name, own in values.items()})
+        bins = table.groupby(assign_bins(self.confidences.to_numpy()).ravel())
         sizes = {"answers": bins.size(), "share": bins.size() / len(table)}
         return bins.mean().assign(**sizes).reset_index(drop=True)
 
@@ -149,8 +142,7 @@ CALIBRATION_ERROR = Quantity(
 )
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(NamedTuple):
     """The calibration of one model of a family."""
 
     model: str

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.comparisons import ACCURACY, BASELINE, GAP, Quantity, judge_best_of_all
+from fitgap.claims.comparisons import ACCURACY, BASELINE, GAP, Quantity, judge_best_of_all, rivals
 from fitgap.claims.learning_curve import WAYS, usual_models
 from fitgap.claims.study import Study
 from fitgap.data.draws import count_drawn
 from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED
 from fitgap.report.figures.learning_curve import LearningCurve
 
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 COMPARED = {
     SUPPORTED: "which beats",
     CONTRADICTED: "which falls behind",
@@ -40,12 +41,12 @@ def write_answer(
 def gap(study: Study, scratch: pd.DataFrame) -> str:
     """Return a sentence on the variant with the smallest final gap."""
     best = scratch["gap_last_mean"].idxmin()
-    said = _loss(scratch.loc[best])
     if best == BASELINE:
-        return f"Trained from scratch, no remedy leaves a smaller final gap than none does ({said} nats)."
+        own = _loss(scratch.loc[best])
+        return f"Trained from scratch, no remedy leaves a smaller final gap than none does ({own} nats)."
     return (
         f"Trained from scratch, **{_variant(best)}** keeps training and validation closest: a final gap of "
-        f"{said} nats{_against(scratch, best, _loss)}, {_certainty(study, best, GAP, -1)}."
+        f"{_loss(scratch.loc[best])} nats{_against(scratch, best, _loss)}, {_certainty(study, best, GAP, -1)}."
     )
 
 
@@ -58,10 +59,9 @@ def accuracy(study: Study, scratch: pd.DataFrame) -> str:
     )
 
 
-def _against(scratch: pd.DataFrame, best: str, said: Callable[[pd.Series], str]) -> str:
-    if best == BASELINE or BASELINE not in scratch.index:
-        return ""
-    return f" against {said(scratch.loc[BASELINE])} without a remedy"
+def _against(scratch: pd.DataFrame, best: str, words: Callable[[pd.Series], str]) -> str:
+    is_alone = best == BASELINE or BASELINE not in scratch.index
+    return "" if is_alone else f" against {words(scratch.loc[BASELINE])} without a remedy"
 
 
 def transfer(study: Study, rows: pd.DataFrame, claims: list[dict[str, Any]], curve: LearningCurve | None) -> str:
@@ -94,33 +94,26 @@ def _crossing(curve: LearningCurve | None) -> str:
 
 def describe_coverage(study: Study) -> str:
     """Return a paragraph on what the report's intervals cover, and what they do not."""
-    drawn, text = study.drawn, _how_drawn(study)
+    counts, drawn = count_images(study), study.drawn
     varied = "initial weights, data order and dropout masks"
     if drawn:
-        covered = (
-            f"So the intervals cover the choice of {' and '.join(map(_long, drawn))} images within this pool, {varied}."
+        own = " and ".join(f"{counts[name]:,} {SPLITS[name]}" for name in drawn)
+        rest = " and ".join(f"{counts[name]:,} {SPLITS[name]}" for name in SPLITS if name not in drawn)
+        text = (
+            f"Each draws its own {own} images from a pool of {counts['pool']:,}; the {rest} images are fixed. So the "
+            f"intervals cover the choice of {' and '.join(SPLITS[name] for name in drawn)} images within this pool, "
+            f"{varied}."
         )
     else:
-        covered = f"So the intervals cover {varied}, not the choice of the images."
+        text = (
+            f"All train on the same {counts['train']:,} images, because the source fixes them or the whole pool is "
+            f"used. So the intervals cover {varied}, not the choice of the images."
+        )
     return (
-        f"A repetition is one seed. {text} {covered} Where test accuracies are compared, they also cover the choice of "
+        f"A repetition is one seed. {text} Where test accuracies are compared, they also cover the choice of "
         "the test images. They do not cover other data, another pre-training of the backbone, or other settings in "
         "params.yaml."
     )
-
-
-def _how_drawn(study: Study) -> str:
-    """Return which images differ between repetitions, and which are fixed."""
-    counts, drawn = count_images(study), study.drawn
-    if not drawn:
-        return (
-            f"All train on the same {counts['train']:,} images, because the source fixes them or the whole "
-            "pool is used."
-        )
-    own = " and ".join(f"{counts[name]:,} {_long(name)}" for name in drawn)
-    fixed = [name for name in ("train", "validation", "test") if name not in drawn]
-    rest = " and ".join(f"{counts[name]:,} {_long(name)}" for name in fixed)
-    return f"Each draws its own {own} images from a pool of {counts['pool']:,}; the {rest} images are fixed."
 
 
 def count_images(study: Study) -> dict[str, int]:
@@ -131,13 +124,8 @@ def count_images(study: Study) -> dict[str, int]:
     return fixed | count_drawn(prepared, study.params.data) | {"pool": pool}
 
 
-def _long(split: str) -> str:
-    return "training" if split == "train" else split
-
-
 def _certainty(study: Study, model: str, quantity: Quantity, side: int) -> str:
-    others = [name for name in study.names("scratch") if name != model and name not in study.failed]
-    if not others:
+    if not rivals(study, model):
         return "with nothing to compare it with"
     finding = judge_best_of_all(study, model, quantity, side)
     if finding.verdict == SUPPORTED:
@@ -153,12 +141,12 @@ def _variant(model: str) -> str:
 
 
 def _loss(row: pd.Series) -> str:
-    return _spread(row["gap_last_mean"], row["gap_last_sd"], "{:.2f}")
+    return _spread(row["gap_last_mean"], row["gap_last_sd"], 2)
 
 
 def _percent(row: pd.Series) -> str:
-    return _spread(100 * row["test_accuracy_mean"], 100 * row["test_accuracy_sd"], "{:.1f}") + "%"
+    return _spread(100 * row["test_accuracy_mean"], 100 * row["test_accuracy_sd"], 1) + "%"
 
 
-def _spread(mean: float, sd: float, digits: str) -> str:
-    return digits.format(mean) if pd.isna(sd) else f"{digits.format(mean)}\u00a0±\u00a0{digits.format(sd)}"
+def _spread(mean: float, sd: float, digits: int) -> str:
+    return f"{mean:.{digits}f}" + ("" if pd.isna(sd) else f"\u00a0±\u00a0{sd:.{digits}f}")

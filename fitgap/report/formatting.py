@@ -14,8 +14,8 @@ from fitgap.inference.estimates import Estimate
 from fitgap.inference.verdicts import INCONCLUSIVE, NO_DIFFERENCE
 from fitgap.params.sections import Data
 
-HEADINGS = [MEASUREMENTS[name].title for name in HEADLINES]
-MODEL_HEADINGS = ("model", HEADINGS[0], "95% interval", *HEADINGS[1:], "weights", "trained", "seconds")
+ACCURACY, *OTHERS = (MEASUREMENTS[name].title for name in HEADLINES)
+MODEL_HEADINGS = ("model", ACCURACY, "95% interval", *OTHERS, "weights", "trained", "seconds")
 NOTHING = "–"
 
 
@@ -33,15 +33,11 @@ def model_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
 
 def _model_row(row: dict[str, Any]) -> tuple[str, ...]:
     low, high = row["test_accuracy_ci_low"], row["test_accuracy_ci_high"]
+    interval = NOTHING if pd.isna(low) else f"{100 * low:.1f}–{100 * high:.1f}%"
     accuracy, *others = (_cell(row, name) for name in HEADLINES)
-    return (
-        row["model"] + (" (failed)" if row["failed"] else ""),
-        accuracy,
-        NOTHING if pd.isna(low) else f"{100 * low:.1f}–{100 * high:.1f}%",
-        *others,
-        *(short(row[f"params_{kind}"]) for kind in ("total", "trainable")),
-        number(row["seconds_mean"], digits=1),
-    )
+    name = row["model"] + (" (failed)" if row["failed"] else "")
+    counts = [short(row[f"params_{kind}"]) for kind in ("total", "trainable")]
+    return (name, accuracy, interval, *others, *counts, number(row["seconds_mean"], digits=1))
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
@@ -61,8 +57,9 @@ def number(mean: float, sd: float | None = None, digits: int = 3) -> str:
 
 def percent(mean: float, sd: float | None = None) -> str:
     """Format a share as 92.0%, or 92.0 ± 0.4% with a standard deviation; a dash if the value is missing."""
-    said = number(None if pd.isna(mean) else 100 * mean, None if sd is None else 100 * sd, digits=1)
-    return said if said == NOTHING else f"{said}%"
+    if pd.isna(mean):
+        return NOTHING
+    return number(100 * mean, None if sd is None else 100 * sd, digits=1) + "%"
 
 
 def short(value: Any) -> str:
@@ -92,22 +89,19 @@ def _points(share: float) -> str:
     return f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0 turns -0.0 into 0.0
 
 
-def calibration_rows(found: list[Calibration]) -> list[tuple[str, ...]]:
+def calibration_rows(calibrations: list[Calibration]) -> list[tuple[str, ...]]:
     """Return a row for each model: name, calibration error, difference to the baseline, overconfidence."""
-    return [
-        (
-            one.model,
-            percent(one.answers.errors.mean(), standard_deviation(one.answers.errors)),
-            points(one.difference),
-            _points(one.answers.overconfidence),
-        )
-        for one in found
-    ]
+    rows = []
+    for own in calibrations:
+        errors = own.answers.errors
+        error = percent(errors.mean(), standard_deviation(errors))
+        rows.append((own.model, error, points(own.difference), _points(own.answers.overconfidence)))
+    return rows
 
 
 def by_topic(claims: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Group claims, which are sorted by topic, under the headings of their topics."""
-    return {TOPICS[topic]: list(found) for topic, found in groupby(claims, key=lambda claim: claim["topic"])}
+    return {TOPICS[topic]: list(group) for topic, group in groupby(claims, key=lambda claim: claim["topic"])}
 
 
 def estimated(claim: dict[str, Any]) -> str:
