@@ -89,16 +89,10 @@ WEIGHT_NORM = _by_seed("weight_norm_last", "difference of the kernels' Euclidean
 
 def compare(study: Study, model: str, others: Iterable[str], quantity: Quantity, side: int) -> list[Comparison]:
     """Compare a model with each of `others`; failed models are left out."""
+    differences = {other: quantity.difference(study, model, other) for other in others if other not in study.failed}
     return [
-        Comparison(
-            f"{model} - {other}: {quantity.title}",
-            quantity.difference(study, model, other),
-            side,
-            quantity.unit,
-            quantity.margin,
-        )
-        for other in others
-        if other not in study.failed
+        Comparison(f"{model} - {other}: {quantity.title}", difference, side, quantity.unit, quantity.margin)
+        for other, difference in differences.items()
     ]
 
 
@@ -106,40 +100,25 @@ def against(
     id: str, topic: str, statement: str, pair: tuple[str, str], quantity: Quantity, side: int, obstacle: str = ""
 ) -> Claim:
     """Return the claim that the first model's quantity lies above (`side` 1) or below (-1) the second model's."""
-    model, other = pair
 
     def evaluate(study: Study) -> Finding:
-        return judge(compare(study, model, [other], quantity, side))
+        return judge(compare(study, pair[0], pair[1:], quantity, side))
 
-    rule = _rule(RULE_ONE, side, quantity, "it allows")
-    return Claim(
-        id, topic, statement, pair, quantity.statistic, DIRECTIONS[side], rule, evaluate, pair, obstacle=obstacle
-    )
+    rule = RULE_ONE.format(side=DIRECTIONS[side])
+    rule += f"; it allows for {quantity.allows_for}" if quantity.allows_for else ""
+    shape = (quantity.statistic, DIRECTIONS[side], rule, evaluate)
+    return Claim(id, topic, statement, pair, *shape, needed=pair, obstacle=obstacle)
 
 
 def ahead_of_all(
-    id: str, statement: str, model: str, models: tuple[str, ...], quantity: Quantity, side: int, obstacle: str
+    id: str, statement: str, models: list[str], model: str, quantity: Quantity, side: int, obstacle: str
 ) -> Claim:
-    """Return the claim that a model's quantity lies above (1) or below (-1) that of all other models of its family."""
+    """Return the claim that a model's quantity lies above (1) or below (-1) that of all other `models`."""
+    rule = RULE_EACH.format(side=DIRECTIONS[side])
+    rule += f"; they allow for {quantity.allows_for}" if quantity.allows_for else ""
     evaluate = partial(judge_best_of_all, model=model, quantity=quantity, side=side)
-    rule = _rule(RULE_EACH, side, quantity, "they allow")
-    return Claim(
-        id,
-        "overall",
-        statement,
-        models,
-        quantity.statistic,
-        DIRECTIONS[side],
-        rule,
-        evaluate,
-        (model,),
-        obstacle=obstacle,
-    )
-
-
-def _rule(rule: str, side: int, quantity: Quantity, allowing: str) -> str:
-    addition = f"; {allowing} for {quantity.allows_for}" if quantity.allows_for else ""
-    return rule.format(side=DIRECTIONS[side]) + addition
+    shape = (quantity.statistic, DIRECTIONS[side], rule, evaluate)
+    return Claim(id, "overall", statement, tuple(models), *shape, needed=(model,), obstacle=obstacle)
 
 
 def judge_best_of_all(study: Study, model: str, quantity: Quantity, side: int) -> Finding:

@@ -49,27 +49,25 @@ def claims(params: Params) -> list[Claim]:
     ]
 
 
-def _every_variant(params: Params) -> tuple[str, ...]:
-    return tuple(f"scratch@{name}" for name in params.variants)
-
-
 def _dropout(params: Params) -> list[Claim]:
-    pair, stop = (DROPOUT, BASELINE), variant_obstacle(params, "dropout", {"dropout"})
+    every, pair = [f"scratch@{name}" for name in params.variants], (DROPOUT, BASELINE)
+    stop = variant_obstacle(params, "dropout", {"dropout"})
     least = "Dropout: its training and validation curves separate least of all variants."
     apart = "Dropout: the curves do not drift apart as they do without a remedy."
     return [
-        ahead_of_all("dropout_separates_least", least, DROPOUT, _every_variant(params), GAP, -1, stop),
+        ahead_of_all("dropout_separates_least", least, every, DROPOUT, GAP, -1, stop),
         against("dropout_gap_below_baseline", "dropout", apart, pair, GAP, -1, stop),
         against("dropout_improves_accuracy", "dropout", "Dropout improves accuracy too.", pair, ACCURACY, 1, stop),
     ]
 
 
 def _batch_normalisation(params: Params) -> list[Claim]:
-    pair, stop = (BATCHNORM, BASELINE), variant_obstacle(params, "batchnorm", {"batch_norm"})
+    every, pair = [f"scratch@{name}" for name in params.variants], (BATCHNORM, BASELINE)
+    stop = variant_obstacle(params, "batchnorm", {"batch_norm"})
     highest = "Batch normalisation has the highest performance of all variants."
     lower = "Batch normalisation brings the level of the loss down."
     return [
-        ahead_of_all("batchnorm_highest_performance", highest, BATCHNORM, _every_variant(params), ACCURACY, 1, stop),
+        ahead_of_all("batchnorm_highest_performance", highest, every, BATCHNORM, ACCURACY, 1, stop),
         Claim(
             id="batchnorm_still_overfits",
             topic="overall",
@@ -240,9 +238,10 @@ def _turn(finding: Finding, verdict: str) -> Finding:
 
 def _contests(study: Study, variant: str, families: tuple[str, ...]) -> list[Comparison]:
     """Compare a variant with every other variant in each contest where both have results."""
-    comparisons = []
-    for family, (quantity, side) in itertools.product(families, CONTESTS):
-        model = f"{family}@{variant}"
-        if model in study.results and model not in study.failed:
-            comparisons += compare(study, model, rivals(study, model), quantity, side)
-    return comparisons
+    models = [f"{family}@{variant}" for family in families]
+    return [
+        comparison
+        for model, (quantity, side) in itertools.product(models, CONTESTS)
+        if model in study.results and model not in study.failed
+        for comparison in compare(study, model, rivals(study, model), quantity, side)
+    ]

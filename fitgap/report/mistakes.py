@@ -22,81 +22,8 @@ BRIGHTEST = 0.99  # quantile of an image's attributions that gets the full colou
 
 
 @dataclass(frozen=True)
-class Example:
-    """A misclassified test image: true class, prediction and its probability; `image` is a PNG as a data: URL."""
-
-    image: str
-    truth: str
-    answer: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Mistakes:
-    """Misclassifications of a model on the test images."""
-
-    model: str
-    by_class: pd.DataFrame  # a row per class: `class`, `images`, `accuracy`, `confused_with`, `times` (over all seeds)
-    confusion: pd.DataFrame  # over all seeds, normalised by row: rows are true classes, columns predictions
-    examples: list[Example]  # misclassified images of the model's best seed, most confident first
-
-    @property
-    def most_confused(self) -> float:
-        """Largest off-diagonal entry of `confusion`; 1.0 if all are 0."""
-        shares = self.confusion.to_numpy()
-        return float((shares - np.diag(np.diag(shares))).max()) or 1.0
-
-
-def collect_mistakes(study: Study, name: str) -> Mistakes:
-    """Collect the misclassifications of model `name`."""
-    probabilities, names = study.results[name].test_probabilities, study.prepared.class_names
-    images, labels = study.prepared.part("test")
-    answers = probabilities.argmax(axis=-1)
-    counts = confusion_matrix(np.tile(labels, len(answers)), answers.ravel(), labels=range(len(names)))
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return Mistakes(
-        model=name,
-        by_class=_by_class(counts, names, len(answers)),
-        confusion=pd.DataFrame(shares, index=names, columns=names),
-        examples=_examples(best_answers(study, name), images, labels, names),
-    )
-
-
-def best_answers(study: Study, name: str) -> np.ndarray:
-    """Return the probabilities that a model's best seed gives on the test images: float32, (images, classes)."""
-    record = study.results[name].record
-    seeds = [entry["seed"] for entry in record.seeds]
-    best = seeds.index(seeds[0] if record.best_seed is None else record.best_seed)
-    return study.results[name].test_probabilities[best]
-
-
-def _by_class(counts: np.ndarray, names: list[str], seeds: int) -> pd.DataFrame:
-    wrong = counts - np.diag(np.diag(counts))
-    total = counts.sum(axis=1)
-    return pd.DataFrame(
-        {
-            "class": names,
-            "images": total // seeds,
-            "accuracy": np.diag(counts) / np.maximum(total, 1),
-            "confused_with": [names[row.argmax()] if row.any() else "" for row in wrong],
-            "times": wrong.max(axis=1),
-        }
-    )
-
-
-def _examples(probabilities: np.ndarray, images: np.ndarray, labels: np.ndarray, names: list[str]) -> list[Example]:
-    answers, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(answers != labels)
-    surest = wrong[np.argsort(-sureness[wrong], kind="stable")][:EXAMPLES]
-    return [
-        Example(draw_png(images[row], EXAMPLE_SIDE), names[labels[row]], names[answers[row]], float(sureness[row]))
-        for row in surest
-    ]
-
-
-@dataclass(frozen=True)
 class Question:
-    """An answer to explain."""
+    """An answer to show or to explain."""
 
     position: int  # of the image in the test split
     answer: int  # the class that the model names
@@ -107,14 +34,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A question in words, with the image and its map as PNG files in data: URLs."""
+    """A question in words, with the image, and the map of its pixels if there is one, as PNG files in data: URLs."""
 
     image: str
-    map: str
     answer: str
     rival: str
     probability: float
     is_right: bool
+    map: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,41 +62,91 @@ class Sheet:
 NO_SHEET = Sheet(reason="there is no trained model to ask")
 
 
+@dataclass(frozen=True)
+class Mistakes:
+    """Misclassifications of a model on the test images."""
+
+    model: str
+    by_class: pd.DataFrame  # a row per class: `class`, `images`, `accuracy`, `confused_with`, `times` (over all seeds)
+    confusion: pd.DataFrame  # over all seeds, normalised by row: rows are true classes, columns predictions
+    examples: list[Explanation]  # misclassified images of the model's best seed, most confident first
+
+    @property
+    def most_confused(self) -> float:
+        """Largest off-diagonal entry of `confusion`; 1.0 if all are 0."""
+        shares = self.confusion.to_numpy()
+        return float((shares - np.diag(np.diag(shares))).max()) or 1.0
+
+
+def collect_mistakes(study: Study, name: str) -> Mistakes:
+    """Collect the misclassifications of model `name`."""
+    names, labels = study.prepared.class_names, study.prepared.part("test")[1]
+    answers = study.results[name].test_probabilities.argmax(axis=-1)
+    counts = confusion_matrix(np.tile(labels, len(answers)), answers.ravel(), labels=range(len(names)))
+    wrong, total = counts - np.diag(np.diag(counts)), counts.sum(axis=1)
+    by_class = {
+        "class": names,
+        "images": total // len(answers),
+        "accuracy": np.diag(counts) / np.maximum(total, 1),
+        "confused_with": [names[row.argmax()] if row.any() else "" for row in wrong],
+        "times": wrong.max(axis=1),
+    }
+    confusion = pd.DataFrame(counts / np.maximum(total, 1)[:, None], index=names, columns=names)
+    surest, right = _rank(study, name)
+    examples = [_explain(study, _ask(study, name, position), EXAMPLE_SIDE) for position in surest[~right][:EXAMPLES]]
+    return Mistakes(name, pd.DataFrame(by_class), confusion, examples)
+
+
 def choose_questions(study: Study, name: str) -> list[Question]:
     """Choose the surest wrong answers of a model's best seed, and its surest right answer for each of some classes."""
-    probabilities, labels = best_answers(study, name), study.prepared.part("test")[1]
-    answers, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    surest = np.argsort(-sureness, kind="stable")
-    right = answers == labels
+    (surest, right), labels = _rank(study, name), study.prepared.part("test")[1]
     first = {}
-    for position in surest[right[surest]]:
+    for position in surest[right]:
         first.setdefault(int(labels[position]), position)
     spread = np.unique(np.linspace(0, max(len(first) - 1, 0), EACH).round().astype(int))
-    chosen = [*surest[~right[surest]][:EACH], *(first[sorted(first)[place]] for place in spread if first)]
-    return [_ask(int(position), probabilities[position], int(labels[position])) for position in chosen]
+    chosen = [*surest[~right][:EACH], *(first[sorted(first)[place]] for place in spread if first)]
+    return [_ask(study, name, position) for position in chosen]
 
 
-def _ask(position: int, probabilities: np.ndarray, label: int) -> Question:
-    second, answer = (int(place) for place in np.argsort(probabilities, kind="stable")[-2:])
+def _rank(study: Study, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of the test images, surest answers first, and whether each answer is right."""
+    probabilities = _best_answers(study, name)
+    surest = np.argsort(-probabilities.max(axis=1), kind="stable")
+    return surest, (probabilities.argmax(axis=1) == study.prepared.part("test")[1])[surest]
+
+
+def _best_answers(study: Study, name: str) -> np.ndarray:
+    """Return the probabilities that a model's best seed gives on the test images: float32, (images, classes)."""
+    record = study.results[name].record
+    seeds = [entry["seed"] for entry in record.seeds]
+    best = seeds.index(seeds[0] if record.best_seed is None else record.best_seed)
+    return study.results[name].test_probabilities[best]
+
+
+def _ask(study: Study, name: str, position: int) -> Question:
+    probabilities, label = _best_answers(study, name)[position], int(study.prepared.part("test")[1][position])
+    answer = int(probabilities.argmax())
+    second = int(np.argsort(probabilities, kind="stable")[-2])
     is_right = answer == label
-    return Question(position, answer, second if is_right else label, float(probabilities[answer]), is_right)
+    return Question(int(position), answer, second if is_right else label, float(probabilities[answer]), is_right)
 
 
 def draw_sheet(study: Study, questions: list[Question], attributions: np.ndarray) -> Sheet:
     """Draw each image beside its map; `attributions` as from `fitgap.prediction.attribution.attribute`."""
-    images, names = study.prepared.part("test")[0], study.prepared.class_names
-    explanations = [
-        Explanation(
-            image=draw_png(images[question.position], MAP_SIDE),
-            map=draw_png(paint(images[question.position], values), MAP_SIDE),
-            answer=names[question.answer],
-            rival=names[question.rival],
-            probability=question.probability,
-            is_right=question.is_right,
-        )
-        for question, values in zip(questions, attributions, strict=True)
-    ]
-    return Sheet(tuple(explanations))
+    pairs = zip(questions, attributions, strict=True)
+    return Sheet(tuple(_explain(study, question, MAP_SIDE, values) for question, values in pairs))
+
+
+def _explain(study: Study, question: Question, side: int, attributions: np.ndarray | None = None) -> Explanation:
+    image, names = study.prepared.part("test")[0][question.position], study.prepared.class_names
+    return Explanation(
+        draw_png(image, side),
+        names[question.answer],
+        names[question.rival],
+        question.probability,
+        question.is_right,
+        "" if attributions is None else draw_png(paint(image, attributions), side),
+    )
 
 
 def paint(image: np.ndarray, attributions: np.ndarray) -> np.ndarray:
