@@ -13,16 +13,10 @@ Needs = Mapping[str, Collection[str]]  # name of a stage -> names of the stages 
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages to run.
+    """The stages to run."""
 
-    Attributes
-    ----------
-    needs : stage -> those of its needs that are to run too; in the order in which ready stages start
-    unchanged : stages with nothing to do
-    """
-
-    needs: dict[str, tuple[str, ...]]
-    unchanged: tuple[str, ...]
+    needs: dict[str, tuple[str, ...]]  # stage -> those of its needs that are to run too; in the order of their starts
+    unchanged: tuple[str, ...]  # stages with nothing to do
 
 
 def read_plan() -> Plan:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,7 +15,7 @@ import yaml
 from fitgap.cluster import connection
 from fitgap.params.reading import load_params
 from fitgap.pipeline.plan import Plan
-from fitgap.programs import dvc_process, scheduler
+from fitgap.programs import scheduler
 
 # A pipeline of trivial stages: name -> stages that it needs.
 FIRST, LAST = "prepare", "report"
@@ -33,139 +32,83 @@ NEEDS[LAST] = tuple(NEEDS)
 ALL = set(NEEDS)
 
 
-@pytest.fixture
-def start(tmp_path, repository):
-    """Start the trivial pipeline; some stages can fail or be killed, the backbone can wait for a stage's file."""
-
-    def started(*failing: str, failure: str = "exit 7", backbone_awaits: str | None = None) -> subprocess.Popen:
-        stages = {}
-        for name, needed in NEEDS.items():
-            command = "".join(f"test -f {other}.txt && " for other in needed)
-            if name == "backbone" and backbone_awaits:
-                found = f"test -f {backbone_awaits}.txt"
-                command += f"for _ in $(seq 240); do {found} && break; sleep 0.5; done; {found} && "
-            command = failure if name in failing else f"{command}echo {name} > {name}.txt"
-            stages[name] = {"cmd": command, "outs": [f"{name}.txt"], "deps": [f"{other}.txt" for other in needed]}
-        (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
-        command = [sys.executable, "-m", "fitgap.programs.scheduler"]
-        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=tmp_path, env=there, start_new_session=True, **piped)
-
-    there = {**os.environ, "PYTHONPATH": str(repository), "DVC_NO_ANALYTICS": "1"}
-    shutil.copy(repository / "params.yaml", tmp_path)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, env=there, check=True)
-    return started
+def dependents(name: str) -> set[str]:
+    """Return a stage and all stages that depend on it, directly or through others."""
+    return {name}.union(*(dependents(other) for other, needed in NEEDS.items() if name in needed))
 
 
-@pytest.fixture
-def run(start):
-    """Start it and wait for its end."""
-
-    def ran(*arguments, **options) -> subprocess.CompletedProcess:
-        process = start(*arguments, **options)
-        stdout, stderr = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
-
-    return ran
+def write_command(name: str) -> str:
+    return "".join(f"test -f {other}.txt && " for other in NEEDS[name]) + f"echo {name} > {name}.txt"
 
 
-def left(folder) -> set[str]:
+def written(folder) -> set[str]:
     return {path.stem for path in folder.glob("*.txt")}
 
 
-def needing(name: str) -> set[str]:
-    """Return a stage and all stages that depend on it, directly or through others."""
-    return {name}.union(*(needing(other) for other, needed in NEEDS.items() if name in needed))
+@pytest.fixture
+def run_commands(tmp_path, monkeypatch):
+    """Run the stages' shell commands without DVC; return their exit statuses."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(at_once: int = 2, **other_commands: str) -> dict[str, int]:
+        def start(_option, name, is_piped):
+            command = other_commands.get(name, write_command(name))
+            pipe = {"stdout": subprocess.PIPE, "text": True} if is_piped else {}
+            return subprocess.Popen(["sh", "-c", command], **pipe)
+
+        monkeypatch.setattr(scheduler, "start_repro", start)
+        return scheduler.Run(Plan(NEEDS, ()), at_once).run()
+
+    return run
 
 
-def wait_until_the_backbone_is_alone(process, folder) -> list[psutil.Process]:
-    """Wait until all but the backbone and what needs it have ended; return all descendants of the scheduler."""
-    while left(folder) != ALL - needing("backbone"):
-        assert process.poll() is None
-        time.sleep(0.05)
-    return psutil.Process(process.pid).children(recursive=True)
+@pytest.mark.parametrize("at_once", [1, 2, 8])
+def test_stages_start_after_what_they_need(run_commands, tmp_path, capfd, at_once):
+    assert run_commands(at_once) == dict.fromkeys(NEEDS, 0)
+    assert written(tmp_path) == ALL
+    lines = capfd.readouterr().out
+    assert f"[1/{len(ALL)}] {FIRST}: started; 0 s so far, 1 running, {len(ALL) - 1} waiting" in lines
+    assert f"[{len(ALL)}/{len(ALL)}] {LAST}: done in " in lines
 
 
-def test_all_stages_run_and_all_lines_are_shown(run, tmp_path):
-    ended = run()
-    assert ended.returncode == 0, ended.stderr
-    assert left(tmp_path) == ALL
-    for stage in ALL:
-        assert ended.stdout.count(f"Running stage '{stage}'") == 1
-        assert ended.stdout.count(f"] {stage}: started; ") == ended.stdout.count(f"] {stage}: done in ") == 1
-    assert f"[1/{len(ALL)}] {FIRST}: started; 0 s so far, 1 running, {len(ALL) - 1} waiting" in ended.stdout
-    assert f"[{len(ALL)}/{len(ALL)}] {LAST}: done in " in ended.stdout
+def test_free_place_goes_to_a_ready_stage(run_commands, tmp_path):
+    wait = f"while [ ! -f highrate.txt ]; do sleep 0.05; done; {write_command('backbone')}"
+    assert run_commands(backbone=wait) == dict.fromkeys(NEEDS, 0)  # highrate starts when scratch has ended
 
 
-def test_only_what_has_changed_runs_again(run, tmp_path):
-    assert run().returncode == 0
-    (tmp_path / "features.txt").unlink()
-    ended = run()
-    assert ended.returncode == 0
-    assert left(tmp_path) == ALL
-    assert f"stages to run: {len(needing('features'))}, unchanged: {len(ALL - needing('features'))}" in ended.stdout
-    assert "] scratch: started" not in ended.stdout
-    assert "stages to run: 0," in run().stdout
+@pytest.mark.parametrize("failing", [{FIRST}, {"backbone"}, {"head-a", "scratch"}])
+@pytest.mark.parametrize("failure", ["exit 7", "kill -KILL $$"])
+def test_failure_skips_only_dependent_stages(run_commands, tmp_path, capfd, failing, failure):
+    statuses = run_commands(**dict.fromkeys(failing, failure))
+    skipped = set().union(*map(dependents, failing)) - failing
+    assert {name for name, status in statuses.items() if status} == failing
+    assert written(tmp_path) == ALL - failing - skipped == {name for name in statuses if name not in failing}
+    last = capfd.readouterr().out.splitlines()[-1]
+    assert {*last.partition("skipped, because they need it: ")[2].split(", ")} == skipped
 
 
-def test_a_free_place_goes_to_what_can_run(run, tmp_path):
-    assert run(backbone_awaits="highrate").returncode == 0  # which begins when scratch has ended
-    assert left(tmp_path) == ALL
+def test_interruption_ends_what_runs(run_commands, tmp_path, monkeypatch):
+    monkeypatch.setattr(scheduler, "PATIENCE", 0)
+    interrupt = f"sleep 0.5; kill -INT {os.getpid()}; sh -c 'sleep 600'; exit 3"
+    with pytest.raises(KeyboardInterrupt):
+        run_commands(backbone=interrupt, scratch="sh -c 'sleep 600'; exit 3")
+    assert psutil.Process().children(recursive=True) == []
+    assert written(tmp_path) == {FIRST}
 
 
-@pytest.mark.parametrize("failing", [("backbone",), ("head-a", "scratch")])
-def test_one_that_fails_costs_what_needs_it_and_no_other(run, tmp_path, failing):
-    ended = run(*failing)
-    assert ended.returncode == 255
-    assert "failed to run: exit 7, exited with 7" in ended.stdout + ended.stderr
-    assert left(tmp_path) == ALL.difference(*map(needing, failing))
-    for stage in failing:
-        assert f"] {stage}: FAILED after " in ended.stdout
-    assert f"{LAST}\n" in ended.stdout.partition("skipped, because they need it: ")[2]
+def test_output_of_a_pipe_begins_with_the_name_of_the_stage(run_commands, capfd):
+    run_commands(backbone="sleep 0.5; echo of backbone", scratch="echo of scratch; echo; echo 'git add dvc.lock'")
+    lines = capfd.readouterr().out.splitlines()
+    assert "of backbone" in lines and "scratch: of scratch" in lines
+    assert not any("git add" in line for line in lines) and "scratch: " not in lines
 
 
-def test_one_that_is_killed_with_its_process_is_one_that_fails(run, tmp_path):
-    ended = run("backbone", failure="kill -KILL $PPID")
-    assert ended.returncode == 128 + signal.SIGKILL
-    assert left(tmp_path) == ALL - needing("backbone")
-    assert run().returncode == 0
-
-
-def test_nothing_is_begun_where_the_first_stage_fails(run, tmp_path):
-    assert run(FIRST).returncode != 0
-    assert left(tmp_path) == set()
-
-
-def test_a_pipeline_that_dvc_cannot_read_gets_its_message(run, tmp_path):
-    assert run().returncode == 0
-    (tmp_path / "dvc.lock").write_text("schema: [")
-    ended = run()
-    assert ended.returncode == 255
-    assert "'dvc.lock' is invalid" in ended.stderr.replace("./", "")
-
-
-def test_terminated_it_ends_all_that_it_has_begun_and_the_next_run_can_begin_at_once(run, start, tmp_path):
-    process = start(backbone_awaits="nothing")
-    begun = wait_until_the_backbone_is_alone(process, tmp_path)
-    own = [each for each in begun if each.ppid() == process.pid]
-    process.terminate()
-    process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM
-    assert not any(each.is_running() for each in own)
-    assert psutil.wait_procs(begun, timeout=60)[1] == []
-    assert not any(json.loads((tmp_path / ".dvc/tmp/rwlock").read_text()).values())  # DVC has released its locks
-    assert run().returncode == 0
-    assert left(tmp_path) == ALL
-
-
-def test_interrupted_from_the_keyboard_it_ends_all_that_it_has_begun(start, tmp_path):
-    process = start(backbone_awaits="nothing")
-    begun = wait_until_the_backbone_is_alone(process, tmp_path)
-    os.killpg(process.pid, signal.SIGINT)
-    said = process.communicate()
-    assert process.returncode == 128 + signal.SIGINT
-    assert "Traceback" not in "".join(said)
-    assert psutil.wait_procs(begun, timeout=60)[1] == []
+@pytest.mark.parametrize(
+    ("gigabytes", "held", "is_enough"),
+    [(0.5, [], True), (1.5, [0.1], False), (2.5, [0.1], True), (2.5, [0.1, 0.1], False), (1.5, [1.2, 1.2], True)],
+)
+def test_stages_start_while_there_is_memory_for_them_to_grow(gigabytes, held, is_enough):
+    assert scheduler.fits_into(gigabytes * 1e9, [each * 1e9 for each in held]) is is_enough
 
 
 @pytest.mark.parametrize(
@@ -189,35 +132,73 @@ def test_places_are_as_many_as_the_cluster_holds_tasks(repository, monkeypatch, 
     assert scheduler.places(load_params(repository / "params.yaml")) == places
 
 
-@pytest.mark.parametrize(
-    ("gigabytes", "held", "places"), [(0.5, 0.1, 1), (1.5, 0.1, 1), (2.5, 0.1, 2), (2.5, 1.2, 4), (9.0, 0.1, 4)]
-)
-def test_stages_start_while_there_is_memory_for_them_to_grow(monkeypatch, gigabytes, held, places):
-    """Each has taken `held` GB of the memory so far, and takes up to one."""
-    begun, ended, most = [], [], []
+@pytest.fixture
+def start(tmp_path, repository):
+    """Start the trivial pipeline under DVC; some stages can have another command."""
+    there = {**os.environ, "PYTHONPATH": str(repository), "DVC_NO_ANALYTICS": "1"}
+    shutil.copy(repository / "params.yaml", tmp_path)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, env=there, check=True)
 
-    class Process:
-        memory, is_alive = held * 1e9, True
+    def start(**other_commands: str) -> subprocess.Popen:
+        stages = {
+            name: {
+                "cmd": other_commands.get(name, write_command(name)),
+                "outs": [f"{name}.txt"],
+                "deps": [f"{other}.txt" for other in needed],
+            }
+            for name, needed in NEEDS.items()
+        }
+        (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+        command = [sys.executable, "-m", "fitgap.programs.scheduler"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=tmp_path, env=there, start_new_session=True, **pipes)
 
-        def __init__(self, variables, is_piped):
-            pass
+    return start
 
-        def run(self, arguments, show):
-            begun.append(arguments[-1])
-            while len(begun) < places and not ended:
-                time.sleep(0.01)
-            most.append(len(begun) - len(ended))
-            ended.append(arguments[-1])
-            return 0
 
-        def finish(self):
-            self.is_alive = False
+def test_dvc_runs_what_has_changed_and_checks_all(start, tmp_path):
+    output = start().communicate()[0]
+    assert written(tmp_path) == ALL, output
+    assert all(output.count(f"Running stage '{stage}'") == 1 for stage in ALL)
+    (tmp_path / "features.txt").unlink()
+    output = start().communicate()[0]
+    changed = dependents("features")
+    assert written(tmp_path) == ALL
+    assert f"stages to run: {len(changed)}, unchanged: {len(ALL - changed)}" in output
+    assert "] scratch: started" not in output
 
-    monkeypatch.setattr(dvc_process, "DvcProcess", Process)
-    monkeypatch.setattr(scheduler, "MEMORY_EVERY", 0.01)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=gigabytes * 1e9))
-    names = "abcd"
-    with dvc_process.DvcProcesses(len(names), {}) as processes:
-        statuses = scheduler.Run(Plan({name: () for name in names}, ()), processes).run()
-    assert statuses == dict.fromkeys(names, 0)
-    assert max(most) == places
+
+@pytest.mark.slow
+def test_failures_give_the_exit_status_and_the_message_of_dvc(start, tmp_path):
+    process = start(backbone="exit 7")
+    assert "failed to run: exit 7, exited with 7" in process.communicate()[0]
+    assert process.returncode == 255
+    killed = start(backbone="kill -KILL $PPID")  # DVC's own process
+    killed.communicate()
+    assert killed.returncode == 128 + signal.SIGKILL
+    start().communicate()
+    assert written(tmp_path) == ALL
+    (tmp_path / "dvc.lock").write_text("schema: [")
+    unreadable = start()
+    assert "'dvc.lock' is invalid" in unreadable.communicate()[0].replace("./", "")
+    assert unreadable.returncode == 255
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_interruption_releases_the_locks_of_dvc(start, tmp_path, number):
+    process = start(backbone="sleep 600")
+    while written(tmp_path) != ALL - dependents("backbone"):
+        assert process.poll() is None
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    if number == signal.SIGTERM:
+        process.terminate()
+    else:
+        os.killpg(process.pid, number)  # as Ctrl-C does
+    assert "Traceback" not in process.communicate()[0]
+    assert process.returncode == 128 + number
+    assert psutil.wait_procs(children, timeout=60)[1] == []
+    assert not any(json.loads((tmp_path / ".dvc/tmp/rwlock").read_text()).values())
+    start().communicate()
+    assert written(tmp_path) == ALL
