@@ -105,13 +105,13 @@ serve: install ## Serve the champion over HTTP, on 127.0.0.1 and PORT=5001
 	@$(THROUGH_LINK) "$$link/venv/bin/python" -m fitgap.programs.serve $(addprefix --port ,$(PORT))
 
 readme: install ## Write the results of the last run into README.md and docs/
-	@$(BIN)/python -m fitgap.programs.readme_results
+	@$(BIN)/python -m docs.write_readme
 
 photographs-page: install ## Write the results of `make photographs` into docs/cifar10.md, and its report beside it
-	@$(BIN)/python -m fitgap.programs.photographs_page
+	@$(BIN)/python -m docs.write_photographs
 
 claims: install ## Write docs/claims.md from the claims in the code
-	@$(BIN)/python -m fitgap.programs.claims_page
+	@$(BIN)/python -m docs.write_claims
 
 sync: install ## Log the runs missing in MLflow, e.g. after a server outage; a slow server gets an hour
 	@FITGAP_TRACKING_TIMEOUT=$${FITGAP_TRACKING_TIMEOUT:-3600} $(BIN)/python -m stages.report

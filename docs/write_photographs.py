@@ -1,4 +1,4 @@
-"""Show an experiment with photographs in docs/: `python -m fitgap.programs.photographs_page [FOLDER]`.
+"""Show an experiment with photographs in docs/: `make photographs-page`; `python -m docs.write_photographs [FOLDER]`.
 
 reads   experiments/photographs/, or the folder named: report.md, report.html and its curves
 writes  docs/cifar10.md between its two markers, docs/cifar10.html, docs/cifar10-*.png
@@ -11,8 +11,8 @@ import re
 import shutil
 from pathlib import Path
 
+from docs.write_readme import DOCS, replace_block
 from fitgap import lifecycle
-from fitgap.programs.readme_results import DOCS, replace_block
 from fitgap.system.errors import UserError
 
 PAGE, REPORT = DOCS / "cifar10.md", DOCS / "cifar10.html"
@@ -47,11 +47,6 @@ def select_results(report: str) -> tuple[str, dict[str, str]]:
     -------
     text : from the heading FIRST to LAST, with the names that its pictures have in docs/
     pictures : name beside report.md -> name in docs/
-
-    Raises
-    ------
-    UserError
-        If a heading is missing.
     """
     start, end = (report.find(f"\n{heading}") for heading in (FIRST, LAST))
     if not 0 <= start < end:

@@ -1,10 +1,9 @@
-"""Show one run's results in the README: `python -m fitgap.programs.readme_results [REPORTS]`.
+"""Show one run's results in the README: `make readme`, or `python -m docs.write_readme [REPORTS]`.
 
 reads   reports/ (or the folder named): summary.csv, claims.json, report.md and the files of COPIED
 writes  README.md between its two markers, docs/results.json (the same values), the pictures and the report in docs/
 
-Table, findings, pictures and report come from one run; tests/code/programs/test_readme_results.py checks that they
-still do.
+Table, findings, pictures and report come from one run; tests/code/test_docs.py checks that they still do.
 """
 
 import hashlib
@@ -66,7 +65,11 @@ def read_results(folder: Path) -> dict[str, Any]:
     verdicts = Counter(claim["verdict"] for claim in json.loads((folder / "claims.json").read_text(encoding="utf-8")))
     return {
         "seeds": int(table["seeds"].max()),
-        "rows": [_row(row) for row in table.to_dict("records")],
+        "rows": [
+            # Six significant digits are more than the README shows.
+            {"model": row["model"], **{name: float(f"{row[name]:.6g}") for name in MEASURED}}
+            for row in table.to_dict("records")
+        ],
         "findings": findings,
         "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
         "copied_md5": {target: compute_md5(folder / source) for source, target in COPIED.items()},
@@ -74,13 +77,7 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 
 def read_findings(report: str) -> list[str]:
-    """Return the report's answer: the numbered sentences above its first section.
-
-    Raises
-    ------
-    UserError
-        If there are none.
-    """
+    """Return the report's answer: the numbered sentences above its first section."""
     findings = re.findall(r"^\d+\. (.+)$", report.split("\n## ")[0], flags=re.MULTILINE)
     if not findings:
         raise UserError("report.md does not begin with numbered sentences; `make repro` writes it again")
@@ -88,23 +85,12 @@ def read_findings(report: str) -> list[str]:
 
 
 def select_rows(table: pd.DataFrame, findings: list[str]) -> pd.DataFrame:
-    """Select the models to show: those of SHOWN, the fine-tuned ones, and the variants that the findings name.
-
-    Raises
-    ------
-    UserError
-        If a model of SHOWN is missing.
-    """
+    """Select the models to show: those of SHOWN, the fine-tuned ones, and the variants that the findings name."""
     missing = sorted(set(SHOWN) - set(table["model"]))
     if missing:
         raise UserError(f"the report has no {missing[0]}, which the README shows; restore it in params.yaml")
     named = {f"scratch@{name}" for sentence in findings for name in re.findall(r"\*\*(.+?)\*\*", sentence)}
     return table[table["model"].isin(named.union(SHOWN)) | (table["family"] == "finetune")]
-
-
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept of one row; six significant digits are more than the README shows."""
-    return {"model": row["model"], **{name: float(f"{row[name]:.6g}") for name in MEASURED}}
 
 
 def compute_md5(file: Path) -> str:
@@ -114,22 +100,24 @@ def compute_md5(file: Path) -> str:
 
 def render(results: dict[str, Any]) -> str:
     """Return the results as Markdown, without the markers."""
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in results["verdicts"].items())
     lines = [
         "<!-- `make readme` writes what stands between these markers from reports/. -->",
         "| model | what it is | test accuracy | final gap (nats) |",
         "|---|---|---:|---:|",
-        *(_table_line(row) for row in results["rows"]),
+        *(table_line(row) for row in results["rows"]),
         "",
         f"Mean ± standard deviation over {results['seeds']} repetitions. What the report says of them:",
         "",
         *(f"- {sentence}" for sentence in results["findings"]),
         "",
-        _verdict_line(results["verdicts"]),
+        f"Of {sum(results['verdicts'].values())} statements ([docs/claims.md](docs/claims.md)): {verdicts}.",
     ]
     return "\n".join(lines)
 
 
-def _table_line(row: dict[str, Any]) -> str:
+def table_line(row: dict[str, Any]) -> str:
+    """Return a model's row of the table as Markdown."""
     family, _, variant = row["model"].partition("@")
     what = DESCRIPTIONS[family].format(variant="no remedy" if variant == "baseline" else variant)
     accuracy = formatting.percent(row["test_accuracy_mean"], row["test_accuracy_sd"])
@@ -137,19 +125,8 @@ def _table_line(row: dict[str, Any]) -> str:
     return f"| `{row['model']}` | {what} | {accuracy} | {gap} |"
 
 
-def _verdict_line(verdicts: dict[str, int]) -> str:
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-    return f"Of {sum(verdicts.values())} statements ([docs/claims.md](docs/claims.md)): {counts}."
-
-
 def replace_block(text: str, block: str, page: Path = README) -> str:
-    """Return the text of a page with `block` between its markers.
-
-    Raises
-    ------
-    UserError
-        If the text does not hold each marker once, in their order.
-    """
+    """Return the text of a page with `block` between its markers, which it must hold once each."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end) or text.count(BEGIN) + text.count(END) > 2:
