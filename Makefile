@@ -92,7 +92,7 @@ $(VENV)/installed-cluster: $(VENV)/installed requirements-cluster.txt
 	@touch $@
 
 try-cluster: cluster ## Start a small cluster on this machine; Ctrl-C, or the end of COMMAND="make repro", stops it
-	@$(BIN)/python -m fitgap.programs.trial_cluster $(COMMAND)
+	@$(BIN)/python tests/pipeline/trial_cluster.py $(COMMAND)
 
 # Through a link: MLflow cannot read its own files in a folder with % in its name (fitgap/tracking/migrations.py).
 THROUGH_LINK = link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -rf "$$link"' EXIT INT TERM &&

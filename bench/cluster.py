@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from bench.pipeline import Copy, copied
-from fitgap.programs.trial_ray import RayCluster
+from tests.pipeline.trial_ray import RayCluster
 
 STAGE = "scratch@baseline"
 NODES = (1, 2, 4)  # of one CPU each

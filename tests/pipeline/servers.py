@@ -10,8 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mlflow
-
-from fitgap.programs import trial_servers
+import trial_servers
 
 
 @dataclass(frozen=True)

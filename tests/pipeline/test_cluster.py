@@ -20,7 +20,7 @@ from conftest import Clone
 
 pytest.importorskip("ray", reason="Ray is not installed: `make cluster`")
 
-from fitgap.programs.trial_ray import RayCluster, kill_family
+from trial_ray import RayCluster, kill_family
 
 KILLS = int(os.environ.get("FITGAP_KILLS", "10"))
 PREFLIGHT = (sys.executable, "-m", "fitgap.programs.preflight")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from servers import Server
-
-from fitgap.programs.trial_servers import postgres, postgres_binaries
+from trial_servers import postgres, postgres_binaries
 
 CODE = Path(__file__).parents[1] / "code"
 ROUNDS = 10

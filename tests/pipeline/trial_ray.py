@@ -1,6 +1,6 @@
 """A Ray cluster for trials, benchmarks and tests: a head without CPUs and some nodes, on 127.0.0.1, with a token.
 
-Run as a program, it is the cluster: `python -m fitgap.programs.trial_ray CPUS ...` starts one node for each number and
+Run as a program, it is the cluster: `python tests/pipeline/trial_ray.py CPUS ...` starts one node for each number and
 writes one line of JSON, the address and the nodes' process ids. It ends when its standard input does.
 """
 
@@ -30,11 +30,6 @@ class RayCluster:
     cpus : the CPUs of each node
     gpus : the GPUs that each node pretends to have
     memory : the bytes of memory that each node pretends to have; None for the truth
-
-    Attributes
-    ----------
-    variables : environment variables of a program that uses the cluster
-    nodes : process ids of the nodes' raylets
     """
 
     def __init__(self, *cpus: int, gpus: int = 0, memory: int | None = None):
@@ -43,14 +38,14 @@ class RayCluster:
         variables = {**ON_LOOPBACK, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         options = {"num_gpus": gpus, "object_store_memory": OBJECT_STORE, **({"memory": memory} if memory else {})}
         own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": self._folder.name, OPTIONS: json.dumps(options)}
-        given = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}  # of another cluster
-        command = [sys.executable, "-m", __spec__.name, *map(str, cpus)]
+        others = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}  # of another cluster
+        command = [sys.executable, __file__, *map(str, cpus)]
         piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
         # A session of its own: Ctrl-C is for the program that started it.
-        self._process = subprocess.Popen(command, env=given | variables | own, start_new_session=True, **piped)
+        self._process = subprocess.Popen(command, env=others | variables | own, start_new_session=True, **piped)
         started = self._read()
-        self.nodes = started["nodes"]
-        self.variables = {"RAY_ADDRESS": started["address"], **variables}
+        self.nodes = started["nodes"]  # process ids of the nodes' raylets
+        self.variables = {"RAY_ADDRESS": started["address"], **variables}  # of a program that uses the cluster
 
     def __enter__(self) -> "RayCluster":
         return self
@@ -81,9 +76,9 @@ def kill_family(number: int) -> None:
     """Kill a process and all that it has started."""
     process = psutil.Process(number)
     dying = [*process.children(recursive=True), process]
-    for one in reversed(dying):
+    for each in reversed(dying):
         with suppress(psutil.NoSuchProcess):
-            one.send_signal(signal.SIGKILL)
+            each.send_signal(signal.SIGKILL)
     psutil.wait_procs(dying, timeout=30)
 
 

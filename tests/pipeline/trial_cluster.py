@@ -1,7 +1,7 @@
 """A small cluster on this machine, for trying what docs/cluster.md describes.
 
-    python -m fitgap.programs.trial_cluster                # prints variables for another terminal; Ctrl-C stops it
-    python -m fitgap.programs.trial_cluster make repro     # runs the command with these variables, then stops it
+    python tests/pipeline/trial_cluster.py                # prints variables for another terminal; Ctrl-C stops it
+    python tests/pipeline/trial_cluster.py make repro     # runs the command with these variables, then stops it
 
 It starts a Ray head without CPUs, two Ray nodes with one CPU each, and MLflow's tracking server on PostgreSQL (on
 SQLite where PostgreSQL is not installed). All listen on 127.0.0.1 and on free ports, and Ray asks for a token. Their
@@ -18,10 +18,8 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from fitgap import lifecycle
-from fitgap.programs import trial_servers
-from fitgap.programs.trial_ray import RayCluster
-from fitgap.system.errors import UserError
+import trial_servers
+from trial_ray import RayCluster
 
 CPUS = (1, 1)  # of each node
 
@@ -29,7 +27,7 @@ CPUS = (1, 1)  # of each node
 def main(*command: str) -> None:
     """Start the cluster; run the command in it, or wait for Ctrl-C; then stop the cluster."""
     if missing := [name for name in ("ray", "psycopg") if find_spec(name) is None]:
-        raise UserError(f"not installed: {', '.join(missing)}; `make cluster` installs it")
+        sys.exit(f"fitgap: not installed: {', '.join(missing)}; `make cluster` installs it")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fitgap-")))
         signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
@@ -58,7 +56,7 @@ def _run_inside(command: tuple[str, ...], variables: Mapping[str, str]) -> int:
     try:
         running = subprocess.Popen(command, env={**os.environ, **variables})
     except OSError as error:
-        raise UserError(f"{command[0]}: {error.strerror}; name a program and its arguments, e.g. make repro") from None
+        sys.exit(f"fitgap: {command[0]}: {error.strerror}; name a program and its arguments, e.g. make repro")
     try:
         status = running.wait()
         return status if status >= 0 else 128 - status  # as in a shell
@@ -80,4 +78,4 @@ def _wait_for_interrupt(variables: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    lifecycle.run(main)
+    main(*sys.argv[1:])
