@@ -38,17 +38,17 @@ repro: install ## Run the pipeline: all changed stages, several at a time, and t
 	@echo "The report: reports/report.html    The runs: make ui"
 
 # Each of these takes further CHANGES="KEY=VALUE ..." and a NAME for the experiment.
-PRESET = $(BIN)/python -m fitgap.programs.preset settings/$(subst -,_,$@).yaml $(addprefix --name ,$(NAME)) \
+SETTING = $(BIN)/python -m fitgap.programs.setting settings/$(subst -,_,$@).yaml $(addprefix --name ,$(NAME)) \
   $(if $(PICTURES),"data.path=$(PICTURES)") $(if $(WEIGHTS),"backbone.path=$(WEIGHTS)") $(CHANGES)
 
 notes: install ## Run on CIFAR-10 with ImageNet's weights, both downloaded once (settings/notes.yaml)
-	@$(PRESET)
+	@$(SETTING)
 
 photographs: install ## Run on your own PICTURES=... and WEIGHTS=... (settings/photographs.yaml)
-	@$(PRESET)
+	@$(SETTING)
 
 few-photographs: install ## Run on few, larger pictures of your own: 500 at 96x96 (settings/few_photographs.yaml)
-	@$(PRESET)
+	@$(SETTING)
 
 predict: install ## Classify IMAGES=... (files, folders, archives) with the best model, or with MODEL=scratch@dropout
 	@$(BIN)/python -m fitgap.programs.predict $(addprefix --model ,$(MODEL)) $(IMAGES)

@@ -26,7 +26,7 @@ from fitgap.definitions.determinism import start_tensorflow
 from fitgap.inference.verdicts import INCONCLUSIVE
 from fitgap.params import reading
 from fitgap.params.schema import Params
-from fitgap.programs.preset import apply_changes, parse_assignment
+from fitgap.programs.setting import apply_changes, parse_assignment
 
 FIRST_SEED = 100
 ROUNDS = 12

@@ -25,7 +25,7 @@ from fitgap.inference.estimates import Estimate, estimate_over_seeds, estimate_o
 from fitgap.params import reading
 from fitgap.params.schema import Params
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.programs.preset import apply_changes, parse_assignment
+from fitgap.programs.setting import apply_changes, parse_assignment
 
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 SEEDS = list(range(100, 120))

@@ -13,7 +13,7 @@ from fitgap.system.trees import list_tree
 WRITTEN = ("data/prepared", "data/backbone", "data/features", "models", "results", "reports", "checkpoints", "mlruns")
 
 
-def check(chosen: Params, origin: Path | str = "params.yaml") -> None:
+def check(params: Params, origin: Path | str = "params.yaml") -> None:
     """Check that the paths and downloads that the params name are available, before DVC or Keras needs them.
 
     Parameters
@@ -25,44 +25,22 @@ def check(chosen: Params, origin: Path | str = "params.yaml") -> None:
     UserError
         If something is missing; the message says what, and what to do.
     """
-    check_name(Path.cwd())
     check_repository(Path.cwd())
-    needed = {"data.path": chosen.data.path} if chosen.data.source == "directory" else {}
-    needed |= {"backbone.path": chosen.backbone.path} if chosen.backbone.weights == "path" else {}
-    for key, path in needed.items():
-        if path.startswith("~"):
-            raise UserError(f"{origin}: {key}: {path!r}: DVC does not expand ~; write {str(Path(path).expanduser())!r}")
-        if _holds_outputs(Path(path)):
-            raise UserError(f"{origin}: {key}: {path!r}: fitgap writes its own files there; name another folder")
-        if not Path(path).exists():
-            raise UserError(f"{origin}: {key}: {path!r}: not found; paths begin at the repository's top folder")
-    if "data.path" in needed and Path(chosen.data.path).is_dir():
-        list_tree(Path(chosen.data.path))  # DVC's own error does not say which name is not UTF-8
-    downloads.check_reachable(needed_downloads(chosen), origin)
+    if params.data.source == "directory":
+        check_path(f"{origin}: data.path", params.data.path)
+        if Path(params.data.path).is_dir():
+            list_tree(Path(params.data.path))  # DVC's own error does not say which name is not UTF-8
+    if params.backbone.weights == "path":
+        check_path(f"{origin}: backbone.path", params.backbone.path)
+    downloads.check_reachable(needed_downloads(params), origin)
     if connection.is_wanted():
-        checks.check_cluster(chosen.compute.threads)
-
-
-def check_name(folder: Path) -> None:
-    """Check that DVC can store the path of the repository.
-
-    Raises
-    ------
-    UserError
-        If it is not UTF-8. Any other name works.
-    """
-    if shown := repository.misnamed(folder):
-        raise UserError(f"{shown}: this folder's name is not UTF-8, which DVC cannot store; rename the folder")
+        checks.check_cluster(params.compute.threads)
 
 
 def check_repository(folder: Path) -> None:
-    """Check that DVC finds the Git repository that it needs.
-
-    Raises
-    ------
-    UserError
-        If there is none, and DVC is not set to do without.
-    """
+    """Check that DVC can store the path of the repository, and finds the Git repository that it needs."""
+    if shown := repository.misnamed(folder):
+        raise UserError(f"{shown}: this folder's name is not UTF-8, which DVC cannot store; rename the folder")
     if any((parent / ".git").exists() for parent in (folder, *folder.parents)):
         return
     from dvc.config import Config  # its import takes a while
@@ -73,23 +51,23 @@ def check_repository(folder: Path) -> None:
         )
 
 
-def _holds_outputs(path: Path) -> bool:
-    """Whether a folder is, contains, or lies inside one that the pipeline writes to."""
-    given, root = path.resolve(), Path.cwd()
-    return any(
-        given == root / name or given in (root / name).parents or root / name in given.parents for name in WRITTEN
-    )
+def check_path(key: str, path: str) -> None:
+    """Check that a path of the user's own files exists, and is not where the pipeline writes."""
+    if path.startswith("~"):
+        raise UserError(f"{key}: {path!r}: DVC does not expand ~; write {str(Path(path).expanduser())!r}")
+    place, outputs = Path(path).resolve(), [Path(name).resolve() for name in WRITTEN]
+    if any(place == output or place in output.parents or output in place.parents for output in outputs):
+        raise UserError(f"{key}: {path!r}: fitgap writes its own files there; name another folder")
+    if not place.exists():
+        raise UserError(f"{key}: {path!r}: not found; paths begin at the repository's top folder")
 
 
-def needed_downloads(chosen: Params) -> list[downloads.KerasFile]:
+def needed_downloads(params: Params) -> list[downloads.KerasFile]:
     """Return the files that a run with these params downloads through Keras."""
-    files = [downloads.CIFAR10] if chosen.data.source == "cifar10" else []
-    if chosen.backbone.weights == "imagenet":
-        files += [
-            downloads.IMAGENET_CLASSES,
-            downloads.VGG16_NOTOP,
-            *([downloads.VGG16_WITH_TOP] if chosen.asis.images else []),
-        ]
+    files = [downloads.CIFAR10] if params.data.source == "cifar10" else []
+    if params.backbone.weights == "imagenet":
+        files += [downloads.IMAGENET_CLASSES, downloads.VGG16_NOTOP]
+        files += [downloads.VGG16_WITH_TOP] if params.asis.images else []
     return files
 
 

@@ -52,7 +52,7 @@ def notes(clone, served, before) -> str:
     """The output of a small `make notes` on a network that fails twice."""
     served.faults["cifar-10-python.tar.gz"] = ["drop"]
     served.faults["vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"] = ["corrupt"]
-    return clone.run("python", "-m", "fitgap.programs.preset", "settings/notes.yaml", *SMALL).stdout
+    return clone.run("python", "-m", "fitgap.programs.setting", "settings/notes.yaml", *SMALL).stdout
 
 
 def runs(clone, experiment: str) -> dict[str, dict]:
@@ -93,7 +93,7 @@ def test_damaged_and_broken_downloads_were_fetched_again_and_nothing_twice_after
 @pytest.mark.slow
 def test_same_setting_again_downloads_and_trains_nothing(clone, served, notes):
     asked = list(served.asked)
-    again = clone.run("python", "-m", "fitgap.programs.preset", "settings/notes.yaml", *SMALL)
+    again = clone.run("python", "-m", "fitgap.programs.setting", "settings/notes.yaml", *SMALL)
     assert "Running stage 'scratch@baseline'" not in again.stdout
     assert (clone.path / "experiments/notes/report.html").exists()
     assert served.asked == asked
@@ -102,7 +102,7 @@ def test_same_setting_again_downloads_and_trains_nothing(clone, served, notes):
 def test_without_a_network_one_line_says_what_goes_where(clone, notes):
     clone.variables["KERAS_HOME"] += "-empty"
     clone.variables["STAND_INS_ADDRESS"] = "http://127.0.0.1:9"
-    ended = clone.run("python", "-m", "fitgap.programs.preset", "settings/notes.yaml", check=False)
+    ended = clone.run("python", "-m", "fitgap.programs.setting", "settings/notes.yaml", check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("fitgap: settings/notes.yaml: data.source: cifar10, backbone.weights: imagenet, ")
     assert ended.stderr.count("\n") == 1
@@ -121,7 +121,7 @@ def test_without_a_network_one_line_says_what_goes_where(clone, notes):
     ],
 )
 def test_mistake_gets_one_line_before_anything_runs(clone, assignment, told):
-    ended = clone.run("python", "-m", "fitgap.programs.preset", "settings/photographs.yaml", assignment, check=False)
+    ended = clone.run("python", "-m", "fitgap.programs.setting", "settings/photographs.yaml", assignment, check=False)
     assert ended.returncode == 1
     assert told in ended.stderr
     assert ended.stderr.count("\n") == 1

@@ -10,7 +10,7 @@ from conftest import stages_in
 from PIL import Image
 
 from fitgap.params import reading
-from fitgap.programs.preset import flatten
+from fitgap.programs.setting import flatten
 
 PHOTOGRAPHS = "settings/photographs.yaml"
 COLOURS = {"<b>red</b>": (220, 40, 40), "green": (40, 200, 60), "blé": (50, 60, 210)}
@@ -124,7 +124,7 @@ def test_setting_for_photographs_shares_what_has_run_and_leaves_params_as_they_a
     before = (clone.path / "params.yaml").read_text()
     here, named = (flatten(reading.read_tree(clone.path / name)) for name in ("params.yaml", PHOTOGRAPHS))
     ended = clone.run(
-        "python", "-m", "fitgap.programs.preset", PHOTOGRAPHS, *(f"{key}={json.dumps(here[key])}" for key in named)
+        "python", "-m", "fitgap.programs.setting", PHOTOGRAPHS, *(f"{key}={json.dumps(here[key])}" for key in named)
     )
     assert stages_in(ended.stdout) == ["report"]
     assert "directory" in (clone.path / "experiments/photographs/report.md").read_text()
@@ -135,7 +135,7 @@ def test_experiment_of_another_name_can_leave_out_a_variant(clone):
     clone.edit(variants={"baseline": {}, "unwanted": {"dropout": 0.2}})
     here, named = (flatten(reading.read_tree(clone.path / name)) for name in ("params.yaml", PHOTOGRAPHS))
     same = [f"{key}={json.dumps(here[key])}" for key in named]
-    program = ("python", "-m", "fitgap.programs.preset", PHOTOGRAPHS, "--name", "fewer")
+    program = ("python", "-m", "fitgap.programs.setting", PHOTOGRAPHS, "--name", "fewer")
     ended = clone.run(*program, *same, "variants.unwanted=null", "variants.absent=null")
     assert stages_in(ended.stdout) == ["report"]
     assert "unwanted" not in (clone.path / "experiments/fewer/report.md").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fitgap.params import reading
-from fitgap.programs.preset import apply_changes, flatten, has_key, parse_assignment
+from fitgap.programs.setting import apply_changes, flatten, has_key, parse_assignment
 from fitgap.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]

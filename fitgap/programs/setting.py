@@ -1,6 +1,6 @@
 """A setting: a file of changes to params.yaml, run as a DVC experiment that leaves params.yaml as it is.
 
-    python -m fitgap.programs.preset settings/notes.yaml [--name NAME] [KEY=VALUE ...]
+    python -m fitgap.programs.setting settings/notes.yaml [--name NAME] [KEY=VALUE ...]
 
 The experiment bears the file's name, or NAME. It runs in a copy of the repository, and what it has in common with
 earlier runs comes from DVC's cache. A null removes what params.yaml has under that key, such as a variant.
@@ -22,30 +22,25 @@ from fitgap.system.errors import UserError
 
 def main(*arguments: str) -> None:
     """Check a setting as a whole, then let DVC run it."""
-    asked = _parser().parse_intermixed_args(arguments)
-    path, here = Path(asked.file), reading.read_tree(Path("params.yaml"))
-    name = asked.name or path.stem
-    changes = absolute_paths(flatten(reading.read_tree(path)) | dict(map(parse_assignment, asked.changes)))
-    chosen = reading.validate(apply_changes(here, changes), path)
-    preflight.check(chosen, path)
-    run(name, {key: value for key, value in changes.items() if value is not None or has_key(here, key)})
-    print(f"The report: experiments/{name}/report.html    The runs: make ui")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m fitgap.programs.preset", description="Run a setting.")
+    parser = argparse.ArgumentParser(prog="python -m fitgap.programs.setting", description="Run a setting.")
     parser.add_argument("file", metavar="FILE", help="a setting, such as settings/notes.yaml")
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="further changes; null removes the key")
     parser.add_argument("--name", help="name of the experiment; default: the file's")
-    return parser
+    options = parser.parse_intermixed_args(arguments)
+    path, shipped = Path(options.file), reading.read_tree(Path("params.yaml"))
+    name = options.name or path.stem
+    changes = absolute_paths(flatten(reading.read_tree(path)) | dict(map(parse_assignment, options.changes)))
+    preflight.check(reading.validate(apply_changes(shipped, changes), path), path)
+    run(name, {key: value for key, value in changes.items() if value is not None or has_key(shipped, key)})
+    print(f"The report: experiments/{name}/report.html    The runs: make ui")
 
 
 def flatten(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Give a tree's values by their dotted keys; an empty mapping is a value."""
-    found: dict[str, Any] = {}
+    """Return a tree's values by their dotted keys; an empty mapping is a value."""
+    values: dict[str, Any] = {}
     for key, value in tree.items():
-        found |= flatten(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}
-    return found
+        values |= flatten(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}
+    return values
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -82,26 +77,22 @@ def apply_changes(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, An
     return tree
 
 
-def has_key(tree: Any, key: str) -> bool:
-    """Whether params have a dotted key; DVC removes no other."""
-    first, _, rest = key.partition(".")
-    found = isinstance(tree, dict) and first in tree
-    return found and (not rest or has_key(tree[first], rest))
+def has_key(tree: dict[str, Any], key: str) -> bool:
+    """Return whether params have a dotted key; DVC removes no other."""
+    return any(name == key or name.startswith(f"{key}.") for name in flatten(tree))
 
 
 def run(name: str, changes: dict[str, Any]) -> None:
     """Run `dvc exp run --temp`; an earlier experiment of that name gives way, its results stay in DVC's cache."""
     dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp"]
     subprocess.run([*dvc, "remove", "--quiet", name], capture_output=True, check=False)  # there may be none
-    overrides = [f"--set-param={_override(key, value)}" for key, value in changes.items()]
-    ended = subprocess.run([*dvc, "run", "--temp", "--name", name, *overrides], check=False)
-    if ended.returncode:
-        sys.exit(ended.returncode)
-
-
-def _override(key: str, value: Any) -> str:
-    """Return a change as DVC takes it, in Hydra's grammar."""
-    return f"~{key}" if value is None else f"++{key}={json.dumps(value, ensure_ascii=False)}"
+    overrides = [  # in Hydra's grammar
+        f"--set-param=~{key}" if value is None else f"--set-param=++{key}={json.dumps(value, ensure_ascii=False)}"
+        for key, value in changes.items()
+    ]
+    status = subprocess.run([*dvc, "run", "--temp", "--name", name, *overrides], check=False).returncode
+    if status:
+        sys.exit(status)
 
 
 if __name__ == "__main__":
