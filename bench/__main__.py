@@ -33,7 +33,7 @@ from fitgap.data import prepared
 from fitgap.data.draws import draw_rows
 from fitgap.definitions.vgg16_layers import SMALL
 from fitgap.params.reading import load_params
-from fitgap.system.cores import usable_cores
+from fitgap.system.processor import usable_cores
 
 MEASURED = Path("bench/measured.json")
 HEATS = 2  # sets of processes for close races, which a few percent decide

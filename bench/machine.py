@@ -7,8 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from fitgap.system.cores import usable_cores
-from fitgap.system.processor import describe_processor
+from fitgap.system.processor import describe_processor, usable_cores
 
 SIDE = 2048  # of the square matrices; three of them in float32 are 50 MB, far more than the caches
 PRODUCTS = 24  # per pass

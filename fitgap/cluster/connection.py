@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitgap.definitions.determinism import hold_stderr
-from fitgap.system.cores import usable_cores
 from fitgap.system.errors import UserError
+from fitgap.system.processor import usable_cores
 
 ADDRESS, GPU_SHARE = "RAY_ADDRESS", "FITGAP_GPU_SHARE"
 PATIENCE = 4  # seconds until an address counts as dead

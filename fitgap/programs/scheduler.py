@@ -25,7 +25,7 @@ from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 from fitgap.pipeline import timings
 from fitgap.pipeline.plan import Plan, read_plan
-from fitgap.system.cores import usable_cores
+from fitgap.system.processor import usable_cores
 
 MOST_HERE, MOST_ON_CLUSTER = 8, 16  # stages at once
 STAGE_MEMORY = 1_000_000_000  # bytes; a stage holds about 700 MB once TensorFlow is imported

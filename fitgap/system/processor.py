@@ -1,11 +1,20 @@
-"""Name the processor that computes: results differ between instruction sets, in the last digits at first."""
+"""The processor: how many cores this process may use, and which kind computes.
 
+Results differ between kinds, in the last digits at first.
+"""
+
+import os
 import platform
 import sys
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 WIDE = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # instruction sets that oneDNN's kernels differ by
+
+
+def usable_cores() -> int:
+    """Return the number of cores this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_processor() -> str:
