@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fitgap import lifecycle
-from fitgap.cluster import checks, connection
+from fitgap.cluster import connection
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 from fitgap.system import downloads, repository
@@ -34,7 +34,8 @@ def check(params: Params, origin: Path | str = "params.yaml") -> None:
         check_path(f"{origin}: backbone.path", params.backbone.path)
     downloads.check_reachable(needed_downloads(params), origin)
     if connection.is_wanted():
-        checks.check_cluster(params.compute.threads)
+        connection.connect()
+        connection.share(params.compute.threads)  # each task checks its node
 
 
 def check_repository(folder: Path) -> None:

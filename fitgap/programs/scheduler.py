@@ -90,7 +90,7 @@ def places(params: Params) -> int:
     """
     if connection.is_wanted():
         connection.connect()
-        tasks = connection.places(connection.share(params.compute.threads), connection.nodes())
+        tasks = connection.places(connection.share(params.compute.threads))
         return min(max(tasks, 2), MOST_ON_CLUSTER)
     cores, threads = usable_cores(), params.compute.threads
     if cores == 1 or threads == "all":

@@ -6,11 +6,11 @@ import re
 import networkx
 import pytest
 from dvc.repo import Repo
-from fitgap.report.claims import declare
-from fitgap.report.claims.claim import TOPICS
 
 from docs import write_claims, write_photographs, write_readme
 from docs.write_readme import BEGIN, END
+from fitgap.claims import declare
+from fitgap.claims.claim import TOPICS
 from fitgap.params.reading import load_params
 from fitgap.system.errors import UserError
 

@@ -1,26 +1,23 @@
 """Test the work on a real Ray cluster: a head without CPUs and two nodes, all on this machine."""
 
-import http.server
 import itertools
 import json
 import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 import trained_repository
 import yaml
 from conftest import Clone
+from trial_ray import RayCluster, kill_family
 
 pytest.importorskip("ray", reason="Ray is not installed: `make cluster`")
-
-from trial_ray import RayCluster, kill_family
+pytestmark = pytest.mark.slow  # tests/code/cluster tests the same code without Ray
 
 KILLS = int(os.environ.get("FITGAP_KILLS", "10"))
 PREFLIGHT = (sys.executable, "-m", "fitgap.programs.preflight")
@@ -91,7 +88,6 @@ def main():
     assert int(count) > 20 and same == "True"
 
 
-@pytest.mark.slow
 def test_the_whole_pipeline_gives_the_bytes_of_one_machine(first, clone):
     for folder in ("data/prepared", "data/features", "models", "results", "checkpoints"):
         shutil.rmtree(clone.path / folder, ignore_errors=True)
@@ -100,7 +96,6 @@ def test_the_whole_pipeline_gives_the_bytes_of_one_machine(first, clone):
     assert outputs(clone) == outputs(first)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["node", "stage"])
 def test_what_dies_costs_no_result(first, clone, cluster, victim):
     moments = random.Random(int(os.environ.get("FITGAP_SEED", "0")))
@@ -152,61 +147,22 @@ def test_without_an_address_nothing_of_ray_is_imported(clone):
     assert run_code(clone, code, RAY_ADDRESS="").stdout == "[]\n"
 
 
-@pytest.mark.parametrize("address", ["localhost", "ray://localhost:10001", "127.0.0.1:x"])
-def test_what_is_no_address_gets_one_line(clone, address):
-    told = one_line(Clone(clone.path, {**clone.variables, "RAY_ADDRESS": address}).run(*PREFLIGHT, check=False))
-    assert told == f"fitgap: RAY_ADDRESS: {address!r}: not an address; write HOST:PORT of the cluster's head, or auto"
-
-
-@pytest.mark.parametrize("kind", ["nothing", "silent", "web"])
-def test_an_address_without_a_cluster_gets_one_line(clone, kind):
-    with (
-        socket.create_server(("127.0.0.1", 0)) as silent,
-        http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as web,
-    ):
-        threading.Thread(target=web.serve_forever, daemon=True).start()
-        port = {"nothing": 9, "silent": silent.getsockname()[1], "web": web.server_port}[kind]
-        ended = Clone(clone.path, {**clone.variables, "RAY_ADDRESS": f"127.0.0.1:{port}"}).run(*PREFLIGHT, check=False)
-        web.shutdown()
-    assert "no Ray cluster answers there" in one_line(ended)
-
-
 @pytest.mark.parametrize("changes", [{"RAY_AUTH_TOKEN": "f" * 64}, {"RAY_AUTH_MODE": "disabled"}])
 def test_a_wrong_token_gets_one_line(clone, changes):
     ended = Clone(clone.path, {**clone.variables, **changes}).run(*PREFLIGHT, check=False)
-    assert "the cluster refuses the token; set RAY_AUTH_MODE=token" in one_line(ended)
+    assert "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN must be those of the cluster's head" in one_line(ended)
 
 
-def test_a_task_larger_than_every_node_gets_one_line(clone):
-    code = "def main():\n    from fitgap.cluster.work import Cluster\n    Cluster('scratch@baseline', 4)"
-    told = one_line(run_code(clone, code))
-    assert "a task takes 4 CPUs" in told and "the largest has 1 CPUs" in told and "compute.threads" in told
-
-
-@pytest.mark.parametrize("name", ["stages/scratch.py", "data/prepared/images.npy", "the package keras"])
-def test_a_node_that_differs_is_named(clone, name):
-    code = f"""
-def main():
-    from fitgap.cluster import sameness, work
-    described = sameness.describe_here
-    sameness.describe_here = lambda stage: {{**described(stage), {name!r}: "another"}}
-    list(work.Cluster("scratch@baseline", 1, tensorflow=False).map("builtins:str", [1]))
-"""
-    told = one_line(run_code(clone, code))
-    assert told.startswith("fitgap: node ") and f"): {name}: not as on the machine that runs the stage" in told
-
-
-def test_before_the_run_every_node_is_compared(clone):
-    assert clone.run(*PREFLIGHT).returncode == 0
+def test_a_node_that_differs_is_named(clone):
     code = """
 def main():
-    from fitgap.cluster import checks, sameness
-    described = sameness.describe_here
-    sameness.describe_here = lambda stage: {**described(stage), "fitgap/new.py": "x"}
-    checks.check_cluster(1)
+    from fitgap.cluster import work
+    described = work.describe
+    work.describe = lambda stage: {**described(stage), "stages/scratch.py": "another"}
+    list(work.Cluster("scratch@baseline", 1, tensorflow=False).map("builtins:str", [1]))
 """
-    told = one_line(run_code(clone, code))
-    assert told.count("node ") == 2 and told.count("fitgap/new.py: not as on the machine") == 2
+    line = one_line(run_code(clone, code))
+    assert line.startswith("fitgap: node ") and ": stages/scratch.py: not as on the machine that runs the stage" in line
 
 
 def test_a_task_that_crashes_again_and_again_gets_one_line(clone):
@@ -217,7 +173,7 @@ def test_a_task_that_crashes_again_and_again_gets_one_line(clone):
     )
     ended = run_code(clone, code)
     assert ended.returncode == 1
-    assert "fitgap: asis: the task a was given up after 6 attempts: its process or its node died" in ended.stderr
+    assert "fitgap: asis: the task a was given up after 6 attempts, often for lack of memory" in ended.stderr
 
 
 def test_what_a_task_raises_is_told_as_on_one_machine(clone):
@@ -241,8 +197,8 @@ def main():
     print(len(cluster.processors))
 """
     ended = run_code(clone, code)
-    (told,) = ended.stderr.strip().splitlines()
-    assert "asis: 3 of 3 tasks ran on another kind of processor than this machine's (Acme 1)" in told
+    (line,) = ended.stderr.strip().splitlines()
+    assert "asis: some tasks ran on another kind of processor than this machine's" in line
     assert ended.stdout == "3\n"
     recorded = [json.loads(path.read_text()) for path in (clone.path / "timings").glob("*.json")]
     assert {sum(one["processors"].values()) for one in recorded if one["stage"].startswith("scratch@")} == {2}
@@ -250,7 +206,7 @@ def main():
 
 def test_gpus_are_seen_by_the_tasks_that_use_them_only(clone):
     (clone.path / "looking.py").write_text(
-        "import os\n\n\ndef run(item):\n    return os.environ['CUDA_VISIBLE_DEVICES']\n"
+        "import os\n\n\ndef run(_):\n    return os.environ['CUDA_VISIBLE_DEVICES']\n"
     )
     code = """
 def main():
@@ -260,7 +216,4 @@ def main():
 """
     assert run_code(clone, code).stdout == "-1\n-1\n"
     with RayCluster(2, gpus=1) as cluster:
-        with_gpus = Clone(clone.path, cluster.variables)
-        assert run_code(with_gpus, code).stdout == "0\n-1\n"
-        assert run_code(with_gpus, code, FITGAP_GPU_SHARE="0").stdout == "-1\n-1\n"
-        assert "FITGAP_GPU_SHARE: 'x': the part of a GPU" in one_line(run_code(with_gpus, code, FITGAP_GPU_SHARE="x"))
+        assert run_code(Clone(clone.path, cluster.variables), code).stdout == "0\n-1\n"

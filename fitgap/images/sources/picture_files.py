@@ -20,9 +20,9 @@ from pathlib import Path
 from fitgap.cluster.work import Cluster, is_wanted
 from fitgap.images.decoding import UnusableError, decode, readable_formats
 from fitgap.images.sources.collection import Picture
-from fitgap.system.cores import usable_cores
 from fitgap.system.errors import UserError
 from fitgap.system.files import require_space
+from fitgap.system.processor import usable_cores
 
 # What Python raises for damaged archives, and for encrypted members or those of an unknown method (RuntimeError).
 UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)

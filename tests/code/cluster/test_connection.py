@@ -10,55 +10,48 @@ from fitgap.system.errors import UserError
 @pytest.mark.parametrize(
     ("share", "resources", "count"),
     [
-        (Share(1), {"CPU": 4.0, "memory": 9.0 * MEMORY}, 4),
         (Share(2), {"CPU": 5.0, "memory": 9.0 * MEMORY}, 2),
         (Share(1), {"CPU": 4.0, "memory": 2.5 * MEMORY}, 2),
         (Share(1), {"memory": 9.0 * MEMORY}, 0),  # a head without CPUs
-        (Share(1, 0.25), {"CPU": 8.0, "GPU": 1.0, "memory": 9.0 * MEMORY}, 4),
         (Share(1, 0.1), {"CPU": 8.0, "GPU": 0.3, "memory": 9.0 * MEMORY}, 3),
         (Share(1, 0.25), {"CPU": 8.0, "memory": 9.0 * MEMORY}, 0),
     ],
 )
-def test_a_node_holds_as_many_tasks_as_its_scarcest_resource_allows(share, resources, count):
+def test_scarcest_resource_limits_the_tasks_of_a_node(share, resources, count):
     assert share.fitting(resources) == count
 
 
 @pytest.fixture
-def nodes(monkeypatch):
-    def given(*resources: dict) -> None:
-        monkeypatch.setattr(connection, "nodes", lambda: [{"Resources": one} for one in resources])
+def set_nodes(monkeypatch):
+    def set_nodes(*resources: dict) -> None:
+        monkeypatch.setattr(connection, "nodes", lambda: [{"memory": 9.0 * MEMORY, **node} for node in resources])
 
-    monkeypatch.delenv(connection.GPU_SHARE, raising=False)
-    return given
+    return set_nodes
 
 
-def test_all_threads_are_as_many_as_this_machine_has(nodes, monkeypatch):
+def test_all_threads_are_as_many_as_this_machine_has(set_nodes, monkeypatch):
     monkeypatch.setattr(connection, "usable_cores", lambda: 3)
-    nodes({"CPU": 8.0, "memory": 9.0 * MEMORY})
+    set_nodes({"CPU": 8.0})
     assert connection.share("all") == Share(3)
 
 
-def test_tasks_with_tensorflow_take_a_part_of_a_gpu_where_there_is_one(nodes, monkeypatch):
-    nodes({"CPU": 8.0, "memory": 9.0 * MEMORY}, {"CPU": 8.0, "GPU": 1.0, "memory": 9.0 * MEMORY})
+def test_tasks_with_tensorflow_take_a_part_of_a_gpu_if_there_is_one(set_nodes):
+    set_nodes({"CPU": 8.0}, {"CPU": 8.0, "GPU": 1.0})
     assert connection.share(1, gpus=True) == Share(1, 0.25)
     assert connection.share(1, gpus=False) == Share(1)
-    monkeypatch.setenv(connection.GPU_SHARE, "0.5")
-    assert connection.share(1, gpus=True) == Share(1, 0.5)
-    nodes({"CPU": 8.0, "memory": 9.0 * MEMORY})
+    set_nodes({"CPU": 8.0})
     assert connection.share(1, gpus=True) == Share(1)
 
 
-@pytest.mark.parametrize("given", ["x", "-0.5", "1.5", "nan"])
-def test_a_part_of_a_gpu_is_between_nothing_and_all(nodes, monkeypatch, given):
-    nodes({"CPU": 8.0, "GPU": 1.0, "memory": 9.0 * MEMORY})
-    monkeypatch.setenv(connection.GPU_SHARE, given)
-    with pytest.raises(UserError, match=f"FITGAP_GPU_SHARE: {given!r}: the part of a GPU"):
-        connection.share(1, gpus=True)
-
-
-def test_no_node_large_enough_is_one_line(nodes):
-    nodes({"memory": 9.0 * MEMORY}, {"CPU": 2.0, "memory": 9.0 * MEMORY})
-    with pytest.raises(
-        UserError, match="a task takes 4 CPUs and 1 GiB of memory, and no node .* the largest has 2 CPUs"
-    ):
+def test_no_node_large_enough_is_one_line(set_nodes):
+    set_nodes({}, {"CPU": 2.0})
+    with pytest.raises(UserError, match="a task takes 4 CPUs, 1 GiB of memory, and no node .* the largest has 2 CPUs"):
         connection.share(4)
+
+
+@pytest.mark.parametrize("address", ["localhost", "ray://localhost:10001", "127.0.0.1:x", "127.0.0.1:9"])
+def test_address_without_a_cluster_is_one_line(monkeypatch, address):
+    pytest.importorskip("ray", reason="Ray is not installed: `make cluster`")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=f"^RAY_ADDRESS: '{address}': no Ray cluster answers there; write HOST:PORT"):
+        connection.connect()

@@ -1,12 +1,15 @@
-"""Test what runs on a node that does not have the repository."""
+"""Test what runs on a node, in this process and in one that does not have the repository."""
 
 import pickle
 import subprocess
 import sys
 
 import cloudpickle  # as in Ray
+import numpy as np
+import pytest
 
 from fitgap.cluster import node
+from fitgap.system.errors import UserError
 
 CODE = """
 import pickle, sys
@@ -16,9 +19,58 @@ print([name for name in sys.modules if name.startswith("fitgap")])
 """
 
 
-def test_a_node_without_the_repository_says_so_and_imports_nothing_of_it(tmp_path):
-    order = pickle.dumps(node.Order(None, "/no/such/folder", {}, "builtins:str"))
-    sent = cloudpickle.dumps((node.make_task(), order))
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A repository with one stage as the current folder."""
+    for name in ("fitgap/a.py", "data/images.npy"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(name)
+    (tmp_path / "params.yaml").write_text("data: {size: 3}\n")
+    deps = "[fitgap, data/images.npy]"
+    (tmp_path / "dvc.yaml").write_text(f"stages: {{prepare: {{cmd: x, deps: {deps}, params: [data.size]}}}}\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make_order(folder, **fields) -> bytes:
+    return pickle.dumps(node.Order(str(folder), "prepare", node.describe("prepare"), **fields))
+
+
+def train(variant, seeds, checkpoint):
+    checkpoint.save(f"seed-{seeds[0]}", {"weights": np.arange(len(variant))})
+
+
+def test_node_without_the_repository_says_so_and_imports_nothing_of_it(tmp_path):
+    order = pickle.dumps(node.Order("/no/such/folder", "", {}, "builtins:str"))
+    content = cloudpickle.dumps((node.make_task(), order))
     command = [sys.executable, "-I", "-c", CODE]
-    told = subprocess.run(command, cwd=tmp_path, input=sent, capture_output=True, check=True).stdout.decode()
-    assert "no repository at /no/such/folder: every node needs it at this path\n[]" in told
+    output = subprocess.run(command, cwd=tmp_path, input=content, capture_output=True, check=True).stdout.decode()
+    assert "no repository at /no/such/folder: every node needs it at this path\n[]" in output
+
+
+def test_function_gets_its_arguments_and_the_item(folder):
+    order = make_order(folder, function="builtins:pow", arguments=(3,))
+    assert node.make_task()(str(folder), order, pickle.dumps(2))[0] == 9
+
+
+def test_training_returns_the_files_of_the_checkpoint(folder):
+    order = make_order(folder, function=f"{__name__}:train", arguments=("l2",), trains=True)
+    for seed in (3, 4):
+        files, _ = node.carry_out(order, pickle.dumps(seed))
+        assert list(files) == [f"seed-{seed}.npz"]
+    assert not node.CHECKPOINT.exists()
+
+
+@pytest.mark.parametrize("name", ["fitgap/a.py", "data/images.npy", "params.yaml"])
+def test_node_with_another_input_is_refused(folder, name):
+    order = make_order(folder, function="builtins:str")
+    (folder / name).write_text("data: {size: 4}\n")
+    with pytest.raises(UserError, match=f"node .*: {name}.*: not as on the machine that runs the stage"):
+        node.carry_out(order, pickle.dumps(1))
+
+
+def test_node_with_another_package_is_refused(folder, monkeypatch):
+    order = make_order(folder, function="builtins:str")
+    monkeypatch.setattr(node, "version", lambda name: "0.0")
+    with pytest.raises(UserError, match="the package h5py, the package keras"):
+        node.carry_out(order, pickle.dumps(1))

@@ -125,7 +125,7 @@ def test_places_are_as_many_as_the_machine_holds(repository, monkeypatch, cores,
 
 @pytest.mark.parametrize(("cpus", "places"), [([1], 2), ([2, 3], 5), ([64, 64], 16)])
 def test_places_are_as_many_as_the_cluster_holds_tasks(repository, monkeypatch, cpus, places):
-    nodes = [{"Resources": {"CPU": count, "memory": 2**40}} for count in cpus]
+    nodes = [{"CPU": count, "memory": 2**40} for count in cpus]
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     monkeypatch.setattr(connection, "connect", lambda: None)
     monkeypatch.setattr(connection, "nodes", lambda: nodes)
