@@ -4,7 +4,7 @@ import json
 
 import keras_stand_ins
 import pytest
-from conftest import cloned
+from conftest import Clone, cloned
 from loopback import loopback
 
 SMALL = [
@@ -61,19 +61,17 @@ def runs(clone, experiment: str) -> dict[str, dict]:
     return {run.data.tags["stage"]: {**run.data.params, **run.data.metrics} for run in found}
 
 
-def test_notes_leave_params_and_the_workspace_as_they_were(clone, before, notes):
+@pytest.mark.slow
+def test_notes_stand_in_the_real_repository_and_leave_params_and_the_workspace_as_they_were(clone, before, notes):
     assert (clone.path / "params.yaml").read_text() == before
     assert not (clone.path / "data/prepared").exists()
     assert "notes" in clone.run("dvc", "exp", "list", "--name-only").stdout.split()
-
-
-def test_notes_report_and_runs_stand_in_the_real_repository(clone, notes):
     assert "The report: experiments/notes/report.html" in notes
     assert "cifar10" in (clone.path / "experiments/notes/report.md").read_text()
-    found = runs(clone, "notes")
-    assert {"prepare", "backbone", "asis", "scratch", "head", "finetune", "report"} <= set(found)
+    assert {"prepare", "backbone", "asis", "scratch", "head", "finetune", "report"} <= set(runs(clone, "notes"))
 
 
+@pytest.mark.slow
 def test_way_1_is_imagenets_own_network_on_a_part_of_the_test_images(clone, notes):
     asis = runs(clone, "notes")["asis"]
     text = (clone.path / "experiments/notes/report.md").read_text()
@@ -84,6 +82,7 @@ def test_way_1_is_imagenets_own_network_on_a_part_of_the_test_images(clone, note
     assert way_1["estimate"] is not None
 
 
+@pytest.mark.slow
 def test_damaged_and_broken_downloads_were_fetched_again_and_nothing_twice_after(served, notes):
     wanted = {"cifar-10-python.tar.gz": 2, "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5": 2}
     wanted |= {"vgg16_weights_tf_dim_ordering_tf_kernels.h5": 1, "imagenet_class_index.json": 1}
@@ -99,10 +98,10 @@ def test_same_setting_again_downloads_and_trains_nothing(clone, served, notes):
     assert served.asked == asked
 
 
-def test_without_a_network_one_line_says_what_goes_where(clone, notes):
-    clone.variables["KERAS_HOME"] += "-empty"
-    clone.variables["STAND_INS_ADDRESS"] = "http://127.0.0.1:9"
-    ended = clone.run("python", "-m", "fitgap.programs.setting", "settings/notes.yaml", check=False)
+def test_without_a_network_one_line_says_what_goes_where(clone):
+    nothing = {"KERAS_HOME": clone.variables["KERAS_HOME"] + "-empty", "STAND_INS_ADDRESS": "http://127.0.0.1:9"}
+    offline = Clone(clone.path, clone.variables | nothing)
+    ended = offline.run("python", "-m", "fitgap.programs.setting", "settings/notes.yaml", check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("fitgap: settings/notes.yaml: data.source: cifar10, backbone.weights: imagenet, ")
     assert ended.stderr.count("\n") == 1
