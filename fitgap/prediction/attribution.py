@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitgap.prediction.networks_as_trained import build_network
-from fitgap.prediction.trained_models import TrainedModels
+from fitgap.prediction.trained_models import TrainedModels, build_network
 from fitgap.report.mistakes import Question
 
 if TYPE_CHECKING:
@@ -54,32 +53,27 @@ def attribute(network: "keras.Model", images: np.ndarray, classes: np.ndarray, o
 
     Parameters
     ----------
-    network : model
-        A sequence of layers from uint8 images to class probabilities; the last layer is the softmax.
-    images : array
-        uint8, (n, height, width, 3).
-    classes : array
-        int, (n, 2): for each image, the class to explain and the class to tell it from.
-    others : array
-        uint8, (m, height, width, 3): images to compare with.
+    network : a sequence of layers from uint8 images to class probabilities; the last layer is the softmax
+    images : uint8, (n, height, width, 3)
+    classes : int, (n, 2): for each image, the class to explain and the class to tell it from
+    others : uint8, (m, height, width, 3): images to compare with
 
     Returns
     -------
-    array
-        float32, (n, height, width), in nats: above 0 where a pixel speaks for the first class. The sum over an image
-        approximates its log-odds minus the mean log-odds of the images compared with.
+    float32, (n, height, width), in nats: above 0 where a pixel speaks for the first class. The sum over an image
+    approximates its log-odds minus the mean log-odds of the images compared with.
     """
     steps = int(np.clip(PIXELS // images[0, ..., 0].size, FEWEST, MOST))
     random = np.random.default_rng(0)
     gradients = _log_odds_gradients(network)
-    found = []
+    attributions = []
     for image, pair in zip(images.astype(np.float32), classes, strict=True):
         start = others[np.sort(random.choice(len(others), steps, replace=len(others) < steps))].astype(np.float32)
         way = (random.permutation(steps) + random.uniform(size=steps)) / steps  # one place in each part of [0, 1]
         change = image - start
         between = start + way[:, None, None, None].astype(np.float32) * change
-        found.append((_in_steps(gradients, between, pair) * change).mean(axis=0).sum(axis=-1))
-    return np.stack(found)
+        attributions.append((_in_steps(gradients, between, pair) * change).mean(axis=0).sum(axis=-1))
+    return np.stack(attributions)
 
 
 def _log_odds_gradients(network: "keras.Model"):

@@ -8,7 +8,7 @@
 import contextlib
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,11 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from fitgap.data.record import Result
-from fitgap.images.sources.collection import Picture
-from fitgap.prediction.networks_as_trained import build_network
 from fitgap.prediction.pictures import read_pictures
-from fitgap.prediction.trained_models import WAY, TrainedModels
+from fitgap.prediction.trained_models import WAY, TrainedModels, build_network
 
 if TYPE_CHECKING:
     from fitgap.networks.evaluation import Evaluator
@@ -31,44 +28,21 @@ AT_ONCE = 2**25  # bytes of pixels in memory: 10,922 images of 32x32, 42 of 512x
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model answers.
+    """What a model answers."""
 
-    Attributes
-    ----------
-    probabilities : DataFrame
-        float32, (pictures, classes): one row per picture, named after its file; the columns are the class names.
-    unusable : dict
-        File -> why it cannot be used.
-    """
-
-    probabilities: pd.DataFrame
-    unusable: dict[str, str]
+    probabilities: pd.DataFrame  # float32, a row per picture, named after its file; a column per class
+    unusable: dict[str, str]  # file -> why it cannot be used
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained model that classifies pictures.
+    """A trained model that classifies pictures."""
 
-    Attributes
-    ----------
-    name : str
-        "scratch@dropout", for example.
-    classes : list of str
-        In the order of the network's outputs.
-    image_size : int
-        Side of the square images in pixels.
-    about : str
-        One line: the model's name, its mean validation loss, and the seed whose weights answer.
-    warning : str
-        One line if params.yaml has changed since the training; otherwise "".
-    network : Evaluator
-    """
-
-    name: str
-    classes: list[str]
-    image_size: int
-    about: str
-    warning: str
+    name: str  # "scratch@dropout", for example
+    classes: list[str]  # in the order of the network's outputs
+    image_size: int  # side of the square images in pixels
+    about: str  # one line: the model's name, its mean validation loss, and the seed whose weights answer
+    warning: str  # one line if params.yaml has changed since the training; otherwise ""
     network: "Evaluator"
 
     def predict(self, images: np.ndarray) -> pd.DataFrame:
@@ -93,17 +67,17 @@ class Predictor:
         They are decoded as stage `prepare` decodes them. A file that cannot be used does not stop the others.
         """
         paths = [paths] if isinstance(paths, str | Path) else paths
-        names, found, unusable = [], [np.empty((0, len(self.classes)), np.float32)], {}
+        names, answers, unusable = [], [np.empty((0, len(self.classes)), np.float32)], {}
         count = max(1, AT_ONCE // (self.image_size**2 * 3))
         with contextlib.closing(read_pictures(paths, self.image_size)) as decoded:
-            for pictures in _parts(decoded, count):
+            while pictures := list(islice(decoded, count)):
                 unusable |= {picture.name: picture.reason for picture in pictures if picture.pixels is None}
                 usable = [picture for picture in pictures if picture.pixels is not None]
                 names += [picture.name for picture in usable]
                 if usable:
-                    found.append(self.predict(np.stack([picture.pixels for picture in usable])).to_numpy())
+                    answers.append(self.predict(np.stack([picture.pixels for picture in usable])).to_numpy())
         files = pd.Index(names, dtype=object, name="file")  # object: names of files need not be valid text
-        return Predictions(pd.DataFrame(np.concatenate(found), files, self.classes), unusable)
+        return Predictions(pd.DataFrame(np.concatenate(answers), files, self.classes), unusable)
 
 
 def load_predictor(name: str | None = None, root: Path | str = ".") -> Predictor:
@@ -131,26 +105,14 @@ def load_predictor(name: str | None = None, root: Path | str = ".") -> Predictor
 
     network = build_network(models, result)
     largest = max((layer.output.shape[1:] for layer in network.layers), key=math.prod)
+    loss, seed = result.metrics["val_loss_best"], result.record.best_seed
+    rank = ", the lowest of all models" if name is None else ""
+    changed = ", ".join(models.changed_settings(result))
     return Predictor(
         name=result.name,
         classes=result.record.classes,
         image_size=network.input_shape[1],
-        about=_describe(result, is_best=name is None),
-        warning=_warn(models.changed_settings(result)),
+        about=f"{result.name} answers: mean validation loss {loss:.3f} nats{rank}; weights of seed {seed}",
+        warning=f"params.yaml has changed since its training ({changed}); {WAY}" if changed else "",
         network=Evaluator(network, largest, fast=False),
     )
-
-
-def _describe(result: Result, is_best: bool) -> str:
-    rank = ", the lowest of all models" if is_best else ""
-    loss, seed = result.metrics["val_loss_best"], result.record.best_seed
-    return f"{result.name} answers: mean validation loss {loss:.3f} nats{rank}; weights of seed {seed}"
-
-
-def _warn(changed: list[str]) -> str:
-    return f"params.yaml has changed since its training ({', '.join(changed)}); {WAY}" if changed else ""
-
-
-def _parts(pictures: Iterator[Picture], count: int) -> Iterator[list[Picture]]:
-    while part := list(islice(pictures, count)):
-        yield part

@@ -1,36 +1,40 @@
-"""Find the models that the pipeline has trained, and choose one.
+"""Find the models that the pipeline has trained, choose one, and build its network as it was trained.
 
 A model is a result in results/ and the weights of its best seed in models/: outputs of DVC. MLflow is not asked.
+Layers and remedies come from the model's record, the size of the images from data/prepared/, whatever params.yaml has
+become since.
 """
 
-from collections.abc import Iterator
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from fitgap.claims.study import best_model, expected_models
 from fitgap.data.prepared import PreparedImages, read_prepared
-from fitgap.data.record import RECORD, Result, read_result
-from fitgap.definitions.families import TRAINED
+from fitgap.data.record import RECORD, Record, Result, read_result
+from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.networks.storage import StoredBackbone, read_backbone
 from fitgap.params.reading import load_params
-from fitgap.params.schema import Params
+from fitgap.params.schema import ModelSpec, Params
+from fitgap.params.sections import Head, Scratch
+from fitgap.params.variants import Variant
 from fitgap.system.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
 
 WAY = "`make repro` trains what params.yaml asks for"
 
 
 @dataclass(frozen=True)
 class TrainedModels:
-    """The trained models of a repository.
+    """The trained models of a repository."""
 
-    Attributes
-    ----------
-    root : Path
-        The repository's top folder.
-    """
-
-    root: Path
+    root: Path  # the repository's top folder
 
     @cached_property
     def params(self) -> Params:
@@ -71,7 +75,7 @@ class TrainedModels:
         """Return the result of a model by its name, such as "scratch@dropout".
 
         Without a name, return the best: of the models that params.yaml declares, the one with the lowest mean
-        validation loss. The candidate for MLflow's registry is chosen by the same rule.
+        validation loss (`best_model`). The candidate for MLflow's registry is chosen by the same rule.
 
         Raises
         ------
@@ -84,7 +88,8 @@ class TrainedModels:
         if name is None:
             name = best_model(self.usable[name] for name in expected_models(self.params) if name in self.usable)
         if name not in self.usable:
-            why = f"{name}: {self._refusal(name)}" if name else "params.yaml: none of its models is trained"
+            obstacle = self._obstacle(self.results[name]) if name in self.results else "no such model is trained"
+            why = f"{name}: {obstacle}" if name else "params.yaml: none of its models is trained"
             raise UserError(f"{why}; allowed: {', '.join(self.usable)}; {WAY}")
         return self.usable[name]
 
@@ -94,21 +99,14 @@ class TrainedModels:
             return ["variants" if result.record.stage != "finetune" else "finetune.depths"]
         model = self.params.model(result.record.stage, result.record.variant)
         now, then = dict(model.recorded), dict(result.record.params)
-        for section, recorded in self._inputs(result):
-            now |= self.params.section_params(section)
-            then |= recorded
+        for section, stage in {"data": "prepare", "backbone": "backbone"}.items():
+            folder = self.root / "results" / stage
+            if section in result.record.inputs and (folder / RECORD).exists():
+                now |= self.params.section_params(section)
+                then |= read_result(folder).record.params
         read = {"data.path": self.params.data.source == "directory"}
         read |= {"backbone.path": self.params.backbone.weights == "path"}
         return [key for key in now if key in then and now[key] != then[key] and read.get(key, True)]
-
-    def _inputs(self, result: Result) -> Iterator[tuple[str, dict]]:
-        """Yield each section of params.yaml that a model's inputs come from, and that section as it was then."""
-        for name, stage in {"data": "prepare", "backbone": "backbone"}.items():
-            if name in result.record.inputs and (self.root / "results" / stage / RECORD).exists():
-                yield name, read_result(self.root / "results" / stage).record.params
-
-    def _refusal(self, name: str) -> str:
-        return self._obstacle(self.results[name]) if name in self.results else "no such model is trained"
 
     def _obstacle(self, result: Result) -> str:
         """Return why a model cannot answer; an empty string if it can."""
@@ -124,3 +122,41 @@ class TrainedModels:
         if "backbone" in record.inputs and (not self.backbone or record.inputs["backbone"] != self.backbone.identity):
             return "trained with another backbone than data/backbone holds"
         return ""
+
+
+def build_network(models: TrainedModels, result: Result) -> "keras.Model":
+    """Build a model from raw images, uint8 RGB, to class probabilities, with the weights of its best seed.
+
+    Call `start_tensorflow` before.
+
+    Raises
+    ------
+    UserError
+        If the weights do not fit the record.
+    """
+    from fitgap.networks.assembly import Assembly
+
+    weights, backbone = models.weights(result), models.backbone
+    try:
+        params, model = _params_as_trained(models, result.record), _model_as_trained(result.record)
+        assembly = Assembly(params, len(result.record.classes), backbone and backbone.weights)
+        with warnings.catch_warnings(action="ignore"):  # Keras warns of layers without weights before it raises
+            return assembly.whole(model, weights)
+    except (ValidationError, KeyError, ValueError, OSError) as error:  # of another version's record; of Keras and h5py
+        why = " ".join(str(error).split())[:200]
+        raise UserError(f"{weights}: does not fit results/ of {result.name} ({why}); {WAY}") from None
+
+
+def _params_as_trained(models: TrainedModels, record: Record) -> Params:
+    """Return params that are those of the training as far as networks depend on them."""
+    section, kind = ("scratch", Scratch) if record.stage == "scratch" else ("head", Head)
+    # A fine-tuned model's own record does not say how wide its head is.
+    own = models.results[f"head@{record.params['head']}"].record if record.stage == "finetune" else record
+    data = models.params.data.model_copy(update={"image_size": models.prepared.images.shape[1]})
+    network = kind(**{key: own.params[key] for key in kind.model_fields})
+    return models.params.model_copy(update={"data": data, section: network})
+
+
+def _model_as_trained(record: Record) -> ModelSpec:
+    variant = Variant(**{key: record.params[key] for key in Variant.model_fields if key in record.params})
+    return ModelSpec(FAMILIES[record.stage], record.variant, variant, schedule=None, recorded=record.params)

@@ -64,7 +64,7 @@ def synthetic_page() -> str:
 
     from fitgap import claims
     from fitgap.report import page
-    from fitgap.report.attribution import choose_questions, draw_sheet
+    from fitgap.report.mistakes import choose_questions, draw_sheet
     from fitgap.report.tables import summary_table
 
     study = synthetic.study()

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from fitgap.report.attribution import Question
 
 from fitgap.data.prepared import read_prepared
+from fitgap.report.mistakes import Question
 from fitgap.system.errors import UserError
 
 SIZE, CLASSES = 32, 4

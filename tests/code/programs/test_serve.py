@@ -16,9 +16,8 @@ import pytest
 import tracking_samples as samples
 import trained_repository
 
-from fitgap.prediction.networks_as_trained import build_network
 from fitgap.prediction.predictor import load_predictor
-from fitgap.prediction.trained_models import TrainedModels
+from fitgap.prediction.trained_models import TrainedModels, build_network
 from fitgap.programs import serve
 from fitgap.system.errors import UserError
 from fitgap.tracking import models, registry, runs

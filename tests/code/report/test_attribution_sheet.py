@@ -12,7 +12,7 @@ from PIL import Image
 from fitgap import claims
 from fitgap.claims.study import Study
 from fitgap.report import page
-from fitgap.report.attribution import EACH, Sheet, choose_questions, draw_sheet, paint
+from fitgap.report.mistakes import EACH, Sheet, choose_questions, draw_sheet, paint
 from fitgap.report.tables import summary_table
 
 
