@@ -11,9 +11,10 @@ from pathlib import Path
 
 from fitgap import lifecycle
 from fitgap.claims import judge_all
-from fitgap.claims.study import CURVE, PROBE, Study, expected_models
+from fitgap.claims.study import CURVE, PROBE, Study
 from fitgap.data.prepared import read_prepared
 from fitgap.data.record import Record, Result, read_result
+from fitgap.data.results import declared_models
 from fitgap.inference.verdicts import VERDICTS
 from fitgap.params.reading import load_params
 from fitgap.pipeline import timings
@@ -37,7 +38,7 @@ def main() -> None:
     clock, params = lifecycle.Clock(), load_params()
     sizes = [f"{CURVE}/{size}" for size in params.learning_curve.sizes]
     others = [read_result(RESULTS / name) for name in (*SOURCES, *sizes)]
-    found = [read_result(RESULTS / name.replace("@", "/")) for name in expected_models(params)]
+    found = [read_result(RESULTS / name.replace("@", "/")) for name in declared_models(params)]
     times = {result.name: timings.load(result) for result in found}
     study = Study.gather(params, [*found, *others], read_prepared(PREPARED), times)
     claims = judge_all(study)

@@ -11,7 +11,8 @@ import numpy as np
 
 from fitgap.claims.claim import CannotTellError, Claim
 from fitgap.claims.comparisons import ACCURACY_MARGIN, right_answers, transfer_obstacle
-from fitgap.claims.study import Study, best_model
+from fitgap.claims.study import Study
+from fitgap.data.results import best
 from fitgap.inference.estimates import estimate_over_seeds_and_images
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
@@ -61,9 +62,9 @@ def right_by_size(study: Study, way: str) -> dict[int, np.ndarray]:
 def usual_models(study: Study) -> dict[str, str]:
     """Return the models at the usual size: way -> model; fine-tuning at the depth that the learning curve takes."""
     start = study.params.finetune.head
-    depth = best_model(study.results[name] for name in study.names("finetune"))
+    depth = best(study.results[name] for name in study.names("finetune"))
     models = {"scratch": f"scratch@{start}", "head": f"head@{start}"}
-    return models if depth is None else models | {"finetune": depth}
+    return models if depth is None else models | {"finetune": depth.name}
 
 
 def lead(study: Study, way: str) -> dict[int, np.ndarray]:

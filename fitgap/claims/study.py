@@ -1,6 +1,5 @@
 """What claims and the report read: params, results by model, prepared images and wall times."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,42 +10,12 @@ import pandas as pd
 from fitgap.data.draws import count_drawn, drawn_splits
 from fitgap.data.prepared import PreparedImages
 from fitgap.data.record import Result
-from fitgap.definitions.families import FAMILIES, family_of
+from fitgap.data.results import best, declared_models, has_diverged
+from fitgap.definitions.families import family_of
 from fitgap.params.schema import Params
 
 PROBE, CURVE = "probe", "learning_curve"
 LEARNED = {"glyphs": "printed characters", "imagenet": "ImageNet", "path": "weights of your own"}
-ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # if not finite, the model diverged
-
-
-def expected_models(params: Params) -> list[str]:
-    """Return the names of the models declared in params, in the order of the report."""
-    variants = {"scratch": params.variants, "highrate": params.highrate.variants, "head": params.variants}
-    named = variants | {"finetune": params.finetune.depths}
-    declared = [*(f"{family}@{name}" for family, names in named.items() for name in names), "asis"]
-    return [name for name in declared if name not in params.without_model]
-
-
-def has_diverged(result: Result) -> bool:
-    """Whether a seed of a model diverged: an essential loss or a probability is not finite."""
-    measured = result.seeds.filter(ESSENTIAL).to_numpy(dtype=float) if result.is_model else np.empty(0)
-    answers = result.test_probabilities
-    return not (np.isfinite(measured).all() and (answers is None or np.isfinite(answers).all()))
-
-
-def best_model(results: Iterable[Result]) -> str | None:
-    """Return the name of the model with the lowest mean validation loss at its best epoch; None if there is none.
-
-    A model with a diverged seed is left out, because a mean over the surviving seeds would overrate it. Models trained
-    at the higher learning rate only test a claim and are left out too. Test results are not used.
-    """
-    losses = {
-        result.name: result.seeds["val_loss_best"].astype(float).mean()
-        for result in results
-        if result.is_model and "val_loss_best" in result.seeds
-        if FAMILIES[result.record.stage].is_offered and not has_diverged(result)
-    }
-    return min(losses, key=losses.get, default=None)
 
 
 @dataclass(frozen=True)
@@ -54,7 +23,7 @@ class Study:
     """Results of the models declared in params; results of deleted variants are left out."""
 
     params: Params
-    results: dict[str, Result]  # model name -> result, in the order of `expected_models`
+    results: dict[str, Result]  # model name -> result, in the order of `declared_models`
     prepared: PreparedImages
     times: dict[str, dict[str, Any] | None]  # model name -> wall times from `fitgap.pipeline.timings.load`
     probe: Result | None = None  # of the linear probes on the blocks of the backbone
@@ -67,7 +36,7 @@ class Study:
         `times` maps model names to wall times; None if there are none.
         """
         by_name = {result.name: result for result in results}
-        models = {name: by_name[name] for name in expected_models(params) if name in by_name}
+        models = {name: by_name[name] for name in declared_models(params) if name in by_name}
         points = [(size, by_name.get(f"{CURVE}@{size}")) for size in sorted(params.learning_curve.sizes)]
         curve = {size: point for size, point in points if point is not None and point.record.ways}
         return cls(params, models, prepared, times or {}, by_name.get(PROBE), curve)
@@ -104,7 +73,7 @@ class Study:
     @property
     def missing(self) -> list[str]:
         """Declared models without a result."""
-        return [name for name in expected_models(self.params) if name not in self.results]
+        return [name for name in declared_models(self.params) if name not in self.results]
 
     def has(self, name: str) -> bool:
         """Whether a model, or the probe, has measurements; way 1 has none without a source classifier."""
@@ -133,8 +102,9 @@ class Study:
 
     @cached_property
     def best(self) -> str | None:
-        """The best of the models, by `best_model`."""
-        return best_model(self.results.values())
+        """Name of the best model (`fitgap.data.results.best`); None if there is none."""
+        chosen = best(self.results.values())
+        return chosen and chosen.name
 
     def has_answers(self, name: str) -> bool:
         """Whether a model has predictions on the test images."""

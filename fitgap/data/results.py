@@ -1,4 +1,4 @@
-"""Which models params.yaml asks for, which of them failed, and which is the best: one rule for all who ask.
+"""Which models params.yaml asks for, which of them diverged, and which is the best: one rule for all who ask.
 
 Stages, claims, the report, MLflow's registry, predict and serve choose a model by `best`.
 """
@@ -22,22 +22,22 @@ def declared_models(params: Params) -> list[str]:
     return [name for name in declared if name not in params.without_model]
 
 
-def has_failed(result: Result) -> bool:
+def has_diverged(result: Result) -> bool:
     """Return whether a seed of a model diverged: an essential loss or a probability is not finite."""
-    seeds, probabilities = result.seeds, result.test_probabilities
-    essential = seeds[[column for column in ESSENTIAL if column in seeds]].to_numpy(dtype=float)
-    return not (np.isfinite(essential).all() and (probabilities is None or np.isfinite(probabilities).all()))
+    losses = result.seeds.filter(ESSENTIAL).to_numpy(dtype=float) if result.is_model else np.empty(0)
+    answers = result.test_probabilities
+    return not (np.isfinite(losses).all() and (answers is None or np.isfinite(answers).all()))
 
 
 def best(results: Iterable[Result]) -> Result | None:
     """Return the model with the lowest validation loss, mean over its seeds; the first of equals. None without any.
 
-    Test results are not used. Models that failed are left out. So are those that only test a statement
-    (`Family.is_offered`), and those that nothing was trained for.
+    A model with a diverged seed is left out, because a mean over the other seeds would overrate it. Models that only
+    test a statement (`Family.is_offered`) are left out too. Test results are not used.
     """
     offered = [result for result in results if result.is_model and FAMILIES[result.record.stage].is_offered]
-    trained = [result for result in offered if "val_loss_best" in result.seeds and not has_failed(result)]
-    return min(trained, key=lambda result: result.seeds["val_loss_best"].mean(), default=None)
+    trained = [result for result in offered if "val_loss_best" in result.seeds and not has_diverged(result)]
+    return min(trained, key=lambda result: result.seeds["val_loss_best"].astype(float).mean(), default=None)
 
 
 def weights_file(seed: int) -> str:

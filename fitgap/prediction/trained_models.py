@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from fitgap.claims.study import best_model, expected_models
 from fitgap.data.prepared import PreparedImages, read_prepared
 from fitgap.data.record import RECORD, Record, Result, read_result
+from fitgap.data.results import best, declared_models, weights_file
 from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.networks.storage import StoredBackbone, read_backbone
 from fitgap.params.reading import load_params
@@ -69,13 +69,13 @@ class TrainedModels:
     def weights(self, result: Result) -> Path:
         """Return the file with the weights of a model's best seed."""
         record = result.record
-        return self.root / "models" / record.stage / record.variant / f"seed-{record.best_seed}.weights.h5"
+        return self.root / "models" / record.stage / record.variant / weights_file(record.best_seed)
 
     def find(self, name: str | None = None) -> Result:
         """Return the result of a model by its name, such as "scratch@dropout".
 
         Without a name, return the best: of the models that params.yaml declares, the one with the lowest mean
-        validation loss (`best_model`). The candidate for MLflow's registry is chosen by the same rule.
+        validation loss (`fitgap.data.results.best`). The candidate for MLflow's registry is chosen by the same rule.
 
         Raises
         ------
@@ -86,7 +86,9 @@ class TrainedModels:
             why = next(filter(None, map(self._obstacle, self.results.values())), "no results")
             raise UserError(f"{self.root / 'models'}: no model can answer ({why}); {WAY}")
         if name is None:
-            name = best_model(self.usable[name] for name in expected_models(self.params) if name in self.usable)
+            names = (name for name in declared_models(self.params) if name in self.usable)
+            chosen = best(self.usable[name] for name in names)
+            name = chosen and chosen.name
         if name not in self.usable:
             obstacle = self._obstacle(self.results[name]) if name in self.results else "no such model is trained"
             why = f"{name}: {obstacle}" if name else "params.yaml: none of its models is trained"
@@ -95,7 +97,7 @@ class TrainedModels:
 
     def changed_settings(self, result: Result) -> list[str]:
         """Return the keys of params.yaml that have changed since a model was trained."""
-        if result.name not in expected_models(self.params):
+        if result.name not in declared_models(self.params):
             return ["variants" if result.record.stage != "finetune" else "finetune.depths"]
         model = self.params.model(result.record.stage, result.record.variant)
         now, then = dict(model.recorded), dict(result.record.params)

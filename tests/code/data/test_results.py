@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fitgap.data.record import Record, Result
-from fitgap.data.results import best, declared_models, has_failed
+from fitgap.data.results import best, declared_models, has_diverged
 from fitgap.params.reading import load_params
 from stages import learning_curve
 
@@ -28,14 +28,14 @@ def test_the_lowest_mean_validation_loss_wins_and_the_first_of_equals():
 def test_a_model_with_a_diverged_seed_is_not_the_best():
     """The mean over its other seeds would be the lowest: pandas leaves NaN out."""
     diverged = model("scratch@a", [0.1, np.nan])
-    assert has_failed(diverged)
+    assert has_diverged(diverged)
     assert best([diverged, model("scratch@b", [0.4, 0.4])]).name == "scratch@b"
     assert best([diverged]) is None
 
 
 @pytest.mark.parametrize("column", ["train_loss_last", "val_loss_last"])
 def test_an_infinite_loss_at_the_end_counts_as_diverged(column):
-    assert has_failed(model("scratch@a", [0.1, 0.1], **{column: [0.2, np.inf]}))
+    assert has_diverged(model("scratch@a", [0.1, 0.1], **{column: [0.2, np.inf]}))
 
 
 def test_models_that_only_test_a_statement_are_never_the_best():
