@@ -5,20 +5,19 @@ reads   params.yaml (backbone, asis), data/prepared/, data/backbone/, data/sourc
 writes  results/asis/, a run in MLflow
 """
 
-from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fitgap import lifecycle
-from fitgap.cluster.work import compute_outputs
+from fitgap.cluster.work import Batches
 from fitgap.data.draws import stratified_subset
-from fitgap.data.prepared import PreparedImages, read_prepared
+from fitgap.data.prepared import read_prepared
 from fitgap.data.record import Record, Result, not_applicable
 from fitgap.definitions.determinism import start_tensorflow
-from fitgap.networks.storage import StoredBackbone, read_backbone
+from fitgap.networks.storage import read_backbone
 from fitgap.params.reading import load_params
 
 if TYPE_CHECKING:
@@ -32,80 +31,46 @@ def main() -> None:
     """Evaluate the source classifier, if the weights have one and `asis.images` is not 0."""
     clock, params = lifecycle.Clock(), load_params()
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
-    record = Record(
-        stage="asis",
-        variant=None,
-        params={**params.section_params("backbone"), **params.section_params("asis")},
-        inputs={"data": images.identity, "backbone": backbone.identity},
-        measured={},
-    )
+    section = {**params.section_params("backbone"), **params.section_params("asis")}
+    record = Record("asis", None, section, {"data": images.identity, "backbone": backbone.identity}, measured={})
     if not backbone.class_names:
-        result, measured = not_applicable(record, "these weights have no classifier of their own"), {}
+        lifecycle.finish(not_applicable(record, "these weights have no classifier of their own"), clock, RESULT)
     elif not params.asis.images:
-        result, measured = not_applicable(record, "asis.images in params.yaml is 0"), {}
+        lifecycle.finish(not_applicable(record, "asis.images in params.yaml is 0"), clock, RESULT)
     else:
-        result, measured = judge(record, images, backbone, clock)
-    lifecycle.finish(result, clock, RESULT, **measured)
+        start_tensorflow(seed=0)
+        from fitgap.networks.source_classifier import judge
 
-
-def judge(
-    record: Record, images: PreparedImages, backbone: StoredBackbone, clock: lifecycle.Clock
-) -> tuple[Result, dict[str, Any]]:
-    """Evaluate the source classifier on the test images; return the result, and arguments of `lifecycle.finish`.
-
-    Nothing is trained: the result has a single row and no spread over seeds.
-    """
-    start_tensorflow(seed=0)
-    from fitgap.networks import source_classifier
-
-    positions = tested_positions(images)
-    labels = images.part("test")[1][positions]
-    with clock.working():
-        probabilities, processors = compute_outputs("asis", source_network(), tested_images())
-    class_map = source_classifier.read_class_map(CLASS_MAP)
-    answers = source_classifier.target_classes(backbone.class_names, backbone.class_ids, images.class_names, class_map)
-    judgement = source_classifier.judge_answers(probabilities, answers, labels, images.class_names)
-    measured = {**asdict(judgement), "known_classes": len(judgement.known_classes)}
-    total = source_classifier.count_parameters(source_network().network)
-    record = replace(
-        record,
-        measured={**measured, "source_classes": len(backbone.class_names), "test_images": len(labels)},
-        classes=answers,
-        # None means the whole test set, the usual case.
-        test_positions=positions.tolist() if len(labels) < len(images.part("test")[1]) else None,
-        known_classes=judgement.known_classes,
-        parameters={"total": total, "trainable": 0, "frozen": total},
-        seeds=[{"seed": record.params["backbone.seed"], "test_accuracy": judgement.accuracy_all_classes}],
-    )
-    rates = {"images_per_second": len(labels) / clock.work_seconds}
-    return Result(record, test_probabilities=probabilities[None]), {"rates": rates, "processors": processors}
+        count, batches = len(tested()[0]), Batches("asis", run)
+        with clock.working():
+            probabilities = batches.outputs(count, network().batch_size)
+        record = judge(record, network().network, probabilities, tested()[1], images, backbone, CLASS_MAP)
+        result = Result(record, test_probabilities=probabilities[None])
+        rates = {"images_per_second": count / clock.work_seconds}
+        lifecycle.finish(result, clock, RESULT, rates=rates, processors=batches.processors)
 
 
 def run(start: int) -> np.ndarray:
     """Return the classifier's answers to the batch of test images that begins with row `start`: the task of a node."""
-    return source_network().outputs(tested_images()[start : start + source_network().batch_size])
+    return network().outputs(tested()[0][start : start + network().batch_size])
 
 
 @cache
-def tested_images() -> np.ndarray:
-    """Return the test images to classify, uint8 (n, size, size, 3)."""
-    images = read_prepared(PREPARED)
-    return images.part("test")[0][tested_positions(images)]
-
-
-def tested_positions(images: PreparedImages) -> np.ndarray:
-    """Return the positions of `asis.images` test images, int64 (n,), stratified by class."""
-    return stratified_subset(images.part("test")[1], load_params().asis.images)
+def tested() -> tuple[np.ndarray, np.ndarray]:
+    """Return `asis.images` test images, uint8 (n, size, size, 3), and their positions, stratified by class."""
+    images, labels = read_prepared(PREPARED).part("test")
+    positions = stratified_subset(labels, load_params().asis.images)
+    return images[positions], positions
 
 
 @cache
-def source_network() -> "Evaluator":
+def network() -> "Evaluator":
     """Build the network with its own classifier once for all batches."""
     from fitgap.networks.evaluation import Evaluator
     from fitgap.networks.source_classifier import build_source_network, largest_input_shape
 
-    network = build_source_network(read_backbone(BACKBONE), load_params().data.image_size)
-    return Evaluator(network, largest_input_shape(network))
+    built = build_source_network(read_backbone(BACKBONE), load_params().data.image_size)
+    return Evaluator(built, largest_input_shape(built))
 
 
 if __name__ == "__main__":

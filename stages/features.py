@@ -5,7 +5,6 @@ writes  data/features/, results/features/, a run in MLflow
 """
 
 import shutil
-from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fitgap import lifecycle
-from fitgap.cluster.work import Cluster, is_wanted
+from fitgap.cluster.work import Batches
 from fitgap.data.prepared import read_prepared
 from fitgap.data.record import Record, Result
 from fitgap.definitions.determinism import start_tensorflow
@@ -27,25 +26,19 @@ if TYPE_CHECKING:
 
 PREPARED, BACKBONE = Path("data/prepared"), Path("data/backbone")
 FEATURES, RESULT = Path("data/features"), Path("results/features")
-Activations = dict[str, np.ndarray]  # layer -> float32, (images, ...)
 
 
 def main() -> None:
     """Cache the activations at the freeze points."""
     clock, params = lifecycle.Clock(), load_params()
-    start_tensorflow(0)
+    start_tensorflow(seed=0)
     from fitgap.backbone.features import extract_features, feature_files, write_feature_info
 
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
-    files, precision = feature_files(params.head.layer, params.finetune.depths), params.compute.precision
-    inputs = {"data": images.identity, "backbone": backbone.identity}
-    cluster = Cluster("features", threads=1) if is_wanted() else None
-
-    def passes(starts: Sequence[int]) -> Iterable[tuple[int, Activations]]:
-        return cluster.map("stages.features:run", starts) if cluster else base().passes(images.images, starts)
-
+    files = feature_files(params.head.layer, params.finetune.depths)
+    inputs, batches = {"data": images.identity, "backbone": backbone.identity}, Batches("features", run)
     with open_checkpoint("features") as checkpoint, fresh_folder(FEATURES) as folder, clock.working():
-        shapes, rows = extract_features(images.images, files, checkpoint, passes)
+        shapes, rows = extract_features(images.images, files, checkpoint, batches.map)
         for name in files:
             shutil.move(checkpoint.folder / f"{name}.npy", folder)
         write_feature_info(folder, {"files": files, "shapes": shapes, **inputs})
@@ -55,20 +48,18 @@ def main() -> None:
         params={
             "head.layer": params.head.layer,
             "finetune.depths": params.finetune.depths,
-            "compute.precision": precision,
+            "compute.precision": params.compute.precision,
         },
         inputs=inputs,
         measured={"images": len(images.labels), "files": len(shapes)},
     )
     rates = {"images_per_second": rows / clock.work_seconds}
-    lifecycle.finish(Result(record), clock, RESULT, rates=rates, processors=cluster.processors if cluster else ())
+    lifecycle.finish(Result(record), clock, RESULT, rates=rates, processors=batches.processors)
 
 
-def run(start: int) -> Activations:
-    """Return the activations of the batch of images that begins with row `start`: the task of a node."""
-    from fitgap.backbone.features import read_batch
-
-    return base().activations(read_batch(read_prepared(PREPARED).images, start))
+def run(start: int) -> dict[str, np.ndarray]:
+    """Return the activations, by layer, of the batch of images that begins with row `start`: the task of a node."""
+    return base().activations_from(read_prepared(PREPARED).images, start)
 
 
 @cache

@@ -7,7 +7,7 @@ features.json         layer and shape of each file, identity of the images and t
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +101,9 @@ class FrozenBase:
         """Return the activations of RGB images, uint8 (n, size, size, 3), by layer, float32."""
         return {layer: values.numpy() for layer, values in self._step(tf.constant(batch)).items()}
 
-    def passes(self, images: np.ndarray, starts: Sequence[int]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """Yield the first row of each batch and its activations, in the order of `starts`; one batch is in memory."""
-        for start in starts:
-            yield start, self.activations(read_batch(images, start))
+    def activations_from(self, images: np.ndarray, start: int) -> dict[str, np.ndarray]:
+        """Return the activations of the batch of images that begins with row `start`; the last one may be smaller."""
+        return self.activations(read_rows(images, start, start + batch_size(images.shape[1])))
 
 
 def compile_frozen_base(weights: Path, image_size: int, layers: Iterable[str], precision: str) -> Callable:
@@ -112,11 +111,6 @@ def compile_frozen_base(weights: Path, image_size: int, layers: Iterable[str], p
     network = vgg16.frozen_base(weights, image_size, layers, precision)
     signature = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)
     return tf.function(lambda batch: network(batch, training=False), input_signature=[signature], autograph=False)
-
-
-def read_batch(images: np.ndarray, start: int) -> np.ndarray:
-    """Return the batch of images that begins with row `start`; the last one may be smaller."""
-    return read_rows(images, start, start + batch_size(images.shape[1]))
 
 
 def write_feature_info(folder: Path, about: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -18,12 +19,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from fitgap.definitions.vgg16_layers import POOLS
+from fitgap.definitions.vgg16_layers import BLOCKS, POOLS
 from fitgap.networks import vgg16
 
 CELLS = 4  # outputs are average-pooled to at most 4x4 cells; otherwise the first block would have 16 times the columns
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of scikit-learn's C; selected by validation loss
 ITERATIONS = 300
+MEANS = ("test_accuracy", "val_accuracy")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,40 @@ def layer_columns(network: keras.Model) -> dict[str, slice]:
     widths = [network.get_layer(f"{name}_flat").output.shape[1] for name in POOLS]
     ends = np.cumsum(widths).tolist()
     return {name: slice(end - width, end) for name, end, width in zip(POOLS, ends, widths, strict=True)}
+
+
+def fit_probes(
+    network: keras.Model, outputs: np.ndarray, labels: np.ndarray, draws: Mapping[int, Mapping[str, np.ndarray]]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Fit a probe for each block and repetition.
+
+    Parameters
+    ----------
+    network : from `build_pooled_blocks`
+    outputs, labels : the network's outputs for all images, float32 (n, columns), and their labels, int64 (n,)
+    draws : seed -> the rows of each split
+
+    Returns
+    -------
+    history : one row per block (from 1) and seed
+    probabilities : float32, (blocks, seeds, test images, classes)
+    """
+    table, probabilities = [], []
+    for block, columns in enumerate(layer_columns(network).values(), start=1):
+        probes = {seed: fit_probe(outputs[:, columns], labels, rows) for seed, rows in draws.items()}
+        probabilities.append(np.stack([probe.probabilities for probe in probes.values()]))
+        width = columns.stop - columns.start
+        table += [
+            {"block": block, "seed": seed, "columns": width, "C": probe.strength, **probe.measured}
+            for seed, probe in probes.items()
+        ]
+    return pd.DataFrame(table), np.stack(probabilities)
+
+
+def means_by_block(history: pd.DataFrame) -> dict[str, float]:
+    """Return the mean test and validation accuracy of each block over the seeds, as "test_accuracy_block1"."""
+    means = history.groupby("block")[list(MEANS)].mean().set_axis(BLOCKS)
+    return {f"{name}_{block}": float(means.loc[block, name]) for name in MEANS for block in BLOCKS}
 
 
 def fit_probe(outputs: np.ndarray, labels: np.ndarray, rows: Mapping[str, np.ndarray]) -> Probe:

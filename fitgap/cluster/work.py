@@ -7,7 +7,7 @@ elsewhere.
 import itertools
 import pickle
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from fitgap.system.errors import UserError
 from fitgap.system.processor import describe_processor
 from fitgap.system.progress import Progress
 
-__all__ = ["Cluster", "compute_outputs", "is_wanted", "train_on_cluster"]
+__all__ = ["Batches", "Cluster", "is_wanted", "train_on_cluster"]
 
 RETRIES = 5  # of a task whose process or node died
 CHECK = 30  # seconds after which a look tells whether any node is left
@@ -102,25 +102,34 @@ class Cluster:
         return value
 
 
-def compute_outputs(stage: str, evaluator: Any, inputs: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return a network's outputs for all inputs; batches are divided among the nodes if RAY_ADDRESS names a cluster.
-
-    The stage's module has a function `run(start)`, which returns the outputs of the batch that begins with that row.
+class Batches:
+    """The batches of a stage's images: computed here, or on the nodes if RAY_ADDRESS names a cluster.
 
     Parameters
     ----------
-    evaluator : the network; has `batch_size` and `outputs(inputs)`
-
-    Returns
-    -------
-    outputs : array, one row per input
-    processors : what computed each batch; empty if this machine did
+    stage : its module has the function `run`, which a node calls
+    run : takes the row that a batch begins with; returns what is computed for it
     """
-    if not is_wanted():
-        return evaluator.outputs(inputs), []
-    cluster = Cluster(stage, threads=1)
-    outputs = dict(cluster.map(f"stages.{stage}:run", range(0, len(inputs), evaluator.batch_size)))
-    return np.concatenate([outputs[start] for start in sorted(outputs)]), cluster.processors
+
+    def __init__(self, stage: str, run: Callable[[int], Any]):
+        self._stage, self._run = stage, run
+        self._cluster = Cluster(stage, threads=1) if is_wanted() else None
+
+    @property
+    def processors(self) -> list[str]:
+        """What computed each batch; empty if this machine did."""
+        return self._cluster.processors if self._cluster else []
+
+    def map(self, starts: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        """Yield the first row of each batch, and what was computed for it; on a cluster in any order."""
+        if self._cluster:
+            return self._cluster.map(f"stages.{self._stage}:run", starts)
+        return ((start, self._run(start)) for start in starts)
+
+    def outputs(self, count: int, size: int) -> np.ndarray:
+        """Return what was computed for `count` images in batches of `size`, one row per image."""
+        outputs = dict(self.map(range(0, count, size)))
+        return np.concatenate([outputs[start] for start in sorted(outputs)])
 
 
 def train_on_cluster(stage: str, threads: int | str, seeds: Sequence[int], checkpoint: Checkpoint) -> None:

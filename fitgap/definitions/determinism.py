@@ -8,8 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fitgap.system.processor import usable_cores
-
 # Keras imports these if they are installed, for scikit-learn wrappers and image galleries that are unused here.
 # Hiding them makes every stage start faster; `make bench` measures by how much.
 UNUSED_IMPORTS = ("matplotlib", "sklearn")
@@ -90,11 +88,6 @@ def hold_stderr() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-
-
-def threads_for(at_once: int) -> int | str:
-    """Return the threads of each of `at_once` computations that divide the cores among them."""
-    return "all" if at_once == 1 else max(1, usable_cores() // at_once)
 
 
 def derive_seed(seed: int, name: str) -> int:

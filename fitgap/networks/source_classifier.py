@@ -6,13 +6,15 @@ source classes to target classes; without an entry, classes match by name.
 """
 
 import reprlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import yaml
 
+from fitgap.data.prepared import PreparedImages
+from fitgap.data.record import Record
 from fitgap.networks import architectures, vgg16
 from fitgap.networks.storage import StoredBackbone
 from fitgap.system import downloads
@@ -85,6 +87,41 @@ class Judgement:
     coverage: float
     accuracy_all_classes: float
     accuracy_known_classes: float | None
+
+
+def judge(
+    record: Record,
+    network: keras.Model,
+    probabilities: np.ndarray,
+    positions: np.ndarray,
+    images: PreparedImages,
+    backbone: StoredBackbone,
+    class_map: Path,
+) -> Record:
+    """Return a record with the source classifier's measurements. Nothing is trained: it has a single seed.
+
+    Parameters
+    ----------
+    record : with `params`; the rest is added
+    network : from `build_source_network`
+    probabilities : its answers to the test images at `positions`, float32 (images, source classes)
+    class_map : the file that `read_class_map` reads
+    """
+    labels, names = images.part("test")[1], backbone.class_names
+    answers = target_classes(names, backbone.class_ids, images.class_names, read_class_map(class_map))
+    judgement = judge_answers(probabilities, answers, labels[positions], images.class_names)
+    measured = {**asdict(judgement), "known_classes": len(judgement.known_classes)}
+    total = count_parameters(network)
+    return replace(
+        record,
+        measured={**measured, "source_classes": len(names), "test_images": len(positions)},
+        classes=answers,
+        # None means the whole test set, the usual case.
+        test_positions=positions.tolist() if len(positions) < len(labels) else None,
+        known_classes=judgement.known_classes,
+        parameters={"total": total, "trainable": 0, "frozen": total},
+        seeds=[{"seed": record.params["backbone.seed"], "test_accuracy": judgement.accuracy_all_classes}],
+    )
 
 
 def judge_answers(probabilities: np.ndarray, source: list[str], labels: np.ndarray, target: list[str]) -> Judgement:

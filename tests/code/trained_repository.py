@@ -65,7 +65,8 @@ def train(top: Path) -> None:
         write_backbone(folder, vgg16.convolutional_base(None, size), about, None)
     base, layers = read_backbone(top / "data/backbone"), {"top": "block5_pool", "below": "block5_conv2"}
     frozen = FrozenBase(base.weights, size, set(layers.values()))
-    extract_features(images.images, layers, Checkpoint(top), partial(frozen.passes, images.images))
+    passes = lambda starts: ((start, frozen.activations_from(images.images, start)) for start in starts)  # noqa: E731
+    extract_features(images.images, layers, Checkpoint(top), passes)
     top_pool, below = (np.load(top / f"{name}.npy") for name in layers)
     for name in MODELS:
         family, _, variant = name.partition("@")

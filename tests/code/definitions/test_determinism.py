@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from fitgap.definitions.determinism import threads_for
-
 STARTED = """
 import sys
 {before}
@@ -48,10 +46,3 @@ print(layers.Dense(1).dtype_policy.name)
     command = [sys.executable, "-c", code]
     ended = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout == "tensorflow float32 1e-07 channels_last\nfloat32\n"
-
-
-@pytest.mark.parametrize(("cores", "at_once", "threads"), [(4, 1, "all"), (4, 2, 2), (3, 2, 1), (1, 2, 1)])
-def test_threads_divide_the_cores_that_this_process_may_use(monkeypatch, cores, at_once, threads):
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)  # of the machine; a container has fewer
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    assert threads_for(at_once) == threads

@@ -1,7 +1,5 @@
 """Test VGG16: layer names, shapes and parameter counts equal Keras's, and preprocessing is bitwise equal."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
@@ -139,9 +137,7 @@ def test_batches_are_taken_in_any_order(tensorflow, weights, images, tmp_path, m
     base = features.FrozenBase(weights, 32, set(files.values()))
     for folder, step in ((here, 1), (elsewhere, -1)):
         folder.mkdir()
-        features.extract_features(
-            many, files, Checkpoint(folder), lambda starts, step=step: base.passes(many, starts[::step])
-        )
+        features.extract_features(many, files, Checkpoint(folder), passes(base, many, step))
     for name in files:
         assert (here / f"{name}.npy").read_bytes() == (elsewhere / f"{name}.npy").read_bytes()
 
@@ -173,7 +169,11 @@ def extract(images, weights, files, checkpoint, precision="float32"):
     from fitgap.backbone import features
 
     base = features.FrozenBase(weights, images.shape[1], set(files.values()), precision)
-    return features.extract_features(images, files, checkpoint, partial(base.passes, images))
+    return features.extract_features(images, files, checkpoint, passes(base, images))
+
+
+def passes(base, images, step: int = 1):
+    return lambda starts: ((start, base.activations_from(images, start)) for start in starts[::step])
 
 
 def stop_at(row: int, write):
