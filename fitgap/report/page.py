@@ -109,12 +109,12 @@ def render_html(content: Mapping[str, Any], sheet: Sheet = NO_SHEET) -> str:
     # The page's Content-Security-Policy allows this script alone, not even one in a class name that is not escaped:
     # CSP level 3, https://www.w3.org/TR/CSP3/#grammardef-hash-source.
     script = {"text": Markup(text), "source": Markup(f"sha256-{digest}")}
-    return _render("report.html.j2", {**content, **_figures(content), "script": script, "sheet": sheet})
+    return render_template("report.html.j2", {**content, **_figures(content), "script": script, "sheet": sheet})
 
 
 def render_markdown(content: Mapping[str, Any]) -> str:
     """Return the text of report.md from `measure`: the same as report.html, without figures."""
-    text = _render("report.md.j2", content)
+    text = render_template("report.md.j2", content)
     return text.replace("&#39;", "'").replace("&#34;", '"')  # quotes are safe outside of tags
 
 
@@ -153,7 +153,7 @@ def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-def _render(name: str, content: Mapping[str, Any]) -> str:
+def render_template(name: str, content: Mapping[str, Any]) -> str:
     """Return the text of a template in templates/, filled with `content`; all values are escaped.
 
     Filters of its own: `bold` for **names**, and `cell` for cells of Markdown tables.

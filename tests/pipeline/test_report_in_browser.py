@@ -65,15 +65,12 @@ def synthetic_page() -> str:
     from fitgap import claims
     from fitgap.report import page
     from fitgap.report.mistakes import choose_questions, draw_sheet
-    from fitgap.report.tables import summary_table
 
     study = synthetic.study()
     questions = choose_questions(study, study.best)
     sheet = draw_sheet(study, questions, np.random.default_rng(0).normal(size=(len(questions), 32, 32)))
     registration = {"why": "**scratch@dropout** holds it.", "address": "models:/fitgap@champion", "version": "1"}
-    return page.render_html(
-        study, summary_table(study), claims.judge_all(study), {"Python": "3.11"}, registration, sheet
-    )
+    return page.render_html(page.measure(study, claims.judge_all(study), {"Python": "3.11"}, registration), sheet)
 
 
 @pytest.fixture

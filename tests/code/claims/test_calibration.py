@@ -11,11 +11,11 @@ from fitgap import claims
 from fitgap.claims.calibration import (
     BINS,
     Answers,
-    calibration_difference,
     measure_calibrations,
     read_answers,
     signed_gaps,
 )
+from fitgap.claims.comparisons import paired_difference
 from fitgap.claims.study import Study
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED
 from fitgap.report.tables import summary_table
@@ -90,10 +90,10 @@ def test_reliability_gives_each_bin_its_share():
 def test_differences_are_paired_by_seed_and_image(drawn):
     confidences, right = drawn
     whole, part = answers(confidences, right), answers(confidences[:, 100:], right[:, 100:], range(100, 500))
-    assert calibration_difference(whole, whole).value == 0
-    assert calibration_difference(whole, whole).interval() == (0, 0)
-    found = calibration_difference(whole, part)
-    assert found.seeds == 3 and abs(found.value) < 0.05
+    same = paired_difference(whole.parts, whole.parts)
+    assert same.value == 0 and same.interval() == (0, 0)
+    difference = paired_difference(whole.parts, part.parts)
+    assert difference.seeds == 3 and abs(difference.value) < 0.05
 
 
 def with_certainty(study: Study, name: str, certainty: float) -> Study:

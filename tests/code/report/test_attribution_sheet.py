@@ -13,7 +13,6 @@ from fitgap import claims
 from fitgap.claims.study import Study
 from fitgap.report import page
 from fitgap.report.mistakes import EACH, Sheet, choose_questions, draw_sheet, paint
-from fitgap.report.tables import summary_table
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +26,8 @@ def questions(study):
 
 
 def render(study, sheet=None):
-    arguments = study, summary_table(study), claims.judge_all(study), {}
-    return page.render_html(*arguments) if sheet is None else page.render_html(*arguments, sheet=sheet)
+    content = page.measure(study, claims.judge_all(study), {})
+    return page.render_html(content) if sheet is None else page.render_html(content, sheet)
 
 
 def test_questions_are_about_sure_answers_right_and_wrong(study, questions):

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from fitgap.inference.verdicts import VERDICTS
+from fitgap.report import formatting
 from fitgap.report.figures import forest
+from fitgap.report.page import render_template
 
 CLAIM = {
     "id": "one",
@@ -22,92 +24,73 @@ CLAIM = {
 }
 
 
-def claim(**changes):
-    return CLAIM | changes
+def draw(*changes: dict) -> str:
+    claims = [CLAIM | change for change in changes]
+    return render_template("forest.html.j2", {"forest": forest.arrange_forest(claims), "tables": formatting})
 
 
-def rows(text):
-    """Return the list items with a link to a claim."""
-    return re.findall(r'<li class="[^"]*"><a href="#claim-.*?</li>', text)
+def draw_row(**changes) -> str:
+    (row,) = re.findall(r'<li class="[^"]*"><a href="#claim-.*?</li>', draw(changes), flags=re.DOTALL)
+    return row
 
 
-def test_values_are_in_margins_and_oriented_so_that_right_speaks_for_the_statement():
-    row = forest.standardise(claim())
-    assert (row.low, row.value, row.high) == pytest.approx((1, 2, 3))
-    row = forest.standardise(claim(direction="below"))
-    assert (row.low, row.value, row.high) == pytest.approx((-3, -2, -1))
-
-
-def test_without_a_margin_the_unit_is_half_the_interval():
-    row = forest.standardise(claim(margin=None, estimate=5.0, ci_low=3.0, ci_high=7.0))
-    assert (row.low, row.value, row.high) == pytest.approx((1.5, 2.5, 3.5))
-    assert "†" in forest.draw_forest([claim(margin=None)])
-    assert "†" not in forest.draw_forest([claim()])
-
-
-@pytest.mark.parametrize("value", [0.0, -3.0])
-def test_an_interval_without_width_has_a_place(value):
-    row = forest.standardise(claim(margin=None, estimate=value, ci_low=value, ci_high=value))
-    assert row.low == row.value == row.high == (value and -1)
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [
+        ({}, (1, 2, 3)),
+        ({"direction": "below"}, (-3, -2, -1)),
+        ({"margin": None, "estimate": 5.0, "ci_low": 3.0, "ci_high": 7.0}, (1.5, 2.5, 3.5)),
+        ({"margin": None, "estimate": -3.0, "ci_low": -3.0, "ci_high": -3.0}, (-1, -1, -1)),
+        ({"margin": None, "estimate": 0.0, "ci_low": 0.0, "ci_high": 0.0}, (0, 0, 0)),
+    ],
+)
+def test_values_are_in_margins_or_half_intervals_and_right_speaks_for_the_statement(changes, places):
+    row = forest.standardise(CLAIM | changes)
+    assert (row.low, row.value, row.high) == pytest.approx(places)
+    assert ("†" in draw(changes)) is (row.claim["margin"] is None)
 
 
 def test_rows_stand_in_the_order_of_the_claims_under_their_topics():
-    found = [claim(id="a"), claim(id="b"), claim(id="c", topic="dropout"), claim(id="d", topic="transfer")]
-    text = forest.draw_forest(found)
+    text = draw({"id": "a"}, {"id": "b"}, {"id": "c", "topic": "dropout"}, {"id": "d", "topic": "transfer"})
     assert re.findall(r"#claim-(\w)", text) == ["a", "b", "c", "d"]
     headings = re.findall(r'<p class="topic"[^>]*>(.*?)</p>', text)
     assert headings == ["Overall results of the notes", "Dropout", "Transfer learning with VGG16"]
 
 
-@pytest.mark.parametrize("verdict", forest.SHAPES)
+@pytest.mark.parametrize("verdict", [verdict for verdict in VERDICTS if verdict != "not applicable"])
 def test_each_verdict_has_a_shape_a_colour_and_a_text(verdict):
-    text = forest.draw_forest([claim(verdict=verdict)])
-    (row,) = rows(text)
-    name = verdict.replace(" ", "-")
-    assert row.startswith(f'<li class="{name}">')
-    assert f'<use href="#mark-{name}"' in row and text.count(f'<g id="mark-{name}">') == 1
+    row, name = draw_row(verdict=verdict), verdict.replace(" ", "-")
+    assert row.startswith(f'<li class="{name}">') and f'<use href="#mark-{name}"' in row
     assert f'aria-label="{verdict}: +0.200 nats (95% interval +0.100 to +0.300)"' in row
-
-
-def test_shapes_differ_without_colour():
-    assert len(set(forest.SHAPES.values())) == len(forest.SHAPES) == len(VERDICTS) - 1
+    shapes = dict(re.findall(r'<g id="mark-([\w-]+)">(.*?)</g>', draw({})))
+    assert name in shapes and len(set(shapes.values())) == len(shapes)  # distinct without colour
 
 
 def test_intervals_beyond_the_axis_end_in_an_arrow_head():
-    inside, beyond = claim(), claim(ci_high=5.0)
-    (row,) = rows(forest.draw_forest([inside]))
-    assert "beyond" not in row
-    (row,) = rows(forest.draw_forest([beyond]))
+    assert "beyond" not in draw_row()
+    row = draw_row(ci_high=5.0)
     assert f'<use href="#mark-beyond-high" x="{100 - forest.EDGE}' in row and "beyond-low" not in row
-    (row,) = rows(forest.draw_forest([beyond | {"direction": "below"}]))
+    row = draw_row(ci_high=5.0, direction="below")
     assert f'<use href="#mark-beyond-low" x="{forest.EDGE}' in row and "beyond-high" not in row
-    assert max(float(place) for place in re.findall(r'x\d?="([\d.]+)%"', row)) <= 100
 
 
 def test_axis_shows_all_estimates_up_to_its_widest():
-    def limit(*estimates):
-        return forest.axis_limit([forest.standardise(claim(estimate=number)) for number in estimates])
-
-    assert limit() == limit(0.01) == forest.NARROWEST
-    assert limit(0.01, -0.45) == 5
-    assert limit(40.0) == forest.WIDEST
+    limits = [forest.arrange_forest([CLAIM | {"estimate": value}]).limit for value in (0.01, -0.45, 40.0)]
+    assert limits == [forest.NARROWEST, 5, forest.WIDEST]
 
 
-def test_claims_without_an_estimate_are_listed_with_their_verdict():
+def test_claims_without_an_estimate_or_an_interval_are_listed():
     missing = dict.fromkeys(("estimate", "ci_low", "ci_high", "margin"))
-    (row,) = rows(forest.draw_forest([claim(verdict="not applicable", **missing)]))
+    row = draw_row(verdict="not applicable", **missing)
     assert "<svg" not in row and "not applicable</span>" in row
-
-
-def test_one_repetition_has_a_shape_without_an_interval():
-    (row,) = rows(forest.draw_forest([claim(verdict="inconclusive", ci_low=None, ci_high=None)]))
+    row = draw_row(verdict="inconclusive", ci_low=None, ci_high=None)
     assert "mark-inconclusive" in row and "no interval from so few repetitions" in row
 
 
 def test_legend_counts_the_verdicts():
-    text = forest.draw_legend([claim(), claim(), claim(verdict="no relevant difference")])
+    text = draw({}, {}, {"verdict": "no relevant difference"})
     assert re.findall(r"(\d [a-z ]+)</li>", text) == ["2 supported", "1 no relevant difference"]
 
 
 def test_odd_statements_are_shown_and_not_run():
-    assert "&lt;b&gt;" in forest.draw_forest([claim(statement="<b>{0}%s</b>")])
+    assert "&lt;b&gt;" in draw_row(statement="<b>{0}%s</b>")

@@ -81,42 +81,41 @@ def with_pool(study, pool, validation, **data):
     return replace(study, prepared=replace(prepared, rows=rows), params=settings)
 
 
-def test_coverage_where_training_and_validation_images_are_drawn(study):
-    text = answer.describe_coverage(with_pool(study, 350, 0, train_images=100, validation_images=200))
-    assert "draws its own 100 training and 200 validation images from a pool of 350; the 100 test images are" in text
-    assert "the choice of training and validation images within this pool, initial weights, data order" in text
-
-
-def test_coverage_where_the_source_fixes_the_validation_images(study):
-    text = answer.describe_coverage(with_pool(study, 350, 50, train_images=100))
-    assert "draws its own 100 training images from a pool of 350; the 50 validation and 100 test images are" in text
-    assert "the choice of training images within this pool" in text
-
-
-def test_coverage_where_only_validation_images_differ(study):
-    shown = with_pool(study, 350, 0, train_images=100, validation_images=200)
-    shown.__dict__["drawn"] = ["validation"]  # a cached property
-    text = answer.describe_coverage(shown)
-    assert "draws its own 200 validation images from a pool of 350; the 100 training and 100 test images are" in text
-
-
-def test_coverage_where_nothing_is_drawn(study):
-    text = answer.describe_coverage(with_pool(study, 350, 50, train_images="all"))
-    assert "All train on the same 350 images, because the source fixes them or the whole pool is used." in text
-    assert "the intervals cover initial weights, data order and dropout masks, not the choice of the images." in text
-    assert "pool of" not in text
-
-
-def test_copies_count_once_in_the_pool(study):
-    copies = study.prepared.copies.copy()
-    copies[1] = copies[0]
-    twice = replace(study, prepared=replace(study.prepared, copies=copies))
-    assert answer.count_images(twice)["pool"] == answer.count_images(study)["pool"] - 1
+@pytest.mark.parametrize(
+    ("pool", "validation", "settings", "drawn", "covered"),
+    [
+        (
+            350,
+            0,
+            {"train_images": 100, "validation_images": 200},
+            "draws its own 100 training and 200 validation images from a pool of 350; the 100 test images are fixed",
+            "cover the choice of training and validation images within this pool, initial weights, data order",
+        ),
+        (
+            350,
+            50,
+            {"train_images": 100},
+            "draws its own 100 training images from a pool of 350; the 50 validation and 100 test images are fixed",
+            "cover the choice of training images within this pool",
+        ),
+        (
+            350,
+            50,
+            {"train_images": "all"},
+            "All train on the same 350 images, because the source fixes them or the whole pool is used.",
+            "cover initial weights, data order and dropout masks, not the choice of the images.",
+        ),
+    ],
+)
+def test_coverage_says_which_images_are_drawn(study, pool, validation, settings, drawn, covered):
+    text = answer.describe_coverage(with_pool(study, pool, validation, **settings))
+    assert drawn in text and covered in text
 
 
 def test_third_sentence_says_where_training_from_scratch_catches_up(study):
     def third(study):
-        return answer.write_answer(study, summary_table(study), claims.judge_all(study))[2]
+        curve = learning_curve.measure_learning_curve(study)
+        return answer.write_answer(study, summary_table(study), claims.judge_all(study), curve)[2]
 
     assert "; against fine-tuning, training from scratch catches up at about" in third(study)
     assert "catches up" not in third(replace(study, curve={}))
@@ -132,31 +131,22 @@ def test_learning_curve_has_every_size_and_way(study):
     assert (str(study.train_images), said) in [row[:2] for row in rows]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
-def test_learning_curve_is_the_same_bytes_every_time(study, tmp_path, suffix):
-    for name in ("one", "two"):
-        learning_curve.write_learning_curve(study, tmp_path / f"{name}{suffix}")
-    assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
-
-
 def test_axis_of_a_learning_curve_near_zero_has_no_number_below_it(study):
     curve = learning_curve.measure_learning_curve(study)
-    low = {
-        way: {size: replace(one, value=0.02) for size, one in found.items()} for way, found in curve.accuracies.items()
-    }
-    _, axes = canvas.new_figure(*learning_curve.SIZE)
+    low = {way: {size: replace(own[size], value=0.02) for size in own} for way, own in curve.accuracies.items()}
+    _, axes = canvas.new_figure(*canvas.SIZE)
     learning_curve.draw_curve(axes, replace(curve, accuracies=low), canvas.LIGHT)
     assert axes.get_ylim()[0] < 0 < axes.get_ylim()[1]
     assert len(axes.get_yticks()) > 2 and all(0 <= tick <= 1 for tick in axes.get_yticks())
 
 
 def test_learning_curve_needs_two_repetitions_for_a_crossing(study):
-    assert learning_curve.find_crossings(synthetic.study(seeds=[3])) == {}
-    assert set(learning_curve.find_crossings(study)) == {"head", "finetune"}
+    assert learning_curve.measure_learning_curve(synthetic.study(seeds=[3])).crossings == {}
+    assert set(learning_curve.measure_learning_curve(study).crossings) == {"head", "finetune"}
 
 
 def test_learning_curve_without_the_usual_models_still_has_a_figure(study):
     others = {name: result for name, result in study.results.items() if not name.startswith("finetune")}
     rest = replace(study, results=others)
-    assert "fine-tuned from" in learning_curve.draw_learning_curve(rest)
-    assert learning_curve.draw_learning_curve(replace(study, curve={})) is None
+    assert "fine-tuned from" in learning_curve.draw_learning_curve(learning_curve.measure_learning_curve(rest))
+    assert learning_curve.measure_learning_curve(replace(study, curve={})) is None
