@@ -47,8 +47,8 @@ def prepare(
         few images, or if there are near duplicates and `data.near_duplicates` is "fail".
     """
     pixels = 3 * data.image_size**2
-    require_space(folder, 2 * pixels * collection.count, f"{collection.count:,} images")
     with contextlib.closing(collection), tempfile.TemporaryFile(dir=folder) as decoded:
+        require_space(folder, 2 * pixels * collection.count, f"{collection.count:,} images")
         manifest, unusable = _decode_all(collection, decoded)
         _check_unusable(unusable, collection.count, data.max_bad_fraction)
         manifest["class"] = [collection.class_names[label] for label in manifest["label"]]
@@ -60,9 +60,9 @@ def prepare(
             )
         order = split.order_by_part(manifest)
         about = _about(collection, data, manifest, len(unusable), len(alike))
-        kept = manifest.iloc[order][["name", "sha256", "label", "class", "part"]].reset_index(drop=True)
+        ordered = manifest.iloc[order][["name", "sha256", "label", "class", "part"]].reset_index(drop=True)
         images = _images(decoded, manifest["place"].to_numpy()[order], pixels)
-        about = prepared.write_prepared(folder, images, data.image_size, kept, about)
+        about = prepared.write_prepared(folder, images, data.image_size, ordered, about)
     draws.check_drawing(prepared.read_prepared(folder), data, sizes)
     alike.to_csv(folder / "near_duplicates.csv", index=False, lineterminator="\n")
     unusable.to_csv(folder / "unusable.csv", index=False, lineterminator="\n")
@@ -75,20 +75,20 @@ def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, 
     Return a table of the usable pictures, where `place` is the position of the pixels in `file`, and a table of the
     unusable ones.
     """
-    good: dict[str, list] = {name: [] for name in COLUMNS}
-    bad = []
+    usable: dict[str, list] = {name: [] for name in COLUMNS}
+    unusable = []
     with contextlib.closing(collection.pictures()) as pictures:  # ends its threads at once if the disk is full
         for picture in Progress(pictures, "prepare", collection.count, unit="pictures"):
             if picture.pixels is None:
-                bad.append((picture.name, picture.reason))
+                unusable.append((picture.name, picture.reason))
                 continue
             file.write(picture.pixels.tobytes())
             for name, value in zip(COLUMNS, _describe(picture), strict=True):
-                good[name].append(value)
+                usable[name].append(value)
     file.flush()
-    manifest = pd.DataFrame(good).rename_axis("place").reset_index()
+    manifest = pd.DataFrame(usable).rename_axis("place").reset_index()
     manifest = manifest.sort_values("name", kind="stable", ignore_index=True)  # the same order for folders and archives
-    return manifest, pd.DataFrame(bad, columns=["name", "reason"]).sort_values("name", ignore_index=True)
+    return manifest, pd.DataFrame(unusable, columns=["name", "reason"]).sort_values("name", ignore_index=True)
 
 
 def _describe(picture: Picture) -> tuple:

@@ -40,9 +40,9 @@ def divide(manifest: pd.DataFrame, data: Data) -> pd.Series:
     Series of parts with the index of `manifest`; `LEFT_OUT` for images in no part
     """
     distinct = _drop_copies(manifest)
-    given = [name for name in ("train", "validation", "test") if (distinct["official"] == name).any()]
-    sources = {name: [PART_OF.get(name, name)] for name in given} or {"": ["pool", "test"]}
-    if given and "test" not in given:
+    officials = [name for name in ("train", "validation", "test") if (distinct["official"] == name).any()]
+    sources = {name: [PART_OF.get(name, name)] for name in officials} or {"": ["pool", "test"]}
+    if officials and "test" not in officials:
         sources["train"].append("test")
     drawn: dict[str, pd.DataFrame] = {}
     for official, parts in sources.items():
@@ -51,8 +51,8 @@ def divide(manifest: pd.DataFrame, data: Data) -> pd.Series:
         drawn |= _share_out(rows, count_images(rows["label"].to_numpy(), amounts), data.split_seed)
     part_of = {image: part for part, rows in drawn.items() for image in rows["sha256"]}
     _check_classes(manifest, {part: rows["label"] for part, rows in drawn.items()}, data)
-    kept = manifest["official"].eq(manifest["sha256"].map(distinct.set_index("sha256")["official"]))
-    return manifest["sha256"].map(part_of).where(kept).fillna(LEFT_OUT)
+    is_counted = manifest["official"].eq(manifest["sha256"].map(distinct.set_index("sha256")["official"]))
+    return manifest["sha256"].map(part_of).where(is_counted).fillna(LEFT_OUT)
 
 
 def _drop_copies(manifest: pd.DataFrame) -> pd.DataFrame:

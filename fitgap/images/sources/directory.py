@@ -180,8 +180,8 @@ def _class_names(
 
 def _check_names(path: Path, names: list[str]) -> None:
     if len(names) < 2:
-        given = f"only the class {names[0]!r}" if names else "no class folders"
-        raise UserError(f"{path}: {given}; needed: at least two folders, one per class, with its pictures inside")
+        classes = f"only the class {names[0]!r}" if names else "no class folders"
+        raise UserError(f"{path}: {classes}; needed: at least two folders, one per class, with its pictures inside")
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
