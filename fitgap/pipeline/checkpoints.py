@@ -5,6 +5,7 @@ folder instead. Their name is a hash of everything that the stage reads: code, p
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from fitgap.pipeline import inputs
 from fitgap.system import repository
 
 LIBRARIES = ("tensorflow", "keras", "numpy")  # a new version may change the results
-EXPIRY = 14 * 24 * 3600  # seconds after which a checkpoint is deleted
+EXPIRY = 14 * 24 * 3600  # seconds after which a checkpoint is deleted; another experiment may be using newer ones
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Checkpoint:
 
     def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Save arrays under a name; an existing entry is replaced."""
-        partial = self.folder / f".{name}.{os.getpid()}.npz"
-        np.savez(partial, **arrays)
-        partial.replace(self.folder / f"{name}.npz")
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        self.save_file(f"{name}.npz", content.getbuffer())
 
     def save_file(self, name: str, content: bytes) -> None:
         """Save the content of an entry's file, as another checkpoint has it."""
@@ -48,7 +49,7 @@ class Checkpoint:
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
+            return dict(arrays)
 
 
 @contextmanager
@@ -57,18 +58,13 @@ def open_checkpoint(stage: str) -> Iterator[Checkpoint]:
 
     After a failure or a kill it is kept, and the next run of the stage with the same inputs reuses it.
     """
-    above = repository.root() / "checkpoints"
-    key = [inputs.read_contents(stage), {name: version(name) for name in LIBRARIES}]
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    _remove_expired(above)
-    kept = Checkpoint(above / f"{stage}-{digest}")
-    kept.folder.mkdir(parents=True, exist_ok=True)
-    yield kept
-    shutil.rmtree(kept.folder, ignore_errors=True)
-
-
-def _remove_expired(above: Path) -> None:
-    """Delete expired checkpoints. Newer ones are kept: another experiment may be using them."""
-    for folder in above.glob("*"):
+    checkpoints = repository.root() / "checkpoints"
+    for folder in checkpoints.glob("*"):
         if time.time() - folder.stat().st_mtime > EXPIRY:
             shutil.rmtree(folder, ignore_errors=True)
+    key = [inputs.read_contents(stage), {name: version(name) for name in LIBRARIES}]
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    checkpoint = Checkpoint(checkpoints / f"{stage}-{digest}")
+    checkpoint.folder.mkdir(parents=True, exist_ok=True)
+    yield checkpoint
+    shutil.rmtree(checkpoint.folder, ignore_errors=True)

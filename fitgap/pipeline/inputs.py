@@ -1,13 +1,14 @@
-"""Check that the inputs of a stage, as declared in dvc.yaml, do not change while it runs.
+"""Check that DVC sees the inputs of a stage, and that they do not change while it runs.
 
 DVC 3.67 records the hashes of a stage's inputs after its command has run (dvc#11058). An edit made during the run
 would be recorded with outputs computed from the old inputs, and DVC would not rerun the stage. So every stage compares
-its inputs before and after.
+its inputs, as declared in dvc.yaml, before and after.
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,45 +22,56 @@ State = dict[str, str]  # input -> its value, hash, or size and modification tim
 
 
 def read_state(stage: str) -> State:
-    """Return the state of each input of a stage, fast enough to be asked before and after each run.
+    """Return the state of each input of a stage ("prepare" or "scratch@dropout"): quick.
 
-    Params are identified by value, code by hash, data by size and modification time. A stage that is not in
-    dvc.yaml has no inputs.
-
-    Parameters
-    ----------
-    stage : DVC's name, "prepare" or "scratch@dropout"
+    Params are identified by value, code by hash, data by size and modification time. A stage that is not in dvc.yaml
+    has no inputs.
     """
     return _read(stage, lambda path: _hash(path) if str(path).startswith(CODE) else _stamp(path))
 
 
 def read_contents(stage: str) -> State:
-    """Return the content of each input of a stage: params by value, code and data by hash.
-
-    It is the same in any copy of the data, whenever that was written, but has to read all of it.
-
-    Parameters
-    ----------
-    stage : DVC's name, "prepare" or "scratch@dropout"
-    """
+    """Return the content of each input of a stage, the same in any copy: data are identified by hash too."""
     return _read(stage, _hash)
 
 
 def check_unchanged(stage: str, before: State) -> None:
     """Raise a UserError if an input of the stage has changed since `before`."""
     now = read_state(stage)
-    moved = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    if moved:
-        more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
-        raise UserError(f"{moved[0]}{more}: changed while {stage} was running; its outputs are stale; run it again")
+    changed = sorted(name for name in before | now if before.get(name) != now.get(name))
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UserError(f"{changed[0]}{more}: changed while {stage} was running; its outputs are stale; run it again")
+
+
+def check_watched(folder: Path, names: Iterable[str]) -> None:
+    """Raise a UserError if DVC leaves out a file (its path in `folder`), and so would not notice that it changes."""
+    from dvc.exceptions import NotDvcRepoError  # its import takes a while
+    from dvc.repo import Repo
+
+    top = Path(os.path.normpath(Path.cwd() / folder))  # links are not resolved: DVC does not either
+    try:
+        with Repo() as repo:
+            seen = {Path(path) for path in repo.dvcignore.find(repo.fs, str(top))}
+    except NotDvcRepoError:
+        return
+    unseen = sorted(name for name in names if top / name not in seen)
+    if unseen:
+        raise UserError(
+            f"{folder / unseen[0]}: DVC does not see this file ({len(unseen)} of them): .dvcignore leaves it out, or "
+            "a folder above it is a DVC repository of its own; change .dvcignore, or move the folder"
+        )
 
 
 def _read(stage: str, identify: Callable[[Path], str]) -> State:
     params = _tree(PARAMS)
-    body, names = _body(stage, params)
-    files = [path for dep in body.get("deps", []) for path in _files(Path(_fill(dep, names)))]
-    values = {key: repr(_value_at(params, key)) for key in (_fill(text, names) for text in body.get("params", []))}
-    return {f"{PARAMS}: {key}": value for key, value in values.items()} | {str(path): identify(path) for path in files}
+    name, _, item = stage.partition("@")
+    entry = _tree(PIPELINE).get("stages", {}).get(name, {})
+    body, variables = entry.get("do", entry), {**params, "key": item, "item": item}  # of foreach
+    files = [path for dep in body.get("deps", []) for path in _files(Path(_fill(dep, variables)))]
+    keys = [_fill(text, variables) for text in body.get("params", [])]
+    state = {f"{PARAMS}: {key}": repr(_value_at(params, key)) for key in keys}
+    return state | {str(path): identify(path) if path.exists() else "absent" for path in files}
 
 
 def _tree(path: Path) -> dict[str, Any]:
@@ -71,16 +83,9 @@ def _tree(path: Path) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
-def _body(stage: str, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a stage's entry in dvc.yaml, and its template variables: the params, `key` and `item`."""
-    name, _, item = stage.partition("@")
-    entry = _tree(PIPELINE).get("stages", {}).get(name, {})
-    return entry.get("do", entry), {**params, "key": item, "item": item}
-
-
-def _fill(text: str, names: dict[str, Any]) -> str:
+def _fill(text: str, variables: dict[str, Any]) -> str:
     """Substitute template variables such as ${head.layer}, as DVC does."""
-    return re.sub(r"\$\{([\w.]+)\}", lambda match: str(_value_at(names, match[1])), text)
+    return re.sub(r"\$\{([\w.]+)\}", lambda match: str(_value_at(variables, match[1])), text)
 
 
 def _value_at(tree: Any, key: str) -> Any:
@@ -94,21 +99,13 @@ def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    files, _ = list_tree(path)
-    yield from (path / name for name in files if "__pycache__" not in name)
+    yield from (path / name for name in list_tree(path)[0] if "__pycache__" not in name)
 
 
 def _hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return "absent"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stamp(path: Path) -> str:
-    try:
-        about = path.stat()
-    except OSError:
-        return "absent"
-    return f"{about.st_size} bytes of {about.st_mtime_ns}"
+    return f"{path.stat().st_size} bytes of {path.stat().st_mtime_ns}"

@@ -1,7 +1,4 @@
-"""The plan of a run: which stages may have changed, in which order they start, and what each needs.
-
-Stages and needs come from DVC's own graph, which it derives from the `deps` and `outs` in dvc.yaml.
-"""
+"""The plan of a run: which stages may have changed, in which order they start, and what each needs, by DVC's graph."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -20,13 +17,7 @@ class Plan:
 
 
 def read_plan() -> Plan:
-    """Ask DVC for the stages that `dvc repro` would look at, and leave out those with nothing to do.
-
-    Raises
-    ------
-    dvc.exceptions.DvcException
-        If DVC cannot read the pipeline.
-    """
+    """Ask DVC for the stages that `dvc repro` would run; DvcException if it cannot read the pipeline."""
     from dvc.repo import Repo  # its import takes a while
 
     with Repo(_wait_for_lock=True) as repo:  # as `dvc --wait-for-lock` opens it
@@ -49,14 +40,14 @@ def make_plan(needs: Needs, targets: Collection[str], changed: Collection[str]) 
     targets, changed : names of stages
     """
     first_to_last = tuple(TopologicalSorter(needs).static_order())
-    wanted, stale = set(targets), set()
+    wanted, stale = set(targets), set(changed)
     for name in reversed(first_to_last):
         wanted.update(needs[name] if name in wanted else ())
     for name in first_to_last:
-        if name in wanted and (name in changed or not stale.isdisjoint(needs[name])):
-            stale.add(name)
+        stale.update([] if stale.isdisjoint(needs[name]) else [name])
+    to_run = [name for name in by_longest_chain(needs) if name in wanted & stale]
     return Plan(
-        {name: tuple(filter(stale.__contains__, needs[name])) for name in by_longest_chain(needs) if name in stale},
+        {name: tuple(filter(stale.__contains__, needs[name])) for name in to_run},
         tuple(name for name in needs if name in wanted - stale),
     )
 
@@ -64,9 +55,8 @@ def make_plan(needs: Needs, targets: Collection[str], changed: Collection[str]) 
 def by_longest_chain(needs: Needs) -> list[str]:
     """Sort stages by the number of stages in the longest chain that depends on them, the longest first.
 
-    This is list scheduling by critical path. Among equals the last in dvc.yaml comes first: it lists the sizes of the
-    learning curve last, and these in increasing order, so the longest trainings start before the short ones. Stages
-    are counted, not their seconds in an earlier run: a simulation of the shipped pipeline ended no sooner with those.
+    This is list scheduling by critical path. Among equals the last in dvc.yaml comes first: the largest size of the
+    learning curve, the longest training. Seconds of an earlier run, in a simulation, brought no earlier end.
     """
     after = dict.fromkeys(needs, 0)
     for name in reversed(tuple(TopologicalSorter(needs).static_order())):

@@ -1,13 +1,11 @@
 """Measure wall times, and store them per result outside of DVC's outputs.
 
-Times differ at every run, so a time inside an output would change its hash. They are stored in
-timings/<fingerprint of the result>.json instead. A result that DVC restores keeps its times; a result pulled from
-another machine has none.
+A time inside an output would change its hash at every run. Times are stored in timings/<fingerprint of the result>.json
+instead: a result that DVC restores keeps them; a result pulled from another machine has none.
 """
 
 import json
 import os
-import platform
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,18 +34,11 @@ def process_seconds() -> float:
 
 @dataclass
 class Clock:
-    """Measure the wall time of a stage.
-
-    Attributes
-    ----------
-    begin : `time.perf_counter()` at creation
-    start_seconds : from the start of the process to the start of the work, imports included
-    work_seconds : the main work: training and evaluation, or a pass of the frozen base
-    """
+    """Measure the wall time of a stage, in seconds."""
 
     begin: float = field(default_factory=time.perf_counter)
-    start_seconds: float = 0.0
-    work_seconds: float = 0.0
+    start_seconds: float = 0.0  # from the start of the process to the start of the work, imports included
+    work_seconds: float = 0.0  # the main work: training and evaluation, or a pass of the frozen base
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -60,23 +51,10 @@ class Clock:
             self.work_seconds += time.perf_counter() - begin
 
     @property
-    def seconds(self) -> float:
-        """Seconds since creation."""
-        return time.perf_counter() - self.begin
-
-    @property
     def spent(self) -> dict[str, float]:
         """All times so far, in the form that `save` takes."""
-        return {
-            "stage_seconds": self.seconds,
-            "start_seconds": self.start_seconds,
-            "work_seconds": self.work_seconds,
-        }
-
-
-def folder() -> Path:
-    """Return the folder of the times; in a copy made by DVC, that of the real repository."""
-    return repository.root() / "timings"
+        seconds = time.perf_counter() - self.begin
+        return {"stage_seconds": seconds, "start_seconds": self.start_seconds, "work_seconds": self.work_seconds}
 
 
 def save(
@@ -95,18 +73,16 @@ def save(
     processors : what computed each seed, or each part of the images; by default this machine's
     rates : speeds such as `images_per_second`
     """
-    folder().mkdir(exist_ok=True)
-    seeds = {str(seed): round(seconds, 3) for seed, seconds in (seed_seconds or {}).items()}
     entry = {
         "stage": result.name,
         **{name: round(seconds, 3) for name, seconds in spent.items()},
-        "seed_seconds": seeds,
+        "seed_seconds": {str(seed): round(seconds, 3) for seed, seconds in (seed_seconds or {}).items()},
         "rates": rates,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "processors": dict(Counter(processors) or {describe_processor(): 1}),
         "stages_at_once": int(os.environ.get(STAGES_AT_ONCE, "1")),
     }
-    path = folder() / f"{result.fingerprint}.json"
+    path = path_of(result)
+    path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
     partial.replace(path)  # atomic: a kill leaves no incomplete file
@@ -114,5 +90,10 @@ def save(
 
 def load(result: Result) -> dict[str, Any] | None:
     """Return what `save` wrote for this result, or None if it was computed on another machine."""
-    path = folder() / f"{result.fingerprint}.json"
+    path = path_of(result)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def path_of(result: Result) -> Path:
+    """Return the file of a result's times; in a copy made by DVC, in the real repository."""
+    return repository.root() / "timings" / f"{result.fingerprint}.json"

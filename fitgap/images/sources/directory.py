@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from fitgap.images.decoding import has_picture_ending
 from fitgap.images.sources.collection import Collection, Picture
 from fitgap.images.sources.picture_files import UNLABELLED, decode_folder, unpacked
-from fitgap.pipeline.watched import check_watched
+from fitgap.pipeline.inputs import check_watched
 from fitgap.system.errors import UserError
 from fitgap.system.trees import list_tree
 
