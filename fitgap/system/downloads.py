@@ -1,8 +1,7 @@
-"""Download CIFAR-10, ImageNet's weights and its class names through Keras, with retries, timeouts and a lock.
+"""Download CIFAR-10, ImageNet's weights and its class names through Keras, with retries, a timeout and a lock.
 
 Keras downloads the files into its cache and checks their hashes (`keras.utils.get_file`). On its own it never
-retries, waits forever for a silent server, and lets two processes write the same file. A retry library would not
-help: Keras raises a bare Exception for every failure, so the cached file itself has to be checked each time.
+retries, waits forever for a silent server, and lets two processes write the same file.
 """
 
 import hashlib
@@ -10,14 +9,11 @@ import os
 import socket
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from filelock import FileLock
 
@@ -28,28 +24,20 @@ ATTEMPTS = 3
 PAUSE = 2.0  # seconds before the second attempt; twice that before the third
 SILENCE_TIMEOUT = 30.0  # seconds without a byte before a download fails
 REACH_TIMEOUT = 10.0  # seconds a server has to answer a HEAD request
+MODELS = "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
 Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
 class KerasFile:
-    """A file that Keras downloads into its cache.
-
-    Attributes
-    ----------
-    name, folder : location in Keras's cache
-    address : URL
-    digest : SHA-256 (64 hexadecimal digits) or MD5, the one in Keras's source
-    room : bytes needed in the cache, including the unpacked copy of an archive
-    asked_by : the setting in params.yaml that needs the file
-    """
+    """A file that Keras downloads into its cache."""
 
     name: str
-    folder: str
-    address: str
-    digest: str
-    room: int
-    asked_by: str
+    folder: str  # in Keras's cache
+    address: str  # URL
+    digest: str  # SHA-256 (64 hexadecimal digits) or MD5, the one in Keras's source
+    room: int  # bytes needed in the cache, including the unpacked copy of an archive
+    asked_by: str  # the setting in params.yaml that needs the file
 
     @property
     def place(self) -> Path:
@@ -62,8 +50,7 @@ class KerasFile:
         if not self.place.is_file():
             return False
         with self.place.open("rb") as file:
-            kind = "sha256" if len(self.digest) == 64 else "md5"
-            return hashlib.file_digest(file, kind).hexdigest() == self.digest
+            return hashlib.file_digest(file, "sha256" if len(self.digest) == 64 else "md5").hexdigest() == self.digest
 
 
 # Names, addresses and hashes are copied from Keras's source; tests/code/system/test_downloads.py compares the two.
@@ -86,8 +73,7 @@ IMAGENET_CLASSES = KerasFile(
 VGG16_NOTOP = KerasFile(
     "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
     "models",
-    "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
-    "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    f"{MODELS}vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
     "6d6bbae143d832006294945121d1f1fc",
     59_000_000,
     "backbone.weights: imagenet",
@@ -95,7 +81,7 @@ VGG16_NOTOP = KerasFile(
 VGG16_WITH_TOP = KerasFile(
     "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
     "models",
-    "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+    f"{MODELS}vgg16_weights_tf_dim_ordering_tf_kernels.h5",
     "64373286793e3c8b2b4e3219cbf3544b",
     554_000_000,
     "asis.images above 0",
@@ -105,54 +91,40 @@ VGG16_WITH_TOP = KerasFile(
 def cache() -> Path:
     """Return Keras's cache folder by Keras's own rules, without importing Keras, which takes seconds."""
     home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
-    chosen = Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser()
-    return chosen if os.access(chosen, os.W_OK) or not chosen.exists() else Path("/tmp/.keras")
+    folder = Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser()
+    return folder if os.access(folder, os.W_OK) or not folder.exists() else Path("/tmp/.keras")
 
 
 def check_reachable(files: list[KerasFile], origin: Path | str) -> None:
-    """Check that every file is in the cache or can be downloaded; nothing is downloaded yet.
+    """Raise a UserError if a file is not in the cache and cannot be downloaded; nothing is downloaded yet.
 
     Parameters
     ----------
     origin : the params file named in the error message
-
-    Raises
-    ------
-    UserError
-        If files are missing and their server does not offer them, or if the disk is too full for them.
     """
     missing = [file for file in files if not file.is_whole]
     require_space(cache(), sum(file.room for file in missing), "Keras's downloads")
-    reasons = {file.address: _unreachable(file.address) for file in missing}
-    away = [file for file in missing if reasons[file.address]]
+    reasons = {file: _reason_out_of_reach(file.address) for file in missing}
+    away = [file for file, reason in reasons.items() if reason]
     if away:
         places = ", ".join(f"{file.address} at {file.place}" for file in away)
         asking = ", ".join(dict.fromkeys(file.asked_by for file in away))
-        raise UserError(f"{origin}: {asking}: no download ({reasons[away[0].address]}); put {places}, or change these")
+        raise UserError(f"{origin}: {asking}: no download ({reasons[away[0]]}); put {places}, or change these")
 
 
-def _unreachable(address: str) -> str:
-    """Return why a server does not offer a file; "" if it does."""
+def _reason_out_of_reach(address: str) -> str:
     try:
         urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=REACH_TIMEOUT).close()
     except OSError as error:  # the base class of DNS, connection, timeout and HTTP errors
-        return f"{urlsplit(address).hostname}: {_line(getattr(error, 'reason', error))}"
+        return _line(error)
     return ""
 
 
 def load_through_keras(file: KerasFile, load: Callable[[], Loaded]) -> Loaded:
-    """Load something through Keras, which downloads `file` first unless its cache holds an undamaged copy.
+    """Return what `load` returns, a Keras function that downloads `file` unless the cache holds an undamaged copy.
 
     A damaged or incomplete file is downloaded again, with `ATTEMPTS` attempts in all. Other processes that need
     the same file wait for this one.
-
-    Parameters
-    ----------
-    load : a Keras function that calls `keras.utils.get_file`
-
-    Returns
-    -------
-    What `load` returns.
 
     Raises
     ------
@@ -160,39 +132,31 @@ def load_through_keras(file: KerasFile, load: Callable[[], Loaded]) -> Loaded:
         If the download fails; the message says why and where to put the file by hand.
     """
     file.place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.place.with_name(f".{file.name}.lock")), _socket_timeout():
+    timeout = socket.getdefaulttimeout()
+    with FileLock(file.place.with_name(f".{file.name}.lock")):
         if not file.is_whole:
             require_space(file.place.parent, file.room, file.name)
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return load()
-            except Exception as error:  # Keras raises a bare Exception if a download fails
-                if file.is_whole:
-                    raise  # the download succeeded, so the error has another cause
-                _report_failure(file, _line(error), attempt)
-                time.sleep(PAUSE * attempt)
-    raise AssertionError("the last attempt either returns or raises")
+        socket.setdefaulttimeout(SILENCE_TIMEOUT)
+        try:
+            return _attempt(file, load)
+        finally:
+            socket.setdefaulttimeout(timeout)
 
 
-def _report_failure(file: KerasFile, reason: str, attempt: int) -> None:
-    if attempt < ATTEMPTS:
-        print(f"fitgap: {file.address}: {reason}; attempt {attempt + 1} of {ATTEMPTS} follows", file=sys.stderr)
-        return
+def _attempt(file: KerasFile, load: Callable[[], Loaded]) -> Loaded:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return load()
+        except Exception as error:  # Keras raises a bare Exception if a download fails
+            if file.is_whole:
+                raise  # the download succeeded, so the error has another cause
+            reason = f"{file.address}: {_line(error)}"
+        if attempt < ATTEMPTS:
+            print(f"fitgap: {reason}; attempt {attempt + 1} of {ATTEMPTS} follows", file=sys.stderr)
+            time.sleep(PAUSE * attempt)
     file.place.unlink(missing_ok=True)  # incomplete or damaged
-    raise UserError(
-        f"params.yaml: {file.asked_by}: {file.address}: {reason}; put the file at {file.place}, or change params.yaml"
-    ) from None
+    raise UserError(f"params.yaml: {file.asked_by}: {reason}; put the file at {file.place}, or change params.yaml")
 
 
-@contextmanager
-def _socket_timeout() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE_TIMEOUT)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _line(error: BaseException | str) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
