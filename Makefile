@@ -66,7 +66,7 @@ chaos: install ## Kill a small pipeline at 30 random times (KILLS=..., SEED=...)
 	@$(BIN)/python tests/pipeline/chaos.py $(addprefix --kills ,$(KILLS)) $(addprefix --seed ,$(SEED))
 
 # These packages are not pinned: only the benchmark needs them, and PyTorch alone is as large as all others together.
-bench: install ## Compare the speed with PyTorch, ONNX Runtime and OpenVINO; write docs/performance.md
+bench: install ## Compare the speed with Keras, PyTorch and others in 20 minutes; write docs/performance.md
 	@$(BIN)/python -c 'import tomllib; \
 	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
 	  | $(BIN)/python -m pip install --quiet --requirement /dev/stdin

@@ -7,7 +7,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench.race import OURS, medians, times_as_fast
-from bench.trainings import FEW, NOTEBOOK
+from bench.trainings import FEW, NOTEBOOK, TORCH
 
 FOLDER, PAGE = Path(__file__).parent, Path("docs/performance.md")
 Comparison = dict[str, Any]  # what, rows (see `race`)

@@ -50,7 +50,7 @@ def _compare(params: Params, family: str, name: str, what: str, trainings: int, 
     return {
         "what": f"training {what}: {params.data.train_images:,} images, {epochs} epochs",
         "trainings": trainings,
-        "rows": [{**row, "seconds": row["seconds"] * epochs / row.pop("epochs", epochs)} for row in rows],
+        "rows": [{**row, "seconds": row["seconds"] * epochs / row.get("epochs", epochs)} for row in rows],
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Keras imports these if they are installed, for scikit-learn wrappers and image galleries that are unused here.
-# Hiding them makes every stage start faster; `make bench` measures by how much.
+# Hiding them makes every stage start faster.
 UNUSED_IMPORTS = ("matplotlib", "sklearn")
 
 

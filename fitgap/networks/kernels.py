@@ -9,8 +9,8 @@ Processing, 2006, hal:inria-00112631).
 Batch normalisation. Keras runs it as about ten operations, each a pass over the whole feature map, and as many for the
 gradient. TensorFlow's fused kernel needs two passes (Ioffe & Szegedy, Batch Normalization, 2015, arXiv:1502.03167).
 
-No library does it: Keras offers neither, and oneDNN chooses a direct convolution for these shapes. `python -m
-bench.switch` prints how much longer trainings take without both. `compute.hand_written_kernels: false` turns both off.
+No library does it: Keras offers neither, and oneDNN chooses a direct convolution for these shapes. docs/performance.md
+says how much longer trainings take without (`make bench`). `compute.hand_written_kernels: false` turns both off.
 """
 
 import math
