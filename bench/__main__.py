@@ -16,8 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import base, gains, page, pipeline, trainings
 from fitgap.system.cores import usable_cores
+
+from bench import base, gains, page, pipeline, trainings
 from fitgap.system.processor import describe_processor
 
 MEASURED = Path("bench/measured.json")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from bench.race import OURS, Pass, apart, race, timed
-from fitgap.definitions.vgg16_layers import batches_at_once
 
 TOP = "block5_pool"
 IMAGES = {32: 1024, 96: 128}  # per pass, by image size
@@ -53,14 +52,14 @@ def images(size: int) -> np.ndarray:
 
 def ours(weights: Path, size: int) -> Pass:
     """Extract features like the stage `features`."""
-    from fitgap.definitions.determinism import start_tensorflow, threads_for
+    from fitgap.definitions.determinism import start_tensorflow
 
-    start_tensorflow(0, threads_for(batches_at_once(size)))
+    start_tensorflow(0)
     from fitgap.backbone.features import FrozenBase, batch_size
 
     base, given = FrozenBase(weights, size, [TOP]), images(size)
     starts = range(0, len(given), batch_size(size))
-    return timed(lambda: np.concatenate([found[TOP] for _, found in base.passes(given, starts)]), _answer)
+    return timed(lambda: np.concatenate([base.activations_from(given, start)[TOP] for start in starts]), _answer)
 
 
 def keras_predict(weights: Path, size: int) -> Pass:

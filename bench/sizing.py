@@ -16,12 +16,13 @@ import numpy as np
 from fitgap.data.draws import stratified_order
 from fitgap.data.prepared import PreparedImages, read_prepared
 from fitgap.data.record import Result
+from fitgap.data.results import weights_file
 from fitgap.definitions.determinism import start_tensorflow
 from fitgap.inference.estimates import estimate_over_seeds, estimate_over_seeds_and_images
 from fitgap.params import reading
 from fitgap.params.schema import Params
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.programs.preset import apply_changes, parse_assignment
+from fitgap.programs.setting import apply_changes, parse_assignment
 
 PARAMS, PREPARED = Path("params.yaml"), Path("data/prepared")
 BACKBONE, FEATURES = Path("data/backbone"), Path("data/features")
@@ -55,23 +56,23 @@ def inside_the_pool(images: PreparedImages) -> tuple[PreparedImages, np.ndarray]
 def train(params: Params, name: str, folder: Path) -> Result:
     """Train one model once per seed; heads leave their weights in `folder`, fine-tuning starts from these."""
     from fitgap.networks.storage import read_backbone
-    from fitgap.training import experiment
+    from fitgap.training.experiment import build_experiment
 
     family, _, variant = name.partition("@")
     model, (images, rows) = params.model(family, variant), inside_the_pool(read_prepared(PREPARED))
-    if family in ("scratch", "highrate"):
-        built = experiment.scratch_experiment(params, model, images)
-    else:
+    inputs, backbone = images.images, None
+    if family in ("head", "finetune"):
         file = params.head.layer if family == "head" else f"below_{variant}"
-        features = np.load(FEATURES / f"{file}.npy", mmap_mode="r")[rows]
-        inputs = params, model, images, read_backbone(BACKBONE), features
-        is_head = family == "head"
-        built = experiment.head_experiment(*inputs) if is_head else experiment.finetune_experiment(*inputs, folder)
+        inputs, backbone = np.load(FEATURES / f"{file}.npy", mmap_mode="r")[rows], read_backbone(BACKBONE)
+
+    def start_head(head, seed: int) -> None:
+        head.load_weights(folder / weights_file(seed))
+
     (folder / name).mkdir()
-    outcome = experiment.run_experiment(built, params.seeds, Checkpoint(folder / name))
+    experiment = build_experiment(params, model, images, inputs, backbone, start_head)
+    outcome = experiment.run(params.seeds, Checkpoint(folder / name))
     if name == f"head@{params.finetune.head}":
-        for seed in params.seeds:
-            outcome.network_of(seed).save_weights(folder / experiment.weights_file(seed))
+        outcome.save_weights(folder, params.seeds)
     return outcome.result
 
 

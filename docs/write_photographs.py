@@ -35,7 +35,7 @@ def main(folder: str = "experiments/photographs") -> None:
     results, pictures = select_results((source / "report.md").read_text(encoding="utf-8"))
     for name, shown in pictures.items():
         shutil.copyfile(source / name, DOCS / shown)
-    PAGE.write_text(replace_block(PAGE.read_text(encoding="utf-8"), results, PAGE), encoding="utf-8")
+    PAGE.write_text(replace_block(PAGE.read_text(encoding="utf-8"), "results", results, PAGE), encoding="utf-8")
     REPORT.write_text(make_publishable((source / "report.html").read_text(encoding="utf-8")), encoding="utf-8")
     print(f"Written: {', '.join(map(str, [PAGE, REPORT, *(DOCS / shown for shown in pictures.values())]))}")
 

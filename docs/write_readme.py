@@ -1,7 +1,7 @@
 """Show one run's results in the README: `make readme`, or `python -m docs.write_readme [REPORTS]`.
 
-reads   reports/ (or the folder named): summary.csv, claims.json, report.md and the files of COPIED
-writes  README.md between its two markers, docs/results.json (the same values), the pictures and the report in docs/
+reads   reports/ (or the folder named): summary.csv, claims.json, report.md and the files of COPIED; dvc.yaml, by `dvc dag`
+writes  README.md between its markers, docs/results.json (the same values), the pictures and the report in docs/
 
 Table, findings, pictures and report come from one run; tests/code/test_docs.py checks that they still do.
 """
@@ -10,10 +10,13 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import pandas as pd
 
 from fitgap import lifecycle
@@ -28,7 +31,8 @@ COPIED = {  # in reports/ -> in docs/
     "learning_curve.png": "learning_curve.png",
     "report.html": "report.html",
 }
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+MARKERS = "<!-- {name}: begin -->", "<!-- {name}: end -->"
+DAG = (sys.executable, "-m", "dvc", "dag", "--collapse-foreach-matrix", "--mermaid")
 SHOWN = ("scratch@baseline", "scratch@dropout", "scratch@batchnorm", "head@baseline")
 DESCRIPTIONS = {  # family -> what its models are
     "scratch": "the notes' network from random weights, {variant}",
@@ -42,7 +46,9 @@ def main(reports: str = "reports") -> None:
     """Write the README's results, and docs/ beside them, from the reports of one run."""
     folder = Path(reports)
     results = read_results(folder)
-    README.write_text(replace_block(README.read_text(encoding="utf-8"), render(results)), encoding="utf-8")
+    text = replace_block(README.read_text(encoding="utf-8"), "results", render(results))
+    drawn = subprocess.run(DAG, capture_output=True, text=True, check=True).stdout
+    README.write_text(replace_block(text, "graph", render_graph(drawn)), encoding="utf-8")
     (DOCS / RESULTS).write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for source, target in COPIED.items():
         shutil.copyfile(folder / source, DOCS / target)
@@ -125,13 +131,25 @@ def table_line(row: dict[str, Any]) -> str:
     return f"| `{row['model']}` | {what} | {accuracy} | {gap} |"
 
 
-def replace_block(text: str, block: str, page: Path = README) -> str:
-    """Return the text of a page with `block` between its markers, which it must hold once each."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or text.count(BEGIN) + text.count(END) > 2:
-        raise UserError(f"{page}: needs one line {BEGIN} and below it one line {END}")
-    return f"{before}{BEGIN}\n{block}\n{END}{after}"
+def render_graph(drawn: str) -> str:
+    """Return the stages as Mermaid's graph, without the arrows that others imply; `drawn` is what DAG prints."""
+    names = dict(re.findall(r'(node\d+)\["(.+?)"\]', drawn))
+    edges = re.findall(r"(node\d+)-->(node\d+)", drawn)
+    graph = nx.transitive_reduction(nx.DiGraph((names[source], names[target]) for source, target in edges))
+    lines = [
+        f"  {' & '.join(sorted(graph.predecessors(name)))} --> {name}" for name in sorted(graph) if graph.pred[name]
+    ]
+    return "\n".join(["```mermaid", "graph LR", *lines, "```"])
+
+
+def replace_block(text: str, name: str, block: str, page: Path = README) -> str:
+    """Return the text of a page with `block` between the markers of a name, which it must hold once each."""
+    begin, end = (marker.format(name=name) for marker in MARKERS)
+    before, first, rest = text.partition(begin)
+    _, last, after = rest.partition(end)
+    if not (first and last) or text.count(begin) + text.count(end) > 2:
+        raise UserError(f"{page}: needs one line {begin} and below it one line {end}")
+    return f"{before}{begin}\n{block}\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -42,18 +42,10 @@ def read_rows(array: np.ndarray, start: int, end: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of an array; those of a memory-mapped array are read when they are sliced.
+    """Some rows of an array; those of a memory-mapped array are read when they are sliced."""
 
-    Attributes
-    ----------
-    array : array
-        (n, ...)
-    positions : array
-        int64, (rows,), ascending.
-    """
-
-    array: np.ndarray
-    positions: np.ndarray
+    array: np.ndarray  # (n, ...)
+    positions: np.ndarray  # int64, (rows,), ascending
 
     def __len__(self) -> int:
         return len(self.positions)

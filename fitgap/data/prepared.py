@@ -31,29 +31,14 @@ BATCH_BYTES = 2**20  # written at once
 
 @dataclass(frozen=True)
 class PreparedImages:
-    """Images with labels, in three parts.
+    """Images with labels, in three parts."""
 
-    Attributes
-    ----------
-    images : array
-        uint8, (n, size, size, 3), RGB; memory-mapped when read from disk.
-    labels : array
-        int64, (n,).
-    class_names : list of str
-    rows : dict
-        Part -> slice of rows. "validation" is empty unless the source fixes the validation images.
-    about : dict
-        The contents of prepared.json: `source`, `exact_duplicates`, `near_duplicates`, `digest`.
-    copies : array
-        int64, (n,). Rows with equal numbers are copies of one image.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
+    images: np.ndarray  # uint8, (n, size, size, 3), RGB; memory-mapped when read from disk
+    labels: np.ndarray  # int64, (n,)
     class_names: list[str]
-    rows: dict[str, slice]
-    about: dict[str, Any]
-    copies: np.ndarray
+    rows: dict[str, slice]  # part -> its rows; "validation" is empty unless the source fixes the validation images
+    about: dict[str, Any]  # the contents of prepared.json: source, exact_duplicates, near_duplicates, digest
+    copies: np.ndarray  # int64, (n,); rows with equal numbers are copies of one image
 
     @property
     def identity(self) -> dict[str, str]:

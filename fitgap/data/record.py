@@ -30,63 +30,25 @@ Identity = dict[str, str]  # the keys "name" and "digest"
 
 @dataclass(frozen=True)
 class Record:
-    """The contents of record.json. Fields that are None are omitted, except `variant`.
+    """The contents of record.json. Fields that are None are omitted, except `variant`."""
 
-    Attributes
-    ----------
-    stage : str
-        "scratch", for example.
-    variant : str or None
-        The variant ("dropout") or the depth ("block5") of a model; None for a stage without either.
-    params : dict
-        Dotted key -> value.
-    inputs : dict
-        Name of an input, "data" or "backbone" -> its identity.
-    outputs : dict or None
-        Name of an output -> its identity.
-    measured : dict or None
-        Name -> number, for stages that train no models.
-    classes : list of str or None
-        The classes that a model predicts, in the order of its outputs.
-    layers : list of str or None
-        The layers that probes were fitted on.
-    ways : list of str or None
-        The families that a point of the learning curve compares.
-    test_positions : list of int or None
-        Positions in the test split that a model was evaluated on; None if all.
-    known_classes : list of str or None
-        Classes in both the source and the target data (way 1).
-    parameters : dict or None
-        Parameter counts: total, trainable, frozen.
-    best_seed : int or None
-        The seed with the lowest validation loss.
-    seeds : list of dict or None
-        One dict per seed: "seed" and that seed's measurements.
-    not_applicable : str or None
-        Why there is no model.
-    models : dict or None
-        Model name -> fingerprint of its result (report only).
-    claims : list of dict or None
-        The contents of claims.json (report only).
-    """
-
-    stage: str
-    variant: str | None
-    params: dict[str, Any]
-    inputs: dict[str, Identity]
-    outputs: dict[str, Identity] | None = None
-    measured: dict[str, Any] | None = None
-    classes: list[str] | None = None
-    layers: list[str] | None = None
-    ways: list[str] | None = None
-    test_positions: list[int] | None = None
-    known_classes: list[str] | None = None
-    parameters: dict[str, int] | None = None
-    best_seed: int | None = None
-    seeds: list[dict[str, Any]] | None = None
-    not_applicable: str | None = None
-    models: dict[str, str] | None = None
-    claims: list[dict[str, Any]] | None = None
+    stage: str  # "scratch", for example
+    variant: str | None  # the variant ("dropout") or the depth ("block5") of a model; None for a stage without either
+    params: dict[str, Any]  # dotted key -> value
+    inputs: dict[str, Identity]  # name of an input, "data" or "backbone" -> its identity
+    outputs: dict[str, Identity] | None = None  # name of an output -> its identity
+    measured: dict[str, Any] | None = None  # name -> number, for stages that train no models
+    classes: list[str] | None = None  # the classes that a model predicts, in the order of its outputs
+    layers: list[str] | None = None  # the layers that probes were fitted on
+    ways: list[str] | None = None  # the families that a point of the learning curve compares
+    test_positions: list[int] | None = None  # in the test split, that a model was evaluated on; None if all
+    known_classes: list[str] | None = None  # in both the source and the target data (way 1)
+    parameters: dict[str, int] | None = None  # numbers of weights: total, trainable, frozen
+    best_seed: int | None = None  # the seed with the lowest validation loss
+    seeds: list[dict[str, Any]] | None = None  # one dict per seed: "seed" and that seed's measurements
+    not_applicable: str | None = None  # why there is no model
+    models: dict[str, str] | None = None  # model name -> fingerprint of its result (report only)
+    claims: list[dict[str, Any]] | None = None  # the contents of claims.json (report only)
 
     @property
     def name(self) -> str:
@@ -101,20 +63,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Result:
-    """The measurements of one stage.
-
-    Attributes
-    ----------
-    record : Record
-    history : DataFrame or None
-        Columns `seed`, `epoch` (from 1), then per-epoch measurements.
-    test_probabilities : array or None
-        float32, (seeds, test images, classes), in the order of `record.seeds`. Results of several layers or ways have
-        one more axis in front.
-    """
+    """The measurements of one stage."""
 
     record: Record
-    history: pd.DataFrame | None = None
+    history: pd.DataFrame | None = None  # columns `seed`, `epoch` (from 1), then per-epoch measurements
+    # float32, (seeds, test images, classes), in the order of `record.seeds`; with an axis of layers or ways in front
+    # where there are several
     test_probabilities: np.ndarray | None = None
 
     @property

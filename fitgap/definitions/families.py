@@ -5,30 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Family:
-    """A group of models of one kind, such as classifiers on frozen features.
+    """A group of models of one kind, such as classifiers on frozen features."""
 
-    Attributes
-    ----------
-    name : str
-        Name of the DVC stage, its results folder and its section of params.yaml.
-    heading : str
-        Title in the report; `{highrate}` and `{scratch}` are placeholders for learning rates.
-    network : str
-        Section of params.yaml that sets layers, epochs and batch size; "" if nothing is trained.
-    takes_variant_rate : bool
-        Whether a variant's learning rate overrides that of the section.
-    is_offered : bool
-        Whether its models can be selected as the best; those of `highrate` only test a hypothesis.
-    attached : str
-        Which models are logged to MLflow runs: "all", "best" (each contains VGG16, 59 MB) or "none".
-    """
-
-    name: str
-    heading: str
-    network: str = ""
-    takes_variant_rate: bool = False
-    is_offered: bool = True
-    attached: str = "none"
+    name: str  # of the DVC stage, its results folder and its section of params.yaml
+    heading: str  # title in the report; {highrate} and {scratch} are placeholders for learning rates
+    network: str = ""  # section of params.yaml that sets layers, epochs and batch size; "" if nothing is trained
+    takes_variant_rate: bool = False  # whether a variant's learning rate overrides that of the section
+    is_offered: bool = True  # whether its models can be the best; those of `highrate` only test a statement
+    attached: str = "none"  # which models MLflow's runs have: "all", "best" (each contains VGG16, 59 MB) or "none"
 
 
 FAMILIES = {

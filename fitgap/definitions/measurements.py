@@ -8,30 +8,14 @@ UNITS = {"share": (100, " points"), "nats": (1, " nats"), "epochs": (1, " epochs
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number measured once per model and seed.
+    """A number measured once per model and seed."""
 
-    Attributes
-    ----------
-    name : str
-        Key in record.json, in summary.csv (with `_mean` and `_sd`) and in MLflow.
-    title : str
-        Name in the report.
-    unit : str
-        A key of `UNITS`: "share" (of images), "nats", "epochs", or "" for a number without a unit.
-    better : int
-        1 if higher is better, -1 if lower is better, 0 if neither.
-    is_headline : bool
-        Whether it has a column in the report and in `dvc metrics show`.
-    margin : float or None
-        Differences of at most this size are not relevant. Fixed before the shipped seeds were run.
-    """
-
-    name: str
-    title: str
-    unit: str
-    better: int
-    is_headline: bool = True
-    margin: float | None = None
+    name: str  # key in record.json, in summary.csv (with `_mean` and `_sd`) and in MLflow
+    title: str  # in the report
+    unit: str  # a key of `UNITS`: "share" (of images), "nats", "epochs", or "" for a number without a unit
+    better: int  # 1 if higher is better, -1 if lower is better, 0 if neither
+    is_headline: bool = True  # whether it has a column in the report and in `dvc metrics show`
+    margin: float | None = None  # smaller differences are not relevant; fixed before the shipped seeds were run
 
 
 MEASUREMENTS = {

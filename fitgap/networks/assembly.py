@@ -20,14 +20,11 @@ from fitgap.params.schema import ModelSpec, Params
 
 @dataclass(frozen=True)
 class Assembly:
-    """Build the networks for one set of params.
-
-    Without a backbone, only networks from scratch and heads can be built.
-    """
+    """Build the networks for one set of params."""
 
     params: Params
     classes: int  # number of target classes
-    backbone: Path | None = None  # the base's weights in Keras's notop format
+    backbone: Path | None = None  # the base's weights in Keras's notop format; None for random ones
 
     def build(
         self, model: ModelSpec, seed: int, start_head: Callable[[keras.Model, int], None] | None = None

@@ -73,20 +73,12 @@ def count_parameters(network: keras.Model) -> int:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Accuracy of the source classifier on the target.
+    """Accuracy of the source classifier on the target."""
 
-    Attributes
-    ----------
-    known_classes : names that source and target share
-    coverage : share of test images with a class that the source knows
-    accuracy_all_classes : accuracy over all test images, any source class allowed as prediction
-    accuracy_known_classes : accuracy over the covered images, only shared classes allowed; None if there are none
-    """
-
-    known_classes: list[str]
-    coverage: float
-    accuracy_all_classes: float
-    accuracy_known_classes: float | None
+    known_classes: list[str]  # names that source and target share
+    coverage: float  # share of test images with a class that the source knows
+    accuracy_all_classes: float  # over all test images, any source class allowed as prediction
+    accuracy_known_classes: float | None  # over the covered images, only shared classes allowed; None without any
 
 
 def judge(

@@ -23,21 +23,11 @@ Loss = Callable[[Any, Any], Any]  # int64 labels (n,), float32 logits (n, classe
 
 @dataclass(frozen=True)
 class Site:
-    """A place in a network where a remedy may act.
+    """A place in a network where a remedy may act."""
 
-    Attributes
-    ----------
-    name : str
-        Of the layer or block, unique in the network.
-    seed : int
-        Of the model.
-    batch_norm_momentum : float
-        Of the network, from params.yaml.
-    """
-
-    name: str
-    seed: int
-    batch_norm_momentum: float
+    name: str  # of the layer or block, unique in the network
+    seed: int  # of the model
+    batch_norm_momentum: float  # of the network, from params.yaml
 
     def derive_seed(self, suffix: str) -> int:
         """Return a seed for a random layer named `<name>_<suffix>`, so that equal layers draw equally."""
@@ -45,18 +35,11 @@ class Site:
 
 
 class Remedy(Section):
-    """Base of all remedies. A field whose value is falsy (0, false, null) is switched off.
+    """Base of all remedies. A field whose value is falsy (0, false, null) is switched off."""
 
-    Attributes
-    ----------
-    families : tuple of str
-        The model families for which it makes sense; in others a variant that has it gets no model.
-    reason : str
-        Why it makes no sense in the other families, as the report says it.
-    """
-
+    # The model families for which it makes sense; in others, a variant that has it gets no model.
     families: ClassVar[tuple[str, ...]] = TRAINED
-    reason: ClassVar[str] = ""
+    reason: ClassVar[str] = ""  # why it makes no sense in the other families, as the report says it
 
     @property
     def is_on(self) -> bool:

@@ -2,18 +2,21 @@
 
 import json
 import re
+import sys
 
 import networkx
 import pytest
 from dvc.repo import Repo
 
 from docs import write_claims, write_photographs, write_readme
-from docs.write_readme import BEGIN, END
 from fitgap.claims import declare
 from fitgap.claims.claim import TOPICS
 from fitgap.params.reading import load_params
 from fitgap.system.errors import UserError
 
+BEGIN, END = (marker.format(name="results") for marker in write_readme.MARKERS)
+GRAPH = "\n".join(marker.format(name="graph") for marker in write_readme.MARKERS)
+DRAWN = 'flowchart TD\n\tnode1["a"]\n\tnode2["b"]\n\tnode3["c"]\n\tnode1-->node2\n\tnode2-->node3\n\tnode1-->node3'
 SUMMARY = """\
 model,family,test_accuracy_mean,test_accuracy_sd,gap_last_mean,gap_last_sd,seeds
 scratch@baseline,scratch,0.91,0.01,0.36,0.09,3
@@ -60,7 +63,8 @@ def reports(tmp_path, monkeypatch):
     (folder / "report.md").write_text(REPORT)
     (folder / "report.html").write_text(HTML)
     for page in ("README.md", "docs/cifar10.md"):
-        (tmp_path / page).write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
+        (tmp_path / page).write_text(f"above\n{BEGIN}\nold\n{END}\n{GRAPH}\nbelow\n")
+    monkeypatch.setattr(write_readme, "DAG", (sys.executable, "-c", f"print({DRAWN!r})"))
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -77,7 +81,7 @@ def test_claims_page_is_up_to_date(repository, monkeypatch):
 def test_readme_shows_the_stored_results(repository):
     readme = (repository / "README.md").read_text(encoding="utf-8")
     results = json.loads((repository / "docs/results.json").read_text(encoding="utf-8"))
-    assert readme == write_readme.replace_block(readme, write_readme.render(results)), "run `make readme`"
+    assert readme == write_readme.replace_block(readme, "results", write_readme.render(results)), "run `make readme`"
 
 
 def test_pictures_and_report_are_of_the_same_run(repository):
@@ -108,6 +112,7 @@ def test_readme_is_filled_from_the_reports(reports, tmp_path):
     assert "| `scratch@l2` | the notes' network from random weights, l2 | 92.0 ± 2.0% | 0.10 ± 0.05 |" in readme
     assert "- **l2** is closest." in readme and "no finding" not in readme
     assert ": 1 supported, 1 inconclusive." in readme
+    assert "graph LR\n  a --> b\n  b --> c\n```" in readme
     assert (tmp_path / "docs/report.html").read_text() == HTML
     models = [row["model"] for row in json.loads((tmp_path / "docs/results.json").read_text())["rows"]]
     assert set(models) == {*write_readme.SHOWN, "scratch@l2", "finetune@block5"}
@@ -116,7 +121,7 @@ def test_readme_is_filled_from_the_reports(reports, tmp_path):
 def test_photographs_page_shows_the_report_without_pictures_and_paths(reports, tmp_path):
     write_photographs.main("reports")
     text = (tmp_path / "docs/cifar10.md").read_text()
-    assert text.startswith(f"above\n{BEGIN}\n## What the notes say") and text.endswith(f"{END}\nbelow\n")
+    assert text.startswith(f"above\n{BEGIN}\n## What the notes say") and text.endswith("below\n")
     assert "](cifar10-scratch.png)" in text and "machine" not in text
     assert (tmp_path / "docs/cifar10-learning_curve.png").read_bytes() == b"learning_curve.png"
     page = (tmp_path / "docs/cifar10.html").read_text()
@@ -136,7 +141,7 @@ def test_missing_report_changes_nothing(reports, tmp_path, name):
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}"])
 def test_page_without_markers_is_refused(text):
     with pytest.raises(UserError, match="needs one line"):
-        write_readme.replace_block(text, "block")
+        write_readme.replace_block(text, "results", "block")
 
 
 def test_published_report_holds_no_picture_of_the_data(repository):
