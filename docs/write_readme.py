@@ -1,6 +1,6 @@
 """Show one run's results in the README: `make readme`, or `python -m docs.write_readme [REPORTS]`.
 
-reads   reports/ (or the folder named): summary.csv, claims.json, report.md and the files of COPIED; dvc.yaml, by `dvc dag`
+reads   reports/ (or the folder named): summary.csv, claims.json, report.md and the files of COPIED; dvc.yaml
 writes  README.md between its markers, docs/results.json (the same values), the pictures and the report in docs/
 
 Table, findings, pictures and report come from one run; tests/code/test_docs.py checks that they still do.
