@@ -29,8 +29,8 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    wide = [name for name in WIDE if name in flags]
-    return " ".join([names[0] if names else platform.machine(), f"({', '.join(wide)})" if wide else ""]).strip()
+    wide = ", ".join(name for name in WIDE if name in flags)
+    return f"{names[0] if names else platform.machine()}{f' ({wide})' if wide else ''}"
 
 
 def _gpu() -> str:

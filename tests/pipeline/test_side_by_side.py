@@ -1,15 +1,12 @@
 """Test concurrent experiments in one repository: all succeed and log to the original repository's store."""
 
-import contextlib
 import os
-import socket
 import subprocess
-import sys
 import time
-import urllib.request
 
 import mlflow
 import pytest
+import trial_servers
 from conftest import cloned
 
 ROUNDS = int(os.environ.get("FITGAP_ROUNDS", "1"))
@@ -19,8 +16,8 @@ PATIENCE = 300  # seconds
 def experiments(clone) -> dict[str | None, str]:
     """Return the status of the single run of `prepare` by DVC experiment, or by None for runs outside of one."""
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{clone.path / 'mlflow.db'}")
-    (found,) = [one for one in client.search_experiments() if one.name == "fitgap"]
-    runs = client.search_runs([found.experiment_id], "tags.stage = 'prepare'")
+    (experiment,) = [each for each in client.search_experiments() if each.name == "fitgap"]
+    runs = client.search_runs([experiment.experiment_id], "tags.stage = 'prepare'")
     names = [run.data.tags.get("dvc_experiment") for run in runs]
     assert len(names) == len(set(names))
     return dict(zip(names, (run.info.status for run in runs), strict=True))
@@ -37,28 +34,6 @@ def wait_for_the_queue(clone) -> str:
     raise AssertionError(f"the queue has not ended after {PATIENCE} s:\n{said}")
 
 
-@contextlib.contextmanager
-def ui(clone):
-    """Run `mlflow ui` on the clone's store, as `make ui` does, and wait until it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(command, cwd=clone.path, env=clone.environment, start_new_session=True, **quiet)
-    try:
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            time.sleep(0.5)
-        yield
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(30)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_four_queued_experiments_on_a_fresh_repository(number, repository, tmp_path):
@@ -70,12 +45,15 @@ def test_four_queued_experiments_on_a_fresh_repository(number, repository, tmp_p
     assert experiments(clone) == dict.fromkeys(["e-1", "e-2", "e-3", "e-4"], "FINISHED")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_two_temporary_experiments_at_once_while_the_ui_is_open(number, repository, tmp_path):
     clone = cloned(repository, tmp_path / "clone")
     clone.run("dvc", "repro", "prepare")
     run = ["dvc", "--wait-for-lock", "exp", "run", "--temp"]  # DVC gives up after 3 s else; slow machines need more
-    with ui(clone):
+    database = f"sqlite:///{clone.path / 'mlflow.db'}"
+    server = trial_servers.start_tracking_server(clone.path, database, trial_servers.free_port())  # as `make ui` does
+    try:
         started = [
             subprocess.Popen(
                 [*run, "--name", name, "--set-param", f"data.split_seed={seed}", "prepare"],
@@ -88,5 +66,7 @@ def test_two_temporary_experiments_at_once_while_the_ui_is_open(number, reposito
             for name, seed in (("one", 1), ("two", 2))
         ]
         said = [process.communicate(timeout=PATIENCE)[0] for process in started]
+    finally:
+        trial_servers.stop_group(server)
     assert [process.returncode for process in started] == [0, 0], said
     assert experiments(clone) == {"one": "FINISHED", "two": "FINISHED", None: "FINISHED"}
