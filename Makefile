@@ -94,15 +94,13 @@ $(VENV)/installed-cluster: $(VENV)/installed requirements-cluster.txt
 try-cluster: cluster ## Start a small cluster on this machine; Ctrl-C, or the end of COMMAND="make repro", stops it
 	@$(BIN)/python tests/pipeline/trial_cluster.py $(COMMAND)
 
-# Through a link: MLflow cannot read its own files in a folder with % in its name (fitgap/tracking/migrations.py).
-THROUGH_LINK = link=$$(mktemp -d) && ln -s "$$PWD/$(VENV)" "$$link/venv" && trap 'rm -rf "$$link"' EXIT INT TERM &&
 # The plain address opens MLflow's pages for language models first.
 ui: install ## Start MLflow's UI on http://127.0.0.1:5000
 	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
-	@$(THROUGH_LINK) "$$link/venv/bin/python" -m mlflow ui --host 127.0.0.1
+	@$(BIN)/python -m mlflow ui --host 127.0.0.1
 
 serve: install ## Serve the champion over HTTP, on 127.0.0.1 and PORT=5001
-	@$(THROUGH_LINK) "$$link/venv/bin/python" -m fitgap.programs.serve $(addprefix --port ,$(PORT))
+	@$(BIN)/python -m fitgap.programs.serve $(addprefix --port ,$(PORT))
 
 readme: install ## Write the results of the last run into README.md and docs/
 	@$(BIN)/python -m docs.write_readme
@@ -113,8 +111,8 @@ photographs-page: install ## Write the results of `make photographs` into docs/c
 claims: install ## Write docs/claims.md from the claims in the code
 	@$(BIN)/python -m docs.write_claims
 
-sync: install ## Log the runs missing in MLflow, e.g. after a server outage; a slow server gets an hour
-	@FITGAP_TRACKING_TIMEOUT=$${FITGAP_TRACKING_TIMEOUT:-3600} $(BIN)/python -m stages.report
+sync: install ## Log the runs missing in MLflow, e.g. after a server outage; each answer may take 2 minutes
+	@FITGAP_TRACKING_TIMEOUT=$${FITGAP_TRACKING_TIMEOUT:-120} $(BIN)/python -m stages.report
 
 lint: install ## Check the style, and that imports respect the layers of packages
 	$(BIN)/ruff check .

@@ -25,6 +25,7 @@ def check(params: Params, origin: Path | str = "params.yaml") -> None:
     UserError
         If something is missing; the message says what, and what to do.
     """
+    repository.check_name(Path.cwd())
     check_repository(Path.cwd())
     if params.data.source == "directory":
         check_path(f"{origin}: data.path", params.data.path)
@@ -39,9 +40,7 @@ def check(params: Params, origin: Path | str = "params.yaml") -> None:
 
 
 def check_repository(folder: Path) -> None:
-    """Check that DVC can store the path of the repository, and finds the Git repository that it needs."""
-    if shown := repository.misnamed(folder):
-        raise UserError(f"{shown}: this folder's name is not UTF-8, which DVC cannot store; rename the folder")
+    """Check that DVC finds the Git repository that it needs."""
     if any((parent / ".git").exists() for parent in (folder, *folder.parents)):
         return
     from dvc.config import Config  # its import takes a while

@@ -43,7 +43,7 @@ def _check_port(port: int) -> None:
 def _become_server(address: str, port: int) -> None:
     """Replace this process by MLflow's server, so that a signal to this process stops the server."""
     programs = Path(sys.executable).parent  # MLflow starts uvicorn by its name
-    store.disable_telemetry()
+    store.set_variables()
     variables = {"MLFLOW_TRACKING_URI": tracking_uri(), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     server = ["-m", "mlflow", "models", "serve", "--model-uri", address, "--env-manager", "local"]
     command = [sys.executable, *server, "--host", HOST, "--port", str(port)]

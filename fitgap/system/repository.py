@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from fitgap.system.errors import UserError
 from fitgap.system.files import fresh_folder
 
 
@@ -12,13 +13,13 @@ def root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
-def misnamed(folder: Path) -> str | None:
-    """Return how to show the path of a folder if it is not UTF-8, which DVC and MLflow cannot store; None if it is."""
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:  # Python holds bytes that are not UTF-8 as surrogates
-        return os.fsencode(folder).decode(errors="backslashreplace")
-    return None
+def check_name(folder: Path) -> None:
+    """Raise a UserError if the path of a folder is not UTF-8, or has a sign in it that MLflow takes for another."""
+    shown = os.fsencode(folder).decode(errors="backslashreplace")
+    if shown != str(folder):
+        raise UserError(f"{shown}: this folder's name is not UTF-8, which DVC cannot store; rename the folder")
+    if set(shown) & set("%?"):
+        raise UserError(f"{shown}: MLflow cannot work in a folder with % or ? in its path; rename the folder")
 
 
 def experiment_name() -> str | None:

@@ -1,92 +1,103 @@
-"""Addresses of the tracking store, its database file and its artifact folders; folder names may hold any sign.
-
-SQLAlchemy decodes %XX in a database's address and ends the path at `?`. MLflow decodes %XX in a plain artifact path,
-and writes it into SQL between quotes. So a path that holds such signs becomes a quoted address.
-"""
+"""Where the runs go: the address of the tracking store, its SQLite database, and its experiment."""
 
 import os
-from collections.abc import Mapping, Sequence
+import re
 from pathlib import Path
-from types import MappingProxyType
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from typing import TYPE_CHECKING
 
 from fitgap.system import repository
 from fitgap.system.errors import UserError
-from fitgap.tracking.failures import redacted
 
-DATABASE = "mlflow.db"
-NO_QUERY: Mapping = MappingProxyType({})
-PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DATABASE, ARTIFACTS = "mlflow.db", "mlruns"  # in the repository
+EXPERIMENT = "fitgap"
+_NO_SERVER = re.compile(r"file:|[./~]|\w:|(postgresql|mysql|mssql)\b")  # folders, and databases
 
 
 def tracking_uri() -> str:
     """Return the store's address: MLFLOW_TRACKING_URI, or mlflow.db in the repository.
 
+    The path of a SQLite file is made absolute: a relative one would point into DVC's temporary copy.
+
     Raises
     ------
     UserError
-        If the address is a folder, which MLflow 3 refuses as a store, or a file whose path is not UTF-8.
+        If the address is a folder or a database without a server, or if the repository's folder has a name that
+        MLflow cannot store.
     """
-    given = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{DATABASE}"
-    if kind(given) == "sqlite":
-        return _absolute(given)
-    scheme = urlsplit(given).scheme
-    if (scheme == "file" or len(scheme) < 2) and given != "databricks" and not _folders_allowed():
+    address = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{DATABASE}"
+    if is_sqlite(address):
+        repository.check_name(repository.root())
+        file, mark, options = address.partition("?")
+        return f"{file.partition(':///')[0]}:///{repository.root() / sqlite_file(file)}{mark}{options}"
+    if _NO_SERVER.match(address):
         raise UserError(
-            f"MLFLOW_TRACKING_URI: {redacted(given)!r} is a folder, which MLflow 3 does not support; allowed: "
-            f"sqlite:///FILE, http://SERVER, a database's address; unset it to use {DATABASE} in the repository"
+            f"MLFLOW_TRACKING_URI: {redacted(address)!r} is a folder or a database, which share no files; allowed: "
+            f"http://SERVER (docs/tracking.md), sqlite:///FILE; unset it to use {DATABASE} in the repository"
         )
-    return given
+    return address
 
 
-def kind(uri: str) -> str:
-    """Return the scheme of an address without the driver: sqlite, postgresql, http."""
-    return urlsplit(uri).scheme.split("+")[0]
+def is_sqlite(address: str) -> bool:
+    """Return whether an address is a SQLite file."""
+    return address.startswith("sqlite")
 
 
-def sqlite_uri(file: Path, query: Mapping[str, str | Sequence[str]] = NO_QUERY) -> str:
-    """Return the address of a SQLite file, with the path quoted where necessary."""
-    from sqlalchemy import URL
-
-    is_plain = URL.create("sqlite", database=str(file)).render_as_string() == f"sqlite:///{file}"
-    # For `sqlite:///`, MLflow would create the folder with the quoted name (_make_parent_dirs_if_sqlite).
-    driver = "sqlite" if is_plain else "sqlite+pysqlite"
-    return URL.create(driver, database=str(file), query=query).render_as_string()
-
-
-def sqlite_file(uri: str) -> Path:
+def sqlite_file(address: str) -> Path:
     """Return the file of a SQLite address."""
-    from sqlalchemy import make_url
-
-    return Path(make_url(uri).database or "")
+    return Path(address.partition(":///")[2].partition("?")[0])
 
 
-def artifact_location(folder: Path) -> str:
-    """Return the location of an artifact folder as MLflow stores it: its path, or a file: address where necessary."""
-    return str(folder) if folder.as_uri() == f"file://{folder}" else folder.as_uri()
+def create_database(path: Path) -> None:
+    """Create a SQLite database under a temporary name, then rename it: a partial one would block MLflow."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    SqlAlchemyStore(f"sqlite:///{draft}", _artifacts()).engine.dispose()
+    draft.replace(path)
 
 
-def artifact_folder(location: str) -> Path | None:
-    """Return the local folder of an artifact location, or None if it is not on this machine."""
-    parts = urlsplit(location)
-    if parts.scheme not in ("", "file") and len(parts.scheme) > 1:  # one letter: a Windows drive
-        return None
-    return Path(url2pathname(parts.path) if parts.scheme == "file" else location)
+def experiment_id(client: "MlflowClient", address: str) -> str:
+    """Return MLFLOW_EXPERIMENT_ID, or the id of the experiment named MLFLOW_EXPERIMENT_NAME, created if missing.
+
+    Raises
+    ------
+    UserError
+        If its files would go to the folder of another repository.
+    """
+    given = os.environ.get("MLFLOW_EXPERIMENT_ID", "").strip()
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "").strip() or EXPERIMENT
+    experiment = client.get_experiment(given) if given else client.get_experiment_by_name(name)
+    if experiment is not None:
+        _check_place(Path(experiment.artifact_location), address)
+        return experiment.experiment_id
+    if not is_sqlite(address):
+        return client.create_experiment(name)  # a server has its own artifact location
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    # MLflow stores artifact locations as absolute paths, by default from the current folder. In a DVC experiment
+    # that is a temporary copy of the repository.
+    return SqlAlchemyStore(address, _artifacts()).create_experiment(name)
 
 
-def _absolute(uri: str) -> str:
-    """Return a SQLite address with an absolute path: a relative one would point into DVC's temporary copy."""
-    from sqlalchemy import make_url
-
-    file = repository.root() / sqlite_file(uri)
-    if shown := repository.misnamed(file.parent):
+def _check_place(folder: Path, address: str) -> None:
+    is_own = is_sqlite(address) and sqlite_file(address) == repository.root() / DATABASE
+    if is_own and folder.is_absolute() and not folder.resolve().is_relative_to(_artifacts()):
         raise UserError(
-            f"{shown}: this folder's name is not UTF-8, which MLflow cannot store; rename the folder, or set "
-            "MLFLOW_TRACKING_URI to a server"
+            f"{DATABASE}: its artifacts are in {folder.parent}, not in this repository's {ARTIFACTS}/ (moved or "
+            f"copied?); `python -m fitgap.tracking.relocate` updates {DATABASE}"
         )
-    return sqlite_uri(file, make_url(uri).query)
 
 
-def _folders_allowed() -> bool:
-    return os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1")
+def _artifacts() -> str:
+    return str(repository.root() / ARTIFACTS)
+
+
+def redacted(text: str) -> str:
+    """Replace the user, password and token of every address in a text by ***."""
+    text = re.sub(r"://[^/\s]*@", "://***@", text)
+    secret = r"([?&][^=&\s]*(?:pass|pwd|token|secret|key)[^=&\s]*=)[^&\s'\")]+"
+    return re.sub(secret, r"\1***", text, flags=re.IGNORECASE)

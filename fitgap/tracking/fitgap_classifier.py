@@ -1,6 +1,6 @@
 """The model that MLflow serves: from RGB images to a table with one column per class.
 
-`model_files.save` copies this file into every model, where MLflow imports it as the top-level module
+`models.save` copies this file into every model, where MLflow imports it as the top-level module
 `fitgap_classifier`. So it must not import fitgap: a machine that serves models has only their requirements.txt. Beside
 it stands a copy of fitgap/images/decoding.py, so that picture files become the same pixels as in stage `prepare`.
 """
@@ -36,32 +36,19 @@ class RefusedError(MlflowException):
 
 
 class ImageClassifier:
-    """A trained network and the names of its classes.
-
-    Parameters
-    ----------
-    network : keras.Model
-        From uint8 (n, height, width, 3) to probabilities, float32 (n, classes).
-    classes : list of str
-        In the order of the network's outputs.
-    """
+    """A trained network, from uint8 (n, height, width, 3) to probabilities, and the names of its classes in order."""
 
     def __init__(self, network, classes: list[str]):
         self.network, self.classes = network, classes
 
     def predict(self, images: np.ndarray) -> pd.DataFrame:
-        """Return the probability of each class for each image.
+        """Return the probability of each class for each image: float32, (n, classes), a column per class.
 
         Parameters
         ----------
         images : array
             (n, height, width, 3), RGB: uint8, or another type that holds whole numbers from 0 to 255. Or (n,), str:
             the contents of picture files in base64.
-
-        Returns
-        -------
-        DataFrame
-            float32, (n, classes); the columns are the names of the classes.
 
         Raises
         ------
@@ -70,10 +57,6 @@ class ImageClassifier:
         """
         pixels = read_pixels(images, self.network.input_shape[1:])
         return pd.DataFrame(self.network.predict(pixels, verbose=0), columns=self.classes)
-
-    def get_raw_model(self):
-        """Return the Keras model; `get_raw_model` of MLflow's PyFuncModel calls this."""
-        return self.network
 
 
 def read_pixels(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -108,20 +91,18 @@ def _read_picture(text: str, number: int, shape: tuple[int, int, int]) -> np.nda
 
 
 def _read_numbers(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    if isinstance(images, np.ndarray) and images.dtype == object:  # from JSON: see `model_files._signature`
-        try:
-            images = np.array(images.tolist())
-        except ValueError:
-            _refuse("images of different shapes", shape)
-    if not isinstance(images, np.ndarray):
-        _refuse(type(images).__name__, shape)
-    if images.dtype.kind not in "uif":
-        _refuse(f"values of type {images.dtype}", shape)
-    return images
+    is_json = isinstance(images, np.ndarray) and images.dtype.kind == "O"  # see `models._signature`
+    try:
+        numbers = np.asarray(images.tolist() if is_json else images)
+    except ValueError:
+        _refuse("images of different shapes", shape)
+    if numbers.dtype.kind not in "uif":
+        _refuse(f"values of type {numbers.dtype}", shape)
+    return numbers
 
 
-def _refuse(given: str, shape: tuple[int, int, int]) -> None:
-    raise RefusedError.invalid_parameter_value(f"images: {given}; {ALLOWED.format(*shape)}")
+def _refuse(reason: str, shape: tuple[int, int, int]) -> None:
+    raise RefusedError.invalid_parameter_value(f"images: {reason}; {ALLOWED.format(*shape)}")
 
 
 def _load_pyfunc(path: str) -> ImageClassifier:

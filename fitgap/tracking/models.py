@@ -4,33 +4,40 @@ MLflow's own `mlflow.keras.log_model` uses the process's active run, and loads t
 infer its requirements. Here the run is an argument, and the requirements are known.
 
 Scratch models are small, so all are attached. Of each transfer family, only the best is attached (lowest mean
-validation loss), because each model contains the whole of VGG16, 59 MB.
+validation loss), because each model contains the whole of VGG16, 59 MB. The files of a model:
+
+MLmodel                     MLflow's description, with the names of the classes
+data/model.keras            the network, once, for Keras and for MLflow's Python function
+code/fitgap_classifier.py   the Python function: it checks the images, and names the classes
+code/fitgap_decoding.py     a copy of fitgap/images/decoding.py, for picture files
+requirements.txt            the packages for loading the model; also in conda.yaml and python_env.yaml
 """
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fitgap.data.record import Result
 from fitgap.definitions.families import FAMILIES
-from fitgap.definitions.measurements import HEADLINES
+from fitgap.images import decoding
 from fitgap.params.schema import Params
-from fitgap.tracking import model_files, store
-from fitgap.tracking.addresses import artifact_folder
-from fitgap.tracking.existing import WRITER, wait_for_rival
-from fitgap.tracking.failures import failures, warn
+from fitgap.tracking.store import Store, StoreError, open_store, warn
 
 if TYPE_CHECKING:
     import keras
-    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities import LoggedModel
+    from mlflow.models import Model, ModelSignature
 
 NAME = "model"
-# A server receives tens of megabytes in one request and may need a while to store them, so the timeout is long and
-# there is no retry. The timeout starts after the last byte sent. A server that hangs costs less than half a minute,
-# including the run written before.
-UPLOAD_LIMITS = {**store.REQUEST_LIMITS, "MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+LOADER = "fitgap_classifier"  # a module of this package, which must not be imported as a part of it
+FILES = {"MLmodel", "data/model.keras", f"code/{LOADER}.py", "code/fitgap_decoding.py"}
+PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pandas", "pillow")
 
 
 def log_model(run_id: str | None, build: Callable[[], "keras.Model"], classes: list[str]) -> None:
@@ -40,108 +47,103 @@ def log_model(run_id: str | None, build: Callable[[], "keras.Model"], classes: l
 
     Parameters
     ----------
-    run_id : str or None
-        As returned by `runs.log_result`. None (the store failed, with a warning) does nothing.
+    run_id : as returned by `runs.log_result`. None (the store failed, with a warning) does nothing.
     build : function without arguments
-        Returns the whole network, from uint8 RGB images to class probabilities. Called only if the run has no model
-        yet. An optimizer's state is not saved.
-    classes : list of str
-        Names of the classes, in the order of the network's outputs.
-
-    Raises
-    ------
-    ValueError
-        If the network does not take uint8 RGB images, or has another number of classes.
+        Returns the whole network, not compiled: from uint8 RGB images, (n, height, width, 3), to class probabilities.
+        Called only if the run has no model yet.
+    classes : names of the classes, in the order of the network's outputs
     """
     if run_id is None:
         return
     try:
-        with store.open_store(UPLOAD_LIMITS) as opened:
-            done = find_model(opened, run_id)
-        if not done:
+        with open_store() as opened:
+            model = find_model(opened, run_id)
+        if model is None:
             network = build()  # takes seconds; outside the lock, so other processes can use the store
-            model_files.check(network, classes)
-            with store.open_store(UPLOAD_LIMITS) as opened:
-                if not find_model(opened, run_id):
-                    _write(opened, run_id, network, classes)
-    except failures() as failure:
+            with open_store() as opened:
+                _write(opened, run_id, network, classes)
+    except StoreError as failure:
         warn(f"run {run_id}: its model is not in MLflow", failure)
 
 
-def find_model(opened: store.Store, run_id: str, is_thorough: bool = False) -> "LoggedModel | None":
-    """Return the run's complete model, or None; delete models that killed processes left, or whose files are gone.
-
-    A model that another clone is writing stays. Files on this machine are always looked for, those on a server only if
-    `is_thorough`: each model costs it five requests.
-    """
-    models = opened.client.search_logged_models([opened.experiment_id], f"source_run_id = '{run_id}'")
-    complete = {model.model_id: model for model in models if _is_complete(opened, model, is_thorough)}
+def find_model(opened: Store, run_id: str) -> "LoggedModel | None":
+    """Return the run's complete model, or None; delete models that killed processes left, or whose files are gone."""
+    models = list(opened.client.search_logged_models([opened.experiment_id], f"source_run_id = '{run_id}'"))
+    complete = [model for model in models if model.status == "READY" and is_stored(model.artifact_location)]
     for model in models:
-        if model.model_id not in complete and not _is_others(opened, model):
+        if model not in complete:
             opened.client.delete_logged_model(model.model_id)
-    return next(iter(complete.values()), None)
+    return complete[0] if complete else None
 
 
-def _is_complete(opened: store.Store, model: "LoggedModel", is_thorough: bool) -> bool:
-    looks = is_thorough or artifact_folder(model.artifact_location) is not None
-    return model.status == "READY" and (not looks or is_stored(opened, model.artifact_location))
+def is_stored(location: str) -> bool:
+    """Return whether the files of a model are at a location (folder or address); loading it would take seconds."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    repository = get_artifact_repository(location)
+    return {file.path for folder in (None, "data", "code") for file in repository.list_artifacts(folder)} >= FILES
 
 
-def is_stored(opened: store.Store, location: str) -> bool:
-    """Return whether the store has all files of a model, and count the time of the requests that it takes."""
-    with opened.waiting.count():
-        return model_files.are_stored(location)
-
-
-def _is_others(opened: store.Store, model: "LoggedModel") -> bool:
-    return model.status != "READY" and model.tags.get(WRITER, opened.writer) != opened.writer
-
-
-def _write(opened: store.Store, run_id: str, network: "keras.Model", classes: list[str]) -> None:
+def _write(opened: Store, run_id: str, network: "keras.Model", classes: list[str]) -> None:
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
-    client, run = opened.client, opened.client.get_run(run_id)
-    opened.keep_time()
-    model = client.create_logged_model(
-        opened.experiment_id, NAME, run_id, tags={**_tags(run), WRITER: opened.writer}, params=dict(run.data.params)
-    )
-    opened.keep_time()
-    about = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
+    client, tags = opened.client, opened.client.get_run(run_id).data.tags
+    tags = {name: tags[name] for name in ("stage", "variant", "best_seed") if name in tags}
+    model = client.create_logged_model(opened.experiment_id, NAME, run_id, tags=tags)
+    description = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
     with tempfile.TemporaryDirectory() as folder:
-        model_files.save(Path(folder) / NAME, about, network, classes)
+        save(Path(folder) / NAME, description, network, classes)
         client.log_model_artifacts(model.model_id, str(Path(folder) / NAME))
-    if _has_rival(opened, model):
-        client.delete_logged_model(model.model_id)
-        return
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    _add_metrics(opened, run, model.model_id)
     client.finalize_logged_model(model.model_id, "READY")  # last, so that only complete models are READY
 
 
-def _has_rival(opened: store.Store, model: "LoggedModel") -> bool:
-    """Return whether another clone attached a model to the same run meanwhile; see `existing.find_rival`."""
+def save(folder: Path, description: "Model", network: "keras.Model", classes: list[str]) -> None:
+    """Write a model's files into a new folder.
 
-    def look() -> list[tuple[str, bool]]:
-        found = opened.client.search_logged_models([opened.experiment_id], f"source_run_id = '{model.source_run_id}'")
-        return [(one.model_id, one.status == "READY") for one in found if one.tags.get(WRITER) != opened.writer]
+    `mlflow.pyfunc.load_model` then loads the Python function, and `mlflow.keras.load_model` the network.
 
-    return wait_for_rival(look, model.model_id) is not None
+    Parameters
+    ----------
+    description : MLflow's description of the model; completed here
+    """
+    import mlflow.keras
+    from mlflow import pyfunc
+
+    (folder / "code").mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name(f"{LOADER}.py"), folder / "code")
+    shutil.copy(decoding.__file__, folder / "code" / "fitgap_decoding.py")
+    mlflow.keras.save_model(
+        network,
+        str(folder),
+        mlflow_model=description,
+        signature=_signature(classes),
+        pip_requirements=_requirements(),
+        metadata={"classes": list(classes)},
+    )
+    # In place of MLflow's own function for Keras models. The environments are those that `save_model` has written.
+    pyfunc.add_to_model(description, LOADER, code="code", conda_env="conda.yaml", python_env="python_env.yaml")
+    description.save(folder / "MLmodel")
 
 
-def _tags(run: "Run") -> dict[str, str]:
-    kept = ("stage", "variant", "seed", "best_seed")
-    return {name: run.data.tags[name] for name in kept if name in run.data.tags}
+def _requirements() -> list[str]:
+    """Return the pip requirements for loading a model, in the installed versions. MLflow adds itself."""
+    installed = {package.name: package.version for package in metadata.distributions()}
+    return [f"{name}=={installed[name]}" for name in PACKAGES if name in installed]
 
 
-def _add_metrics(opened: store.Store, run: "Run", model_id: str) -> None:
-    """Add the run's headline metrics to the model; same time and step, so the run's own are not duplicated."""
-    from mlflow.entities import Metric
+def _signature(classes: list[str]) -> "ModelSignature":
+    """Return a signature that lets all arrays pass, so that the Python function can judge them.
 
-    began, run_id = run.info.start_time, run.info.run_id
-    known = {name: run.data.metrics[name] for name in HEADLINES if name in run.data.metrics}
-    metrics = [Metric(k, value, began, 0, model_id=model_id, run_id=run_id) for k, value in known.items()]
-    opened.client.log_batch(run_id, metrics, synchronous=True)
+    A uint8 tensor would be the natural input. But MLflow casts the numbers of a request to the signature's type: of
+    images scaled to 0..1 it would leave zeros. `object` is the one type that it leaves alone.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+    probabilities = [ColSpec(DataType.float, name) for name in classes]
+    return ModelSignature(Schema([TensorSpec(np.dtype("object"), (-1,))]), Schema(probabilities))
 
 
 def models_to_attach(results: Iterable[Result]) -> list[Result]:
@@ -149,18 +151,14 @@ def models_to_attach(results: Iterable[Result]) -> list[Result]:
     trained = [result for result in results if result.is_model and FAMILIES[result.record.stage].attached != "none"]
     best: dict[str, Result] = {}
     for result in trained:
-        holder = best.setdefault(result.record.stage, result)
-        if result.metrics["val_loss_best"] < holder.metrics["val_loss_best"]:
+        rival = best.setdefault(result.record.stage, result)
+        if result.metrics["val_loss_best"] < rival.metrics["val_loss_best"]:
             best[result.record.stage] = result
-    return [one for one in trained if FAMILIES[one.record.stage].attached == "all" or one is best[one.record.stage]]
+    return [r for r in trained if FAMILIES[r.record.stage].attached == "all" or r is best[r.record.stage]]
 
 
 def attach_models(
-    results: Iterable[Result],
-    run_ids: Mapping[str, str],
-    params: Params,
-    folder: Path,
-    backbone: Path,
+    results: Iterable[Result], run_ids: Mapping[str, str], params: Params, folder: Path, backbone: Path
 ) -> None:
     """Attach the best seed's network of each model in `models_to_attach` to its run, unless the run has one.
 

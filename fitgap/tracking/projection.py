@@ -18,26 +18,14 @@ FINGERPRINT = "fitgap.fingerprint"
 
 @dataclass(frozen=True)
 class Run:
-    """The content of one run.
-
-    Attributes
-    ----------
-    name : str
-    tags, params : dict of str
-    points : list of (metric, value, step)
-        Final measurements have step 0; curves use epochs (from 1) or the number of images seen.
-    inputs : dict
-        Name -> {"name", "digest"}.
-    seconds : float
-        Duration of the work; 0 if it was done on another machine.
-    """
+    """The content of one run."""
 
     name: str
     tags: dict[str, str]
     params: dict[str, str]
-    points: list[tuple[str, float, int]]
-    inputs: dict[str, dict[str, str]]
-    seconds: float
+    points: list[tuple[str, float, int]]  # metric, value, step: 0, of curves the epoch (from 1) or the images seen
+    inputs: dict[str, dict[str, str]]  # name -> {"name", "digest"}
+    seconds: float  # duration of the work; 0 if it was done on another machine
 
 
 def parent_run(result: Result, times: Mapping[str, Any] | None) -> Run:
@@ -46,17 +34,17 @@ def parent_run(result: Result, times: Mapping[str, Any] | None) -> Run:
     From `times` (see `timings.load`), `stage_seconds`, the rates and the mean `seconds` per training become metrics,
     and the processors a tag.
     """
-    record, measured = result.record, dict(result.record.measured or {})
+    record, measured, tags = result.record, dict(result.record.measured or {}), {}
     if result.is_model:
         measured |= _seed_statistics(result.seeds)
+    if record.best_seed is not None:
+        tags["best_seed"] = str(record.best_seed)
     if times:
         trainings = list(times["seed_seconds"].values())
         measured |= {"stage_seconds": times["stage_seconds"], **times["rates"]}
         measured |= {"seconds": sum(trainings) / len(trainings)} if trainings else {}
-    curves = None if result.history is None or result.history.empty else _mean_curves(result.history)
-    tags = {"best_seed": str(record.best_seed)} if record.best_seed is not None else {}
-    if times and "processors" in times:  # absent from times of earlier versions
         tags["processors"] = "; ".join(times["processors"])
+    curves = None if result.history is None or result.history.empty else _mean_curves(result.history)
     return _run(result, result.name, tags, measured, curves, times["stage_seconds"] if times else 0)
 
 
@@ -80,13 +68,13 @@ def _seed_run(result: Result, seed: int, seconds: float | None) -> Run:
 
 
 def _run(result, name: str, tags: dict, measured: dict, curves: pd.DataFrame | None, seconds: float) -> Run:
-    measured |= {f"params_{kind}": n for kind, n in (result.record.parameters or {}).items()}
-    both = set(measured) & set(() if curves is None else curves.columns)
-    if both:  # MLflow's table shows the last value, so a curve's last epoch would look like the measurement
-        raise ValueError(f"{name}: a measurement and a curve have the same name: {', '.join(sorted(both))}")
-    params = {key: _as_in_yaml(value) for key, value in result.record.params.items()}
-    tags = {**_tags(result), **tags}
-    return Run(name, tags, params, _points(measured, curves), result.record.inputs, seconds)
+    record = result.record
+    measured |= {f"params_{kind}": n for kind, n in (record.parameters or {}).items()}
+    params = {key: value if isinstance(value, str) else json.dumps(value) for key, value in record.params.items()}
+    digests = {f"{kind}_digest": identity["digest"] for kind, identity in record.inputs.items()}
+    variant = {} if record.variant is None else {"variant": record.variant}
+    tags = {"stage": record.stage, **variant, **digests, FINGERPRINT: result.fingerprint, **tags}
+    return Run(name, tags, params, _points(measured, curves), record.inputs, seconds)
 
 
 def _seed_statistics(seeds: pd.DataFrame) -> dict[str, float]:
@@ -112,23 +100,12 @@ def _points(measured: dict, curves: pd.DataFrame | None) -> list[tuple[str, floa
     points = [(name, value, 0) for name, value in measured.items()]
     for name in () if curves is None else curves.columns:
         points += [(name, value, step) for step, value in curves[name].items()]
-    # Databases and charts handle NaN and infinity differently; history.csv, one of the artifacts, keeps them.
+    # Databases and charts handle NaN and infinity differently; history.csv keeps them.
     return [(n, float(v), int(step)) for n, v, step in points if _is_number(v) and math.isfinite(v)]
 
 
 def _is_number(value: Any) -> bool:
     return pd.api.types.is_number(value) and not pd.api.types.is_bool(value)
-
-
-def _tags(result: Result) -> dict[str, str]:
-    record = result.record
-    digests = {f"{name}_digest": identity["digest"] for name, identity in record.inputs.items()}
-    variant = {} if record.variant is None else {"variant": record.variant}
-    return {"stage": record.stage, **variant, **digests, FINGERPRINT: result.fingerprint}
-
-
-def _as_in_yaml(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def provenance_tags(stage: str) -> dict[str, str]:
@@ -137,12 +114,13 @@ def provenance_tags(stage: str) -> dict[str, str]:
     `git_dirty` is "true" if a tracked file differs from the revision. `dvc.lock` is excluded, because DVC itself
     writes it after every stage.
     """
+    experiment = os.environ.get("DVC_EXP_NAME")
     return {
         "mlflow.source.name": f"stages/{stage}.py",
         "mlflow.source.type": "LOCAL",
         **_user(),
         **_revision(),
-        **_experiment(),
+        **({"dvc_experiment": experiment} if experiment else {}),
     }
 
 
@@ -151,11 +129,6 @@ def _user() -> dict[str, str]:
         return {"mlflow.user": os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()}
     except (KeyError, OSError):  # a container may run as a user without a name
         return {}
-
-
-def _experiment() -> dict[str, str]:
-    name = os.environ.get("DVC_EXP_NAME")
-    return {"dvc_experiment": name} if name else {}
 
 
 def _revision() -> dict[str, str]:
@@ -167,8 +140,8 @@ def _revision() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):  # Git or the repository is missing; a plain folder works too
         return {}
     lines = answer.stdout.splitlines()
-    dirty = {"git_dirty": str(any(not line.startswith("#") for line in lines)).lower()}
-    heads = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
-    if not heads or heads[0] == "(initial)":
-        return dirty
-    return {"git_revision": heads[0], "mlflow.source.git.commit": heads[0], **dirty}
+    tags = {"git_dirty": str(any(not line.startswith("#") for line in lines)).lower()}
+    for line in lines:
+        if line.startswith("# branch.oid ") and not line.endswith("(initial)"):
+            tags["git_revision"] = tags["mlflow.source.git.commit"] = line.split()[-1]
+    return tags

@@ -8,60 +8,63 @@ import hashlib
 import logging
 import os
 import platform
-import tempfile
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from fitgap.definitions import determinism
 from fitgap.system import repository
-from fitgap.system.errors import UserError
-from fitgap.tracking.addresses import kind, tracking_uri
-from fitgap.tracking.client import Client, Waiting
-from fitgap.tracking.failures import GivenUpError, failures, is_outage
+from fitgap.tracking.addresses import create_database, experiment_id, is_sqlite, redacted, sqlite_file, tracking_uri
 
-# MLflow's defaults are a timeout of 120 s and 7 retries per request. Here a request fails after 5 s + 5 s, and none
-# starts after SERVER_TIMEOUT of waiting, so a hanging or slow server costs a stage less than half a minute.
-REQUEST_LIMITS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+NOTE = "mlflow.note.content"  # tag with the text that MLflow shows as a run's description
+TIMEOUT_VARIABLE = "FITGAP_TRACKING_TIMEOUT"  # seconds that a server may take for an answer
+PATIENCE = 60  # seconds to wait for other processes, of which the first creates the database
+VARIABLES = {
+    # MLflow's defaults are 120 s and 7 retries. Here a server that hangs costs 22 s. It may need some to store 59 MB.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "1",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    # No usage statistics, and no hints, addresses (they may contain passwords) and progress bars on the terminal.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-NOTE = "mlflow.note.content"  # tag with the text that MLflow shows as a run's description
-SERVER_TIMEOUT = 15  # seconds that a process waits for a server in all, unless TIMEOUT_VARIABLE says otherwise
-TIMEOUT_VARIABLE = "FITGAP_TRACKING_TIMEOUT"
-SQLITE_TIMEOUT = 60  # seconds; there is no server to fail, but others wait while the first run creates the database
-_unavailable: set[str] = set()  # addresses of servers that failed earlier in this process
-_waiting: dict[str, Waiting] = {}  # address of a server -> how long this process has waited for it
+_BREAKDOWNS = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED")  # MLflow's codes
+_given_up = False  # whether the store has failed in this process
+
+
+class StoreError(Exception):
+    """The store failed. The message is one line and shows no password."""
+
+    def __init__(self, cause: Exception):
+        reason = redacted(" ".join(str(cause).split())) or type(cause).__name__
+        super().__init__(reason if len(reason) <= 300 else f"{reason[:297]}...")
+        # Whether the store works, but refused this request: MLflow's exceptions have a code.
+        self.is_rejection = getattr(cause, "error_code", _BREAKDOWNS[0]) not in _BREAKDOWNS
+
+
+class GivenUpError(StoreError):
+    """The store failed earlier in this process, which has said so, and is not asked again."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """An open store, locked for this process.
+    """An open store, locked for this process."""
 
-    Attributes
-    ----------
-    client : Client
-        MlflowClient's methods; each raises TimeoutError if the process has waited too long for the store.
-    experiment_id : str
-    writer : str
-        Identifies this repository on this machine; the same for all its processes.
-    waiting : Waiting
-    """
-
-    client: Client
+    client: "MlflowClient"
     experiment_id: str
-    writer: str
-    waiting: Waiting
-
-    def keep_time(self) -> None:
-        """Raise TimeoutError if the process has waited too long for the store."""
-        self.waiting.check()
+    writer: str  # identifies this repository on this machine; the same for all its processes
 
     def link(self, text: str, run_id: str) -> str:
         """Return a Markdown link to a run, for MLflow's descriptions."""
@@ -69,131 +72,75 @@ class Store:
 
 
 @contextmanager
-def open_store(patience: Mapping[str, str] = REQUEST_LIMITS, waiting: Waiting | None = None) -> Iterator[Store]:
+def open_store(patience: float | None = None) -> Iterator[Store]:
     """Open the store and lock it for this process; create the database and the experiment if they are missing.
 
-    `failures.failures()` returns the exceptions to expect, here and while the store is open.
+    A failure ends the use of the store in this process, unless it is a rejection, or `patience` is given.
 
     Parameters
     ----------
-    patience : MLflow's variables for a request
-    waiting : time limit, by default the store's own; with another one, a failure does not count as the store's
-    """
-    address = tracking_uri()
-    disable_telemetry()
-    with ExitStack() as stack:
-        if waiting is None:
-            stack.enter_context(_fail_fast(address))
-        stack.enter_context(determinism.pause_garbage_collection())
-        from mlflow import MlflowClient
-
-        from fitgap.tracking import database, migrations
-
-        stack.enter_context(migrations.allow_percent_sign())
-        waiting = waiting or waiting_for(address)
-        stack.enter_context(default_environment(patience))
-        # Parts of MLflow create their own client, which would use the current folder: DVC's temporary copy.
-        stack.enter_context(environment_variable("MLFLOW_TRACKING_URI", address))
-        stack.enter_context(silence_logging())
-        # Two processes that create the same database at once make each other fail. Under the lock, any unfinished run
-        # of this repository was left by a killed process.
-        stack.enter_context(FileLock(_lock_file(), timeout=waiting.left))
-        with waiting.count():
-            database.prepare_database(address, repository.root())
-        client = Client(MlflowClient(tracking_uri=address, registry_uri=address), waiting)
-        yield Store(client, database.experiment_id(client, address, repository.root()), _writer_id(), waiting)
-
-
-def waiting_for(address: str) -> Waiting:
-    """Return the time limit of a store: for a server one for the whole process, which may open it dozens of times.
+    patience : seconds to wait for other processes that use the store
 
     Raises
     ------
-    UserError
-        If the variable is not a number.
+    StoreError
+        If anything fails, here or inside the context.
     """
-    if kind(address) == "sqlite":
-        return Waiting(SQLITE_TIMEOUT)
-    given = os.environ.get(TIMEOUT_VARIABLE) or SERVER_TIMEOUT
+    global _given_up
+    if _given_up:
+        raise GivenUpError(ConnectionError())
     try:
-        return _waiting.setdefault(address, Waiting(float(given)))
-    except ValueError:
-        raise UserError(f"{TIMEOUT_VARIABLE}: {given!r}: write a number of seconds; unset it for 15") from None
+        with _open(PATIENCE if patience is None else patience) as opened:
+            yield opened
+    except Exception as cause:  # of MLflow, SQLAlchemy, the network, a cloud's library: none may cost a result
+        failure = StoreError(cause)
+        _given_up = patience is None and not failure.is_rejection
+        raise failure from cause
+
+
+def warn(what: str, failure: StoreError) -> None:
+    """Write one line about a failure to standard error: what is missing, why, and that no result is lost."""
+    if isinstance(failure, GivenUpError):
+        return
+    place = redacted(os.environ.get("MLFLOW_TRACKING_URI", "MLflow"))
+    way = "`make sync` or the report stage of the next `dvc repro` writes what is missing"
+    print(f"fitgap: warning: {what} ({place}): {failure}; the results are safe in results/, {way}", file=sys.stderr)
 
 
 @contextmanager
-def _fail_fast(address: str) -> Iterator[None]:
-    """Remember a failed server: `report` opens the store dozens of times and would wait and warn each time."""
-    if address in _unavailable:
-        raise GivenUpError(address)
-    try:
-        yield
-    except failures() as failure:
-        if kind(address) != "sqlite" and is_outage(failure):
-            _unavailable.add(address)
-        raise
+def _open(patience: float) -> Iterator[Store]:
+    address = tracking_uri()
+    set_variables()
+    # Parts of MLflow create their own client, which would use the current folder: DVC's temporary copy.
+    os.environ["MLFLOW_TRACKING_URI"] = address
+    with ExitStack() as stack:
+        stack.enter_context(determinism.pause_garbage_collection())
+        from mlflow import MlflowClient
+
+        # Log messages (MLflow, Alembic, urllib3) are silenced; errors that matter are also raised.
+        stack.callback(logging.disable, logging.root.manager.disable)
+        logging.disable(logging.ERROR)
+        # Two processes that create the same database at once make each other fail. Under the lock, any unfinished run
+        # of this repository was left by a killed process.
+        stack.enter_context(_lock(patience))
+        if is_sqlite(address) and not sqlite_file(address).exists():
+            create_database(sqlite_file(address))
+        client = MlflowClient(tracking_uri=address, registry_uri=address)
+        yield Store(client, experiment_id(client, address), _writer_id())
+
+
+def set_variables() -> None:
+    """Set the variables that MLflow reads, in part on import; variables set by the user are kept."""
+    if os.environ.get(TIMEOUT_VARIABLE):
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = os.environ[TIMEOUT_VARIABLE]
+    os.environ.update({name: value for name, value in VARIABLES.items() if name not in os.environ})
+
+
+def _lock(patience: float) -> FileLock:
+    folder = repository.root() / ".dvc" / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / "fitgap-mlflow.lock", timeout=patience)
 
 
 def _writer_id() -> str:
-    return hashlib.sha256(os.fsencode(f"{platform.node()}:{repository.root()}")).hexdigest()[:12]
-
-
-def _lock_file() -> Path:
-    if (repository.root() / ".dvc").is_dir():
-        (repository.root() / ".dvc" / "tmp").mkdir(exist_ok=True)
-        return repository.root() / ".dvc" / "tmp" / "fitgap-mlflow.lock"
-    return Path(tempfile.gettempdir()) / f"fitgap-mlflow-{_writer_id()}.lock"
-
-
-# Disable usage statistics, and hints, addresses (they may contain passwords) and progress bars on the terminal.
-_QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_DISABLE_AGENT_HINT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-
-
-def disable_telemetry() -> None:
-    """Set the variables that MLflow reads on import; variables set by the user are kept."""
-    os.environ.update(_missing(_QUIET))
-
-
-@contextmanager
-def default_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables inside this context; variables set by the user are kept."""
-    added = _missing(values)
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
-
-
-@contextmanager
-def environment_variable(name: str, value: str) -> Iterator[None]:
-    """Set one environment variable inside this context, and restore its former value afterwards."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        os.environ.update({} if before is None else {name: before})
-
-
-def _missing(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if name not in os.environ}
-
-
-@contextmanager
-def silence_logging() -> Iterator[None]:
-    """Silence log messages (MLflow, Alembic, urllib3) inside this context; errors that matter are also raised."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    return hashlib.sha256(f"{platform.node()}:{repository.root()}".encode()).hexdigest()[:12]

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from fitgap.data.record import Record, Result
 from fitgap.tracking import store
+from fitgap.tracking.addresses import tracking_uri
 from fitgap.tracking.relocate import relocate
 
 DIGEST = "ab" * 32
@@ -24,10 +26,10 @@ VARIABLES = (
     "MLFLOW_TRACKING_URI",
     "MLFLOW_EXPERIMENT_NAME",
     "MLFLOW_EXPERIMENT_ID",
-    store.TIMEOUT_VARIABLE,
     "DVC_ROOT",
     "DVC_EXP_NAME",
-    *store.REQUEST_LIMITS,
+    store.TIMEOUT_VARIABLE,
+    *store.VARIABLES,
 )
 
 
@@ -52,13 +54,17 @@ def model(variant: str = "dropout", seeds=(0, 1, 2), epochs: int = 4, **params) 
 
 
 def contestant(
-    variant: str = "dropout", losses=(0.30, 0.31, 0.32), digest: str = DIGEST, validation_images: int = 200
+    variant: str = "dropout",
+    losses=(0.30, 0.31, 0.32),
+    digest: str = DIGEST,
+    validation_images: int = 200,
+    stage: str = "scratch",
 ) -> Result:
     """Return the result of a model with these lowest validation losses by seed."""
     made = model(variant, validation_images=validation_images)
     seeds = [{**made.record.seeds[0], "seed": s, "val_loss_best": x} for s, x in enumerate(losses)]
     inputs = {"data": {"name": "digits", "digest": digest}}
-    return dataclasses.replace(made, record=dataclasses.replace(made.record, seeds=seeds, inputs=inputs))
+    return dataclasses.replace(made, record=dataclasses.replace(made.record, stage=stage, seeds=seeds, inputs=inputs))
 
 
 def network():
@@ -82,7 +88,7 @@ def single(stage: str = "prepare", **measured) -> Result:
 
 def repository(folder: Path, monkeypatch) -> Path:
     """Go to an empty repository with a tracking database; give its folder."""
-    forget_surroundings(monkeypatch)
+    forget(monkeypatch)
     folder.mkdir(exist_ok=True)
     shutil.copy(_database(), folder / "mlflow.db")
     relocate(folder)
@@ -90,30 +96,31 @@ def repository(folder: Path, monkeypatch) -> Path:
     return folder
 
 
-def forget_surroundings(monkeypatch) -> None:
-    """Unset the user's environment variables."""
+def forget(monkeypatch) -> None:
+    """Unset the user's environment variables, and what this process knows of a store that failed; restore them."""
+    monkeypatch.setattr(store, "_given_up", False)
     for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what the store sets is undone after the test
+        monkeypatch.delenv(name)
 
 
 @functools.cache
 def _database() -> Path:
     """Set up a database once: MLflow takes seconds to migrate a fresh one."""
-    from fitgap.tracking import database, store
-
-    store.disable_telemetry()
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with store.silence_logging():
-        database.prepare_database(f"sqlite:///{folder / 'mlflow.db'}", folder)
-    return folder / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        forget(patch)
+        patch.chdir(folder)
+        with store.open_store():
+            return folder / "mlflow.db"
 
 
 def client():
     """Return MLflow's client for the current repository's store."""
     from mlflow import MlflowClient
 
-    return MlflowClient(store.tracking_uri())
+    return MlflowClient(tracking_uri())
 
 
 def active_runs() -> list:

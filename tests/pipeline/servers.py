@@ -2,7 +2,6 @@
 
 import http.client
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ import trial_servers
 class Outage:
     """A fault of the server: `kind`, from the `nth` request on with `at` in its method and path.
 
-    Kinds: `down` (nothing listens), `500`, `hang` (taken and never answered), `slow` (`seconds` per answer), `die`
-    (SIGKILL to the server), and `lose`, once: the server does it, and the answer never arrives.
+    Kinds: `down` (nothing listens), `500`, `hang` (taken and never answered), `die` (SIGKILL to the server), and
+    `lose`, once: the server does it, and the answer never arrives.
     """
 
     kind: str
     at: str = ""
     nth: int = 1
-    seconds: float = 4
 
 
 class Server:
@@ -55,7 +53,6 @@ class Front:
 
     def __init__(self, server: Server):
         self.server, self.outage, self.over = server, None, threading.Event()
-        self.begin = 0.0  # when the outage first met a request
         self.port = 0
         self.open()
 
@@ -73,7 +70,7 @@ class Front:
     @contextmanager
     def suffering(self, outage: Outage) -> Iterator[None]:
         """Simulate an outage inside the block; afterwards restore the proxy and restart a killed server."""
-        self.outage, self.left, self.begin = outage, outage.nth, 0.0
+        self.outage, self.left = outage, outage.nth
         self.over.clear()
         if outage.kind == "down":
             self.close()
@@ -93,7 +90,6 @@ class Front:
             self.left -= 1
         if not outage or self.left:
             return Outage("passes")
-        self.begin = self.begin or time.monotonic()
         if outage.kind == "lose":
             self.outage = None
         return outage
@@ -113,7 +109,6 @@ class Passing(BaseHTTPRequestHandler):
         elif outage.kind == "die":
             front.server.kill()
         else:
-            front.over.wait(outage.seconds if outage.kind == "slow" else 0)
             self._forward(front.server.port, body, is_answered=outage.kind != "lose")
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass  # noqa: N815

@@ -31,7 +31,7 @@ KERAS = {"floatx": "float64", "epsilon": 0.1, "backend": "torch", "image_data_fo
 def stormy(repository, tmp_path_factory):
     """One stage after the other; another folder, another environment; killed while it trains, and thrice more."""
     folder = tmp_path_factory.mktemp("stormy")
-    made = cloned(repository, folder / "100% 한국 with blanks")
+    made = cloned(repository, folder / "it's 한국 with blanks")
     (folder / "keras.json").write_text(json.dumps(KERAS))
     made.variables.update(ELSEWHERE, KERAS_HOME=str(folder))
     before = os.umask(0o077)

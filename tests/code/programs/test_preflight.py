@@ -9,6 +9,7 @@ import pytest
 from fitgap.params import reading
 from fitgap.programs import preflight
 from fitgap.system.errors import UserError
+from fitgap.system.repository import check_name
 
 
 @pytest.fixture
@@ -53,6 +54,10 @@ def test_without_a_git_repository_the_way_out_is_named(tmp_path):
     preflight.check_repository(tmp_path)
 
 
-def test_a_folder_whose_name_is_not_utf8_is_refused_before_dvc_fails(tmp_path):
-    with pytest.raises(UserError, match=r"caf\\xe9: this folder's name is not UTF-8, which DVC cannot store"):
-        preflight.check_repository(tmp_path / os.fsdecode(b"caf\xe9"))
+def test_folder_whose_name_dvc_or_mlflow_cannot_store_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"caf\\xe9: this folder's name is not UTF-8, which DVC cannot store; rename"):
+        check_name(tmp_path / os.fsdecode(b"caf\xe9"))
+    for name in ("100% done", "a?b"):
+        with pytest.raises(UserError, match="cannot work in a folder with % or .*; rename the folder"):
+            check_name(tmp_path / name)
+    check_name(tmp_path / 'b#c it\'s "x" 한국')

@@ -1,10 +1,13 @@
-"""Test the MLflow runs of a result: their content, and that they are written once."""
+"""Test the MLflow runs of a result: complete, written once, and mended after kills and failures."""
 
 import pytest
 import tracking_samples as samples
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
 from fitgap.pipeline import timings
-from fitgap.tracking import runs
+from fitgap.tracking import runs, store
 
 
 @pytest.fixture(autouse=True)
@@ -12,21 +15,44 @@ def repository(tmp_path, monkeypatch):
     return samples.repository(tmp_path / "repository", monkeypatch)
 
 
-def test_a_model_is_a_parent_with_a_child_per_seed():
-    run_id = runs.log_result(samples.model())
+@pytest.fixture
+def fail(monkeypatch):
+    """Return a function that runs an action while a method of MLflow's client raises an error."""
+
+    def run(action, method: str, error: BaseException, holding: str = ""):
+        real = getattr(MlflowClient, method)
+
+        def failing(self, *args, **kwargs):
+            if holding in repr(args):
+                raise error
+            return real(self, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, method, failing)
+            return action()
+
+    return run
+
+
+def statuses() -> set[str]:
+    return {run.info.status for run in samples.active_runs()}
+
+
+def files(run_id: str) -> set[str]:
+    return {artifact.path for artifact in samples.client().list_artifacts(run_id)}
+
+
+def test_model_is_a_parent_with_a_child_per_seed():
+    result = samples.model()
+    timings.save(result, {"stage_seconds": 60.0}, {0: 10.0, 1: 20.0, 2: 24.0})
+    run_id = runs.log_result(result)
     parent, children = samples.client().get_run(run_id), samples.children(run_id)
     assert parent.info.run_name == "scratch@dropout"
-    assert [c.info.run_name for c in children] == [f"scratch@dropout seed {s}" for s in (0, 1, 2)]
-    assert [c.data.tags["seed"] for c in children] == ["0", "1", "2"]
-    assert all(c.info.run_id in parent.data.tags["mlflow.note.content"] for c in children)
-    assert "seed" not in parent.data.tags and parent.data.tags["best_seed"] == "0"
-
-
-def test_every_run_is_finished_and_says_what_it_is():
-    result = samples.model()
-    runs.log_result(result)
-    assert len(samples.active_runs()) == 4
-    for run in samples.active_runs():
+    assert [child.info.run_name for child in children] == [f"scratch@dropout seed {seed}" for seed in (0, 1, 2)]
+    assert all(child.info.run_id in parent.data.tags["mlflow.note.content"] for child in children)
+    assert parent.info.end_time - parent.info.start_time >= 60_000
+    assert samples.curve(run_id, "val_loss") == {e: pytest.approx(1 / e + 1) for e in (1, 2, 3, 4)}
+    for run in (parent, *children):
         assert run.info.status == "FINISHED" and run.info.end_time >= run.info.start_time
         assert run.data.tags["stage"] == "scratch" and run.data.tags["variant"] == "dropout"
         assert run.data.tags["fitgap.fingerprint"] == result.fingerprint
@@ -37,82 +63,30 @@ def test_every_run_is_finished_and_says_what_it_is():
         assert dataset.dataset.name == "digits" and samples.DIGEST.startswith(dataset.dataset.digest)
 
 
-def test_the_parent_has_means_spreads_and_counts_under_the_childrens_names():
-    run_id = runs.log_result(samples.model())
-    measured = samples.client().get_run(run_id).data.metrics
-    assert measured["test_accuracy"] == pytest.approx(0.91)
-    assert measured["test_accuracy_sd"] == pytest.approx(0.01)
-    assert measured["seeds"] == 3
-    assert (measured["params_total"], measured["params_trainable"], measured["params_frozen"]) == (100, 90, 10)
-    for number, child in enumerate(samples.children(run_id)):
-        assert child.data.metrics["test_accuracy"] == pytest.approx(0.9 + number / 100)
-        assert set(child.data.metrics) < set(measured)
-
-
-def test_one_seed_has_no_spread():
-    measured = samples.client().get_run(runs.log_result(samples.model(seeds=(5,)))).data.metrics
-    assert measured["seeds"] == 1 and "test_accuracy_sd" not in measured
-
-
-def test_curves_stand_at_their_epochs():
-    run_id = runs.log_result(samples.model())
-    for seed, child in enumerate(samples.children(run_id)):
-        expected = {epoch: pytest.approx(1 / epoch + seed) for epoch in (1, 2, 3, 4)}
-        assert samples.curve(child.info.run_id, "val_loss") == expected
-    assert samples.curve(run_id, "val_loss") == {e: pytest.approx(1 / e + 1) for e in (1, 2, 3, 4)}
-
-
-def test_a_long_history_arrives_whole():
+def test_long_history_arrives_whole():
     run_id = runs.log_result(samples.model(epochs=1000, seeds=(0,)))
     assert sorted(samples.curve(run_id, "val_loss")) == list(range(1, 1001))
-    assert sorted(samples.curve(run_id, "train_loss")) == list(range(1, 1001))
 
 
-def test_other_stages_are_single_runs(tmp_path):
+def test_other_stages_are_single_runs_with_artifacts(tmp_path):
     page = tmp_path / "report.md"
     page.write_text("# Report\n", encoding="utf-8")
     run_id = runs.log_result(samples.single(duplicates=2), [page])
     (run,) = samples.active_runs()
     assert (run.info.run_id, run.info.run_name) == (run_id, "prepare")
     assert run.data.metrics == {"images": 1797, "duplicates": 2}
-    files = {artifact.path for artifact in samples.client().list_artifacts(run_id)}
-    assert files == {"record.json", "metrics.json", "report.md"}
+    assert files(run_id) == {"record.json", "report.md"}
 
 
-def test_artifacts_of_a_model_leave_out_the_probabilities(repository):
-    run_id = runs.log_result(samples.model())
-    files = {artifact.path for artifact in samples.client().list_artifacts(run_id)}
-    assert files == {"record.json", "metrics.json", "history.csv"}
-    assert (repository / "mlruns" / "1" / run_id / "artifacts" / "history.csv").exists()
+def test_same_result_is_found_and_another_is_written():
+    ids = runs.log_results([samples.single(), samples.model()])
+    assert list(ids) == ["prepare", "scratch@dropout"]
+    assert runs.log_results([samples.single(), samples.model()]) == ids
+    assert len(samples.active_runs()) == 5
+    assert runs.log_result(samples.model(**{"scratch.batch_size": 8})) not in ids.values()
 
 
-def test_wall_times_become_metrics_and_durations():
-    result = samples.model()
-    timings.save(
-        result, {"stage_seconds": 60.0}, {0: 10.0, 1: 20.0, 2: 24.0}, ["A", "B", "A"], images_per_second=1500.0
-    )
-    run_id = runs.log_result(result)
-    parent = samples.client().get_run(run_id)
-    assert parent.data.metrics["stage_seconds"] == 60.0
-    assert parent.data.tags["processors"] == "A; B"
-    assert parent.data.metrics["seconds"] == pytest.approx(18.0)
-    assert parent.data.metrics["images_per_second"] == 1500.0
-    assert parent.info.end_time - parent.info.start_time >= 60_000
-    assert [child.data.metrics["seconds"] for child in samples.children(run_id)] == [10.0, 20.0, 24.0]
-
-
-def test_logging_again_finds_the_run():
-    first = runs.log_result(samples.model())
-    assert runs.log_result(samples.model()) == first
-    assert len(samples.active_runs()) == 4
-
-
-def test_other_params_are_another_run():
-    first, second = runs.log_result(samples.model()), runs.log_result(samples.model(**{"scratch.batch_size": 8}))
-    assert first != second and len(samples.active_runs()) == 8
-
-
-def test_a_run_deleted_in_the_ui_is_written_anew():
+def test_run_deleted_in_the_ui_is_written_anew():
     first = runs.log_result(samples.model())
     samples.client().delete_run(first)  # its children stay, as they do in the UI
     second = runs.log_result(samples.model())
@@ -120,17 +94,65 @@ def test_a_run_deleted_in_the_ui_is_written_anew():
     assert len(samples.children(second)) == 3
 
 
-def test_log_all_gives_the_ids_by_name():
-    ids = runs.log_results([samples.single(), samples.model()])
-    assert list(ids) == ["prepare", "scratch@dropout"]
-    assert samples.client().get_run(ids["prepare"]).info.run_name == "prepare"
-
-
-def test_the_report_links_to_the_models():
+def test_report_links_to_the_models():
     ids = runs.log_results([samples.single("report"), samples.model()])
     runs.link_report(ids["report"], {"scratch@dropout": ids["scratch@dropout"]})
-    report = samples.client().get_run(ids["report"])
-    assert (
-        f"[scratch@dropout](#/experiments/1/runs/{ids['scratch@dropout']})" in report.data.tags["mlflow.note.content"]
-    )
-    assert "runs.json" in {artifact.path for artifact in samples.client().list_artifacts(ids["report"])}
+    link = f"[scratch@dropout](#/experiments/1/runs/{ids['scratch@dropout']})"
+    assert link in samples.client().get_run(ids["report"]).data.tags["mlflow.note.content"]
+    assert "runs.json" in files(ids["report"])
+
+
+@pytest.mark.parametrize("method", ["log_batch", "set_terminated", "log_dict"])
+def test_what_a_killed_process_left_is_replaced(fail, method):
+    with pytest.raises(KeyboardInterrupt):
+        fail(lambda: runs.log_result(samples.model()), method, KeyboardInterrupt())
+    assert "RUNNING" in statuses()
+    run_id = runs.log_result(samples.model())
+    assert len(samples.active_runs()) == 4 and len(samples.children(run_id)) == 3
+    assert statuses() == {"FINISHED"}
+
+
+def test_what_a_killed_process_left_before_an_edit_is_deleted(fail):
+    other = runs.log_result(samples.model("l1"))
+    with pytest.raises(KeyboardInterrupt):
+        fail(lambda: runs.log_result(samples.model()), "log_dict", KeyboardInterrupt())
+    runs.log_result(samples.model(**{"scratch.batch_size": 8}))
+    assert statuses() == {"FINISHED"} and len(samples.active_runs()) == 8
+    assert runs.log_result(samples.model("l1")) == other
+
+
+def test_what_another_machine_is_writing_is_left_alone(fail):
+    with pytest.raises(KeyboardInterrupt):
+        fail(lambda: runs.log_result(samples.single()), "log_dict", KeyboardInterrupt())
+    (other,) = samples.active_runs()
+    samples.client().set_tag(other.info.run_id, "fitgap.writer", "another machine")
+    runs.log_result(samples.single())
+    assert other.info.run_id in {run.info.run_id for run in samples.active_runs()}
+
+
+def test_failure_costs_one_line_and_ends_the_use_of_the_store_in_this_process(fail, monkeypatch, capsys):
+    failed = fail(lambda: runs.log_result(samples.single()), "log_dict", OSError("No space left on device"))
+    assert failed is None and runs.log_result(samples.single()) is None and runs.log_results([samples.model()]) == {}
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "prepare: no MLflow run written" in line and "No space left on device" in line
+    assert "the results are safe in results/, `make sync`" in line
+    monkeypatch.setattr(store, "_given_up", False)  # the next process
+    assert runs.log_result(samples.single()) is not None
+    assert len(samples.active_runs()) == 1
+
+
+def test_rejected_run_does_not_stop_the_others(fail, capsys):
+    error = MlflowException("a param is too long", INVALID_PARAMETER_VALUE)
+    results = [samples.model("l1"), samples.single(), samples.model("l2")]
+    ids = fail(lambda: runs.log_results(results), "create_run", error, holding="scratch@l1")
+    assert list(ids) == ["prepare", "scratch@l2"]
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "scratch@l1: no MLflow run written" in line and "a param is too long" in line
+
+
+def test_outage_stops_and_says_how_many_runs_are_missing(fail, capsys):
+    error = MlflowException("away", TEMPORARILY_UNAVAILABLE)
+    results = [samples.single(), samples.model("l1"), samples.model("l2")]
+    assert fail(lambda: runs.log_results(results), "create_run", error, holding="scratch@l1") == {}
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "2 of 3 MLflow runs neither found nor written" in line
