@@ -3,7 +3,9 @@
 Stages, claims, the report, MLflow's registry, predict and serve choose a model by `best`.
 """
 
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -43,3 +45,14 @@ def best(results: Iterable[Result]) -> Result | None:
 def weights_file(seed: int) -> str:
     """Return the file name of one seed's trained weights in a folder of models/, in Keras's format."""
     return f"seed-{seed}.weights.h5"
+
+
+def copy_model(result: Result | None, models: Path, folder: Path) -> None:
+    """Write the measurements of a model and the weights of its best seed, from models/; nothing without a model."""
+    if result is None:
+        return
+    result.write(folder)
+    record = result.record
+    weights = models / record.stage / record.variant / weights_file(record.best_seed)
+    if weights.exists():  # not where only results were pulled
+        shutil.copyfile(weights, folder / weights.name)

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fitgap.claims.study import Study
 from fitgap.prediction.trained_models import TrainedModels, build_network
-from fitgap.report.mistakes import Question
+from fitgap.report.mistakes import NO_SHEET, Question, Sheet, choose_questions, draw_sheet
+from fitgap.system.errors import UserError
 
 if TYPE_CHECKING:
     import keras
@@ -24,6 +26,17 @@ if TYPE_CHECKING:
 MOST, FEWEST = 32, 8  # comparisons per image; large images get fewer, because each costs more
 PIXELS = MOST * 64**2  # of all comparisons of one image
 AT_ONCE = 2**15  # pixels per step, which limits the memory: 32 images of 32x32, or one of 224x224
+
+
+def explain_best(study: Study) -> Sheet:
+    """Show which pixels move some answers of the best model; without its weights, the sheet says why it is empty."""
+    if study.best is None or not study.has_answers(study.best):
+        return NO_SHEET
+    questions = choose_questions(study, study.best)
+    try:
+        return draw_sheet(study, questions, attribute_answers(study.best, questions))
+    except UserError as error:
+        return Sheet(reason=str(error))
 
 
 def attribute_answers(name: str, questions: Sequence[Question], root: Path | str = ".") -> np.ndarray:

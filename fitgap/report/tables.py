@@ -9,9 +9,10 @@ import pandas as pd
 
 from fitgap.claims.calibration import read_answers
 from fitgap.claims.study import Study
-from fitgap.data.record import standard_deviation
+from fitgap.data.record import Record, Result, standard_deviation
 from fitgap.definitions.measurements import HEADLINES
 from fitgap.inference.estimates import Proportion, estimate_over_seeds_and_images
+from fitgap.inference.verdicts import VERDICTS
 
 CALIBRATION = "calibration_error"
 NUMBERS = (
@@ -103,3 +104,20 @@ def _mean_curves(name: str, history: pd.DataFrame) -> pd.DataFrame:
         values = {"loss": means[f"{column}_loss"], "accuracy": means[f"{column}_accuracy"]}
         parts.append(pd.DataFrame({"model": name, "split": split, "epoch": means["epoch"], **values}))
     return pd.concat(parts)
+
+
+def describe_report(study: Study, claims: list[dict]) -> Result:
+    """Return the report's result for MLflow: metrics for each claim's estimate and interval, counts of verdicts."""
+    verdicts = [claim["verdict"] for claim in claims]
+    counts = {f"claims_{kind.replace(' ', '_')}": verdicts.count(kind) for kind in VERDICTS}
+    ends = {"": "estimate", "_ci_low": "ci_low", "_ci_high": "ci_high"}
+    record = Record(
+        stage="report",
+        variant=None,
+        params={"seeds": study.params.seeds},
+        inputs={"data": study.prepared.identity},
+        measured=counts | {f"{c['id']}{end}": c[key] for c in claims for end, key in ends.items()},
+        models={name: result.fingerprint for name, result in study.results.items()},
+        claims=claims,
+    )
+    return Result(record)
