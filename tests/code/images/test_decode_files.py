@@ -1,6 +1,5 @@
 """Decode in threads: the same pictures in the same order whatever their number, in bounded memory, and it ends."""
 
-import errno
 import io
 import os
 import pickle
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fitgap.images import decoding, preparation
+from fitgap.images import decoding
 from fitgap.images.sources import directory, picture_files
 from fitgap.images.sources.picture_files import AHEAD, PictureFile, decode_files, decode_names
 
@@ -115,17 +114,6 @@ def test_stopping_early_drops_what_was_not_begun(files, monkeypatch):
     pictures.close()
     assert decoding_threads() == []
     assert len(begun) <= 2 * AHEAD + 2
-
-
-def test_a_full_disk_ends_the_threads(folder):
-    class Full(io.BytesIO):
-        def write(self, data) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(OSError, match="No space") as error:
-        preparation._decode_all(directory.load(folder, SIZE), Full())
-    assert decoding_threads() == []
-    del error  # its traceback keeps all that was in use, so that nothing is closed by chance
 
 
 def test_warnings_of_pillow_are_ignored_and_the_filters_stay(tmp_path):

@@ -108,38 +108,27 @@ def test_bfloat16_gives_float32_files_that_are_close_and_changes_nothing_else(te
         assert 1e-4 < distance < 0.05, name  # bfloat16 keeps 8 bits: each rounding is off by up to 0.4%
 
 
-def test_extraction_goes_on_where_a_killed_one_ended(tensorflow, weights, images, tmp_path, monkeypatch):
+def test_extraction_goes_on_where_a_killed_one_ended_and_takes_batches_in_any_order(
+    tensorflow, weights, images, tmp_path, monkeypatch
+):
     from fitgap.backbone import features
 
     files = features.feature_files("block5_pool", ["block5"])
     monkeypatch.setattr(features, "BATCH", 4)
     many = np.concatenate([images] * 4)[:11]
+    base = features.FrozenBase(weights, 32, set(files.values()))
     whole, killed = (Checkpoint(tmp_path / name) for name in ("whole", "killed"))
     for checkpoint in (whole, killed):
         checkpoint.folder.mkdir()
     extract(many, weights, files, whole)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(features, "write_rows", stop_at(8, features.write_rows))
+        patch.setattr(features, "write_rows", stop_at(4, features.write_rows))
         extract(many, weights, files, killed)
-    _, rows = extract(many, weights, files, killed)
-    assert rows == 11 - 8  # two whole batches stood there
+    _, rows = features.extract_features(many, files, killed, passes(base, many, -1))
+    assert rows == 11 - 4  # one whole batch was written before
     for name in files:
-        whole, again = ((tmp_path / folder / f"{name}.npy").read_bytes() for folder in ("whole", "killed"))
-        assert whole == again
-
-
-def test_batches_are_taken_in_any_order(tensorflow, weights, images, tmp_path, monkeypatch):
-    from fitgap.backbone import features
-
-    files, here, elsewhere = features.feature_files("block5_pool", ["block5"]), tmp_path / "a", tmp_path / "b"
-    monkeypatch.setattr(features, "BATCH", 4)
-    many = np.concatenate([images] * 4)[:11]
-    base = features.FrozenBase(weights, 32, set(files.values()))
-    for folder, step in ((here, 1), (elsewhere, -1)):
-        folder.mkdir()
-        features.extract_features(many, files, Checkpoint(folder), passes(base, many, step))
-    for name in files:
-        assert (here / f"{name}.npy").read_bytes() == (elsewhere / f"{name}.npy").read_bytes()
+        first, second = ((tmp_path / folder / f"{name}.npy").read_bytes() for folder in ("whole", "killed"))
+        assert first == second
 
 
 def test_a_kill_after_the_files_were_made_anew_leaves_no_rows_of_zeros(
@@ -158,10 +147,10 @@ def test_a_kill_after_the_files_were_made_anew_leaves_no_rows_of_zeros(
         extract(images, weights, files, checkpoint)
     _, rows = extract(images, weights, files, checkpoint)
     assert rows == len(images)
-    for name in files:
-        found = np.load(tmp_path / f"{name}.npy")
-        assert (tmp_path / f"{name}.npy").read_bytes()[:128] == whole[name][:128]
-        assert found.any(axis=tuple(range(1, found.ndim))).all()
+    for name, first in whole.items():
+        again = np.load(tmp_path / f"{name}.npy")
+        assert (tmp_path / f"{name}.npy").read_bytes()[:128] == first[:128]
+        assert again.any(axis=tuple(range(1, again.ndim))).all()
 
 
 def extract(images, weights, files, checkpoint, precision="float32"):
