@@ -25,7 +25,8 @@ def compared(*estimates, direction=1, margin=None):
 
 def test_interval_over_seeds_by_hand():
     # Differences 1, 2, 3: mean 2, sd 1, standard error 1 / sqrt(3), t(2 df, 0.975) = 4.302653.
-    estimate = estimate_over_seeds([1.0, 2.0, 3.0])
+    estimate = estimate_over_seeds([1.0, 2.0, math.nan, 3.0])
+    assert estimate.by_seed == (1, 2, 3)
     half = 4.302653 / math.sqrt(3)
     assert estimate.value == 2
     assert estimate.interval() == pytest.approx((2 - half, 2 + half), rel=1e-6)
@@ -62,12 +63,6 @@ def test_proportion_is_wilsons_interval():
     assert Proportion(0.0, 10).interval() == pytest.approx((0, z2 / (10 + z2)))
 
 
-def test_estimates_keep_one_value_per_seed():
-    assert estimate_over_seeds([1.0, math.nan, 3.0]).by_seed == (1, 3)
-    assert estimate_over_seeds([5.0]).by_seed == (5,)
-    assert estimate_over_seeds_and_images([[1, 1, 0], [1, 0, 0]]).by_seed == pytest.approx((2 / 3, 1 / 3))
-
-
 @pytest.mark.parametrize(
     ("wins", "losses", "share", "low", "high"),
     [
@@ -83,14 +78,8 @@ def test_win_rate_is_clopper_and_pearsons(wins, losses, share, low, high):
     assert estimate_win_rate(differences, direction=-1) == pytest.approx((1 - share, 1 - high, 1 - low), abs=1e-4)
 
 
-def test_win_rate_agrees_with_scipy():
-    for wins in range(11):
-        expected = stats.binomtest(wins, 10).proportion_ci(0.95, method="exact")
-        found = estimate_win_rate([1.0] * wins + [-1.0] * (10 - wins))
-        assert found == pytest.approx((wins / 10, expected.low, expected.high))
-
-
 def test_ties_count_half_for_each_side():
+    assert estimate_win_rate([]) is None
     assert estimate_win_rate([0.0] * 4)[0] == 0.5
     assert estimate_win_rate([1.0, 0.0, 0.0, -1.0]) == pytest.approx(estimate_win_rate([1.0, 1.0, -1.0, -1.0]))
     # 3.5 of 4: the ends lie between those of 3 and of 4.
@@ -98,22 +87,6 @@ def test_ties_count_half_for_each_side():
     assert share == 0.875
     assert estimate_win_rate([1.0] * 3 + [-1.0])[1] < low < estimate_win_rate([1.0] * 4)[1]
     assert estimate_win_rate([1.0] * 3 + [-1.0])[2] < high <= 1
-
-
-def test_no_repetition_has_no_win_rate():
-    assert estimate_win_rate([]) is None
-
-
-def test_equivalence_is_scipys_interval_of_ninety_percent_within_the_margin():
-    random = np.random.default_rng(3)
-    verdicts = set()
-    for _ in range(50):
-        values = random.normal(0.3, 1, 8)
-        low, high = stats.ttest_1samp(values, 0).confidence_interval(0.9)
-        (pair,) = compared(estimate_over_seeds(values), margin=1.0)
-        assert pair.is_equivalent() == (-1 < low and high < 1)
-        verdicts.add(pair.is_equivalent())
-    assert verdicts == {True, False}
 
 
 def test_equivalence_is_two_one_sided_tests():
@@ -141,10 +114,7 @@ def test_small_difference_is_not_relevant():
     assert finding.verdict == NO_DIFFERENCE
     assert finding.level == pytest.approx(0.9)  # its two one-sided tests at 5% are an interval of 90%
     assert judge(compared(estimate, margin=0.01)).verdict == INCONCLUSIVE
-
-
-def test_a_clear_difference_counts_even_if_smaller_than_the_margin():
-    clear = estimate_over_seeds([0.1, 0.11, 0.09, 0.1])
+    clear = estimate_over_seeds([0.1, 0.11, 0.09, 0.1])  # counts, although it is smaller than the margin
     assert judge(compared(clear, margin=1.0)).verdict == SUPPORTED
     assert judge(compared(clear, direction=-1, margin=1.0)).verdict == CONTRADICTED
 
@@ -152,18 +122,6 @@ def test_a_clear_difference_counts_even_if_smaller_than_the_margin():
 def test_contradicted_by_one_comparison_counts_before_another_without_relevant_difference():
     small, bad = estimate_over_seeds([0.1, -0.1, 0.05, 0.0]), estimate_over_seeds([-9.0, -9.1, -8.9])
     assert judge(compared(small, bad, margin=1.0)).verdict == CONTRADICTED
-
-
-def test_best_of_all_is_denied_by_one_equal_rival():
-    small, clear = estimate_over_seeds([0.1, -0.1, 0.05, 0.0]), estimate_over_seeds([9.0, 9.1, 8.9, 9.0])
-    finding = judge(compared(clear, small, margin=1.0))
-    assert finding.verdict == NO_DIFFERENCE
-    assert finding.deciding.estimate == small
-
-
-@pytest.mark.parametrize("seeds", [0, 1, 2])
-def test_too_few_seeds_show_no_equality(seeds):
-    assert judge(compared(estimate_over_seeds([0.0] * seeds), margin=1.0)).verdict == INCONCLUSIVE
 
 
 def test_equivalence_of_one_among_many_is_corrected_for_their_number():
@@ -209,12 +167,13 @@ def test_identical_answers_give_no_nan():
 
 @pytest.mark.parametrize("seeds", [0, 1, 2])
 def test_too_few_seeds_are_inconclusive_however_clear_they_look(seeds):
-    finding = judge(compared(estimate_over_seeds([5.0] * seeds)))
-    assert finding.verdict == INCONCLUSIVE
-    assert "too few repetitions" in finding.note
+    for value, margin in ((5.0, None), (0.0, 1.0)):
+        finding = judge(compared(estimate_over_seeds([value] * seeds), margin=margin))
+        assert finding.verdict == INCONCLUSIVE
+        assert "too few repetitions" in finding.note
 
 
-def test_best_of_all_needs_every_comparison():
+def test_every_comparison_must_hold():
     clear, unclear = estimate_over_seeds([1.0, 1.1, 0.9]), estimate_over_seeds([0.1, -0.1, 0.05])
     assert judge(compared(clear, clear)).verdict == SUPPORTED
     assert judge(compared(clear, unclear)).verdict == INCONCLUSIVE

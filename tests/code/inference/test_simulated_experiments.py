@@ -32,20 +32,12 @@ FAR = 0.1  # accuracy that a method far behind lacks
 
 @dataclass(frozen=True)
 class Simulated:
-    """The results of one experiment.
+    """The results of one experiment."""
 
-    Attributes
-    ----------
-    right : bool, (methods, repetitions, test images)
-    confidences : float32, (2, repetitions, test images), the highest probabilities of the first two methods
-    losses : float, (methods, repetitions), on the validation images of each repetition
-    true_losses : float, (methods,), the expectation of a repetition in this pool
-    """
-
-    right: np.ndarray
-    confidences: np.ndarray
-    losses: np.ndarray
-    true_losses: np.ndarray
+    right: np.ndarray  # bool, (methods, repetitions, test images)
+    confidences: np.ndarray  # float32, (2, repetitions, test images): the highest of the first two methods
+    losses: np.ndarray  # float, (methods, repetitions), on the validation images of each repetition
+    true_losses: np.ndarray  # float, (methods,): the expectation of a repetition in this pool
 
 
 def draw_experiment(random: np.random.Generator) -> Simulated:
@@ -102,25 +94,19 @@ def accuracy(experiments) -> float:
     return float(np.mean([one.right.mean() for one in experiments]))
 
 
-@pytest.fixture
-def random():
-    return np.random.default_rng(1)
-
-
-def spoil(random, right: np.ndarray, loss: float, accuracy: float) -> np.ndarray:
-    """Turn correct answers wrong at random, so that the expected accuracy falls by `loss`."""
-    return right & (random.random(right.shape) >= loss / accuracy)
-
-
-def compare_accuracies(one: np.ndarray, *others: np.ndarray) -> list[Comparison]:
-    differences = [one.astype(float) - other for other in others]
+def compare_accuracies(right: np.ndarray, *others: np.ndarray) -> list[Comparison]:
+    differences = [right.astype(float) - other for other in others]
     return [Comparison("", estimate_over_seeds_and_images(values), 1, "share", MARGIN) for values in differences]
 
 
-def compare_losses(one: Simulated, shift: float = 0.0) -> list[Comparison]:
-    """Compare the first two methods by losses whose true difference within the pool is `shift`."""
-    centred = one.losses - one.true_losses[:, None]
-    return [Comparison("", estimate_over_seeds(centred[0] - centred[1] + shift), 1, "nats", LOSS_MARGIN)]
+def compare_losses(losses: np.ndarray, shift: float = 0.0) -> list[Comparison]:
+    """Compare the first two methods by losses; `shift` is added to the difference."""
+    return [Comparison("", estimate_over_seeds(losses[0] - losses[1] + shift), 1, "nats", LOSS_MARGIN)]
+
+
+def within_pool(one: Simulated) -> np.ndarray:
+    """Return losses whose true difference within the pool is 0."""
+    return one.losses - one.true_losses[:, None]
 
 
 def compare_calibrations(one: Simulated) -> list[Comparison]:
@@ -129,91 +115,77 @@ def compare_calibrations(one: Simulated) -> list[Comparison]:
     return [Comparison("", estimate_over_seeds_and_images(parts[0] - parts[1]), -1, "share", MARGIN)]
 
 
-def shares(studies, verdicts=(SUPPORTED, CONTRADICTED, NO_DIFFERENCE)) -> dict[str, float]:
-    found = [judge(comparisons).verdict for comparisons in studies]
-    return {verdict: found.count(verdict) / len(found) for verdict in verdicts}
+DIFFERENT = (SUPPORTED, CONTRADICTED)
+WRONG_AHEAD, WRONG_BEHIND = (CONTRADICTED, NO_DIFFERENCE), (SUPPORTED, NO_DIFFERENCE)
+# what is simulated -> comparisons of one experiment, which `spoil` turns worse; the verdicts that would be false
+CASES = {
+    "accuracy, no difference": (lambda one, spoil: compare_accuracies(*one.right[:2]), DIFFERENT),
+    "accuracy, ahead by the margin": (
+        lambda one, spoil: compare_accuracies(one.right[0], spoil(one.right[1], MARGIN)),
+        WRONG_AHEAD,
+    ),
+    "accuracy, behind by the margin": (
+        lambda one, spoil: compare_accuracies(spoil(one.right[1], MARGIN), one.right[0]),
+        WRONG_BEHIND,
+    ),
+    "calibration error, no difference": (lambda one, spoil: compare_calibrations(one), DIFFERENT),
+    "loss within the pool, no difference": (lambda one, spoil: compare_losses(within_pool(one)), DIFFERENT),
+    "loss within the pool, ahead by the margin": (
+        lambda one, spoil: compare_losses(within_pool(one), LOSS_MARGIN),
+        WRONG_AHEAD,
+    ),
+    "loss within the pool, behind by the margin": (
+        lambda one, spoil: compare_losses(within_pool(one), -LOSS_MARGIN),
+        WRONG_BEHIND,
+    ),
+    "best of six, one rival equal, four far behind": (
+        lambda one, spoil: compare_accuracies(*one.right[:2], *spoil(one.right[2:], FAR)),
+        DIFFERENT,
+    ),
+    "best of six, all equal": (lambda one, spoil: compare_accuracies(*one.right), DIFFERENT),
+    "best of six, all rivals behind by the margin": (
+        lambda one, spoil: compare_accuracies(one.right[0], *spoil(one.right[1:], MARGIN)),
+        WRONG_AHEAD,
+    ),
+    "best of six, all rivals ahead by the margin": (
+        lambda one, spoil: compare_accuracies(spoil(one.right[0], MARGIN), *one.right[1:]),
+        WRONG_BEHIND,
+    ),
+}
 
 
-def tell(capsys, what: str, rates: dict[str, float]) -> None:
+@pytest.fixture
+def spoil(accuracy):
+    """Turn correct answers wrong at random, so that the expected accuracy falls by `loss`."""
+    random = np.random.default_rng(1)
+    return lambda right, loss: right & (random.random(right.shape) >= loss / accuracy)
+
+
+def measure_rates(capsys, what: str, studies) -> dict[str, float]:
+    """Judge all studies; print and return the rate of each verdict."""
+    verdicts = [judge(comparisons).verdict for comparisons in studies]
+    rates = {verdict: verdicts.count(verdict) / len(verdicts) for verdict in (*DIFFERENT, NO_DIFFERENCE)}
     with capsys.disabled():
-        said = ", ".join(f"{verdict} {rate:.1%}" for verdict, rate in rates.items())
-        print(f"\n  {EXPERIMENTS} experiments of {REPETITIONS} repetitions ({what}): {said}")
+        words = ", ".join(f"{verdict} {rate:.1%}" for verdict, rate in rates.items())
+        print(f"\n  {EXPERIMENTS} experiments of {REPETITIONS} repetitions ({what}): {words}")
+    return rates
 
 
-def test_equal_accuracies(experiments, capsys):
-    rates = shares(compare_accuracies(one.right[0], one.right[1]) for one in experiments)
-    tell(capsys, "accuracy, no difference; the last is power", rates)
-    assert max(rates[SUPPORTED], rates[CONTRADICTED]) <= ALLOWED + CHANCE
+@pytest.mark.parametrize("what", CASES)
+def test_false_verdicts_are_rare(experiments, spoil, capsys, what):
+    compare, false = CASES[what]
+    rates = measure_rates(capsys, what, (compare(one, spoil) for one in experiments))
+    assert max(rates[verdict] for verdict in false) <= ALLOWED + CHANCE
 
 
-@pytest.mark.parametrize("ahead", [True, False])
-def test_accuracies_that_differ_by_the_margin(experiments, accuracy, random, capsys, ahead):
-    pairs = [
-        (one.right[0], spoil(random, one.right[1], MARGIN, accuracy))[:: 1 if ahead else -1] for one in experiments
-    ]
-    rates = shares(compare_accuracies(*pair) for pair in pairs)
-    tell(capsys, f"accuracy, {'ahead' if ahead else 'behind'} by the margin", rates)
-    assert rates[NO_DIFFERENCE] <= ALLOWED + CHANCE
-    assert rates[CONTRADICTED if ahead else SUPPORTED] <= ALLOWED + CHANCE
-
-
-def test_a_difference_of_three_points_is_mostly_found(experiments, accuracy, random, capsys):
-    worse = [spoil(random, one.right[1], 0.03, accuracy) for one in experiments]
-    rates = shares(compare_accuracies(one.right[0], other) for one, other in zip(experiments, worse, strict=True))
-    tell(capsys, "accuracy, ahead by 3 points; the first is power", rates)
-    assert rates[SUPPORTED] > 0.5
-
-
-def test_equal_calibration_errors(experiments, capsys):
-    rates = shares(compare_calibrations(one) for one in experiments)
-    tell(capsys, "calibration error, no difference; the last is power", rates)
-    assert max(rates[SUPPORTED], rates[CONTRADICTED]) <= ALLOWED + CHANCE
-
-
-def test_equal_losses(experiments, capsys):
-    rates = shares(compare_losses(one) for one in experiments)
-    tell(capsys, "validation loss within the pool, no difference; the last is power", rates)
-    assert max(rates[SUPPORTED], rates[CONTRADICTED]) <= ALLOWED + CHANCE
+def test_difference_of_three_points_is_mostly_seen(experiments, spoil, capsys):
+    studies = (compare_accuracies(one.right[0], spoil(one.right[1], 0.03)) for one in experiments)
+    assert measure_rates(capsys, "accuracy, ahead by 3 points; the first is power", studies)[SUPPORTED] > 0.5
 
 
 def test_losses_in_a_new_pool(experiments, capsys):
     """A caveat in numbers: what docs/ideas.md says of intervals of losses and gaps beyond this pool."""
-    pairs = (one.losses[0] - one.losses[1] for one in experiments)
-    rates = shares([Comparison("", estimate_over_seeds(pair), 1, "nats", LOSS_MARGIN)] for pair in pairs)
-    tell(capsys, "validation loss in a new pool, no difference", rates)
+    rates = measure_rates(
+        capsys, "loss in a new pool, no difference", (compare_losses(one.losses) for one in experiments)
+    )
     assert max(rates[SUPPORTED], rates[CONTRADICTED]) <= 0.15
-
-
-@pytest.mark.parametrize("shift", [LOSS_MARGIN, -LOSS_MARGIN])
-def test_losses_that_differ_by_the_margin(experiments, capsys, shift):
-    rates = shares(compare_losses(one, shift) for one in experiments)
-    tell(capsys, f"validation loss within the pool, difference {shift} is the margin", rates)
-    assert rates[NO_DIFFERENCE] <= ALLOWED + CHANCE
-    assert rates[CONTRADICTED if shift > 0 else SUPPORTED] <= ALLOWED + CHANCE
-
-
-def test_best_of_six_with_one_equal_rival(experiments, accuracy, random, capsys):
-    studies = (compare_accuracies(*one.right[:2], *spoil(random, one.right[2:], FAR, accuracy)) for one in experiments)
-    rates = shares(studies)
-    tell(capsys, "best of six, one rival equal, four far behind", rates)
-    assert max(rates[SUPPORTED], rates[CONTRADICTED]) <= ALLOWED + CHANCE
-
-
-def test_best_of_six_all_equal(experiments, capsys):
-    rates = shares(compare_accuracies(*one.right) for one in experiments)
-    tell(capsys, "best of six, all equal", rates)
-    assert max(rates[SUPPORTED], rates[CONTRADICTED]) <= ALLOWED + CHANCE
-
-
-def test_best_of_six_with_all_rivals_at_the_margin(experiments, accuracy, random, capsys):
-    studies = (compare_accuracies(one.right[0], *spoil(random, one.right[1:], MARGIN, accuracy)) for one in experiments)
-    rates = shares(studies)
-    tell(capsys, "best of six, all rivals behind by the margin", rates)
-    assert max(rates[CONTRADICTED], rates[NO_DIFFERENCE]) <= ALLOWED + CHANCE
-
-
-def test_best_of_six_that_is_behind_all_rivals_by_the_margin(experiments, accuracy, random, capsys):
-    studies = (compare_accuracies(spoil(random, one.right[0], MARGIN, accuracy), *one.right[1:]) for one in experiments)
-    rates = shares(studies)
-    tell(capsys, "best of six, all rivals ahead by the margin", rates)
-    assert max(rates[SUPPORTED], rates[NO_DIFFERENCE]) <= ALLOWED + CHANCE

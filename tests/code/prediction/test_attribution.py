@@ -73,16 +73,6 @@ def test_attributions_depend_on_the_weights_and_on_nothing_random(attribution, i
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.9
 
 
-def test_large_images_take_fewer_comparisons_and_smaller_steps(attribution, images, monkeypatch):
-    weights = np.random.default_rng(5).normal(size=(16, CLASSES)).astype(np.float32)
-    arguments = network(weights, hidden=16), images[:1], np.array([[0, 1]]), images[1:]
-    at_once = attribution.attribute(*arguments)
-    monkeypatch.setattr(attribution, "AT_ONCE", SIZE * SIZE)
-    np.testing.assert_allclose(attribution.attribute(*arguments), at_once, rtol=1e-3, atol=1e-5)
-    monkeypatch.setattr(attribution, "PIXELS", 1)
-    assert np.isfinite(attribution.attribute(*arguments)).all()
-
-
 @pytest.mark.parametrize("name", ["scratch@baseline", "scratch@remedied", "head@baseline", "finetune@block5_conv3"])
 def test_every_family_can_be_explained(attribution, trained, name):
     images = read_prepared(trained / "data/prepared").part("test")[0]

@@ -34,6 +34,17 @@ def study():
     return synthetic.study()
 
 
+def smaller(study):
+    """Return the study with one model of each family, and dropout; figures of the others take their time."""
+    names = ("scratch@baseline", "scratch@dropout", "head@baseline", "finetune@block5_conv3", "asis")
+    return replace(study, results={name: study.results[name] for name in names})
+
+
+@pytest.fixture(scope="module")
+def small(study):
+    return smaller(study)
+
+
 @pytest.fixture(scope="module")
 def html(study):
     return render(study)
@@ -146,10 +157,9 @@ def test_learning_curve_has_figure_sentences_and_table(study, html):
     assert "| 400 | " in markdown and '<th scope="row">400</th>' in section
 
 
-def test_without_a_learning_curve_one_sentence_says_so(study):
-    bare = replace(study, curve={})
+def test_without_a_learning_curve_one_sentence_says_so(small):
     for kind in (page.render_html, page.render_markdown):
-        text = render(bare, kind)
+        text = render(replace(small, curve={}), kind)
         assert "There is no learning curve: learning_curve.sizes is empty, or has no results." in text
         assert "learning-curve-title" not in text and "learning_curve.png" not in text
 
@@ -163,21 +173,21 @@ def test_markdown_tables_are_whole(study):
 
 def test_odd_class_names_are_shown_and_not_run():
     names = ["<script>alert(1)</script>", "a|b", "&amp;", "**bold**", "$x$", "ünï", "'\"", "long " * 30, "8", "9"]
-    study = synthetic.study(data=synthetic.prepared(names))
+    study = smaller(synthetic.study(data=synthetic.prepared(names)))
     text = render(study)
     assert text.count("<script") == 1 and "<script>alert" not in text
     assert "&lt;script&gt;alert(1)" in text
     assert "<script" not in render(study, page.render_markdown)
 
 
-def test_what_became_of_the_best_model_is_told(study, html):
+def test_what_became_of_the_best_model_is_told(small, html):
     assert "to take away" not in html
     facts = {"why": "**a<b** holds it.", "address": "models:/fitgap-x@champion", "version": "3"}
     for kind in (page.render_html, page.render_markdown):
-        text = render(study, kind, facts)
+        text = render(small, kind, facts)
         assert "models:/fitgap-x@champion" in text and "version 3" in text and "a&lt;b" in text
-        alone = render(study, kind, {"why": "No model was registered."})
-        assert "No model was registered." in alone and "models:/" not in alone
+    alone = render(small, page.render_markdown, {"why": "No model was registered."})
+    assert "No model was registered." in alone and "models:/" not in alone
 
 
 def test_trainings_at_the_higher_rate_have_curves_but_no_place_among_the_offers(study, html):
@@ -189,38 +199,37 @@ def test_trainings_at_the_higher_rate_have_curves_but_no_place_among_the_offers(
 
 
 def test_many_classes_give_lists_instead_of_a_matrix():
-    study = synthetic.study(data=synthetic.prepared([f"class {i}" for i in range(40)], images=640))
-    text = render(study)
+    text = render(smaller(synthetic.study(data=synthetic.prepared([f"class {i}" for i in range(40)], images=640))))
     assert "confusion-caption" not in text
     assert "the 15 worst of 40" in text
 
 
 def test_random_weights_silence_every_word_on_transfer():
-    study = synthetic.study(synthetic.params(**{"backbone.weights": "none"}))
-    text = render(study)
+    text = render(smaller(synthetic.study(synthetic.params(**{"backbone.weights": "none"}))))
     assert "Nothing is said of transfer here" in text
     assert "depth-title" not in text
     assert "There is no learning curve: backbone.weights is none" in text and "learning-curve-title" not in text
 
 
-def test_a_diverged_model_is_named_and_harms_nothing(study):
-    broken = study.results["scratch@l1"]
+def test_a_diverged_model_is_named_and_harms_nothing(small):
+    broken = small.results["scratch@dropout"]
     history = broken.history.copy()
     history.loc[history["epoch"] > 3, ["train_loss", "val_loss"]] = np.nan
-    record = replace(broken.record, seeds=[{**seed, "val_loss_last": None} for seed in broken.record.seeds])
-    results = [*study.results.values(), replace(broken, record=record, history=history)]
-    text = render(Study.gather(study.params, results, study.prepared))
-    assert "<strong>Failed:</strong> scratch@l1" in text
+    results = small.results | {broken.name: replace(diverge(broken), history=history)}
+    text = render(replace(small, results=results))
+    assert "<strong>Failed:</strong> scratch@dropout" in text
     shown = text[: text.index("<script>")]
     assert "NaN" not in shown and ">nan" not in shown and "null" in shown
 
 
-def test_everything_failed_still_gives_a_page(study):
-    results = [
-        replace(r, record=replace(r.record, seeds=[{**seed, "val_loss_last": None} for seed in r.record.seeds]))
-        for r in study.results.values()
-    ]
-    failed = Study.gather(study.params, results, study.prepared)
+def diverge(result):
+    return replace(
+        result, record=replace(result.record, seeds=[{**s, "val_loss_last": None} for s in result.record.seeds])
+    )
+
+
+def test_everything_failed_still_gives_a_page(small):
+    failed = replace(small, results={name: diverge(result) for name, result in small.results.items()})
     assert "No network trained from scratch has results" in render(failed)
     assert render(failed, page.render_markdown)
 
@@ -253,15 +262,15 @@ def luminance(colour):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
-def test_files_are_the_same_bytes_every_time(study, tmp_path):
+def test_files_are_the_same_bytes_every_time(small, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        page.write_report(tmp_path / name, study, claims.judge_all(study), None)
+        page.write_report(tmp_path / name, small, claims.judge_all(small), None)
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
     assert (tmp_path / "one/learning_curve.png").read_bytes().startswith(b"\x89PNG")
     table = pd.read_csv(tmp_path / "one/claims.csv")
-    assert table["topic"].tolist() == [claim["topic"] for claim in claims.judge_all(study)]
+    assert table["topic"].tolist() == [claim["topic"] for claim in claims.judge_all(small)]
     assert table["margin"].notna().any() and table["win_rate"].dropna().between(0, 1).all()
 
 
