@@ -18,16 +18,17 @@ from fitgap.prediction.predictor import load_predictor
 
 def main(*arguments: str) -> None:
     """Print what a model answers for files, folders and archives."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends this program silently
-    predictor = load_predictor(asked.model)
-    _say(predictor.about, predictor.warning)
-    found = predictor.predict_files(asked.files)
-    _say(*(f"{_shown(name)}: {reason}" for name, reason in found.unusable.items()))
+    predictor = load_predictor(options.model)
+    answers = predictor.predict_files(options.files)
+    problems = [f"{_printable(name)}: {reason}" for name, reason in answers.unusable.items()]
+    for line in filter(None, [predictor.about, predictor.warning, *problems]):
+        print(f"fitgap: {line}", file=sys.stderr)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
-    sys.stdout.write(asked.write(found.probabilities, predictor.name, asked.top))
-    if found.unusable:
+    sys.stdout.write(options.write(answers.probabilities, predictor.name, options.top))
+    if problems:
         sys.exit(1)
 
 
@@ -49,19 +50,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _say(*lines: str) -> None:
-    for line in filter(None, lines):
-        print(f"fitgap: {line}", file=sys.stderr)
-
-
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     """Return a file's name, quoted if a terminal could not show it on one line."""
     return name if name.isprintable() else ascii(name)
 
 
 def _table(probabilities: pd.DataFrame, model: str, top: int) -> str:
     """Return one line per picture: its name, and the likeliest classes with their probabilities."""
-    rows = [[_shown(name), *_likeliest(answer, top)] for name, answer in _answers(probabilities)]
+    rows = [[_printable(name), *_likeliest(answer, top)] for name, answer in _answers(probabilities)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "".join(f"{line.rstrip()}\n" for line in lines)

@@ -51,11 +51,13 @@ def main(*, at_once: int | None = None) -> None:
     ----------
     at_once : the most stages at once; None for as many as the machine can hold
     """
+    from dvc.exceptions import DvcException  # its import takes a while
+
     signal.signal(signal.SIGTERM, _exit)
     at_once = at_once or places(load_params())
     os.environ[timings.STAGES_AT_ONCE] = str(at_once)
-    if plan := _plan():
-        _end_if_failed(*Run(plan, at_once).run().values())
+    with contextlib.suppress(DvcException):  # if DVC cannot read the pipeline, `dvc repro` below says why
+        _end_if_failed(*Run(read_plan(), at_once).run().values())
     with ended_at_exit([]) as processes:
         processes.append(start_repro())
         _end_if_failed(processes[0].wait())
@@ -65,15 +67,6 @@ def _exit(number: int, _frame: object) -> None:
     """Exit as in a shell; what runs is ended first, which a second signal must not interrupt."""
     signal.signal(number, signal.SIG_IGN)
     sys.exit(128 + number)
-
-
-def _plan() -> Plan | None:
-    """Return the plan; None if DVC cannot read the pipeline, since `dvc repro` then says why."""
-    from dvc.exceptions import DvcException
-
-    with contextlib.suppress(DvcException):
-        return read_plan()
-    return None
 
 
 def _end_if_failed(*statuses: int) -> None:
@@ -225,12 +218,9 @@ def memory_of(process: subprocess.Popen) -> int:
 
 
 def fits_into(available: float, taken: list[int]) -> bool:
-    """Return whether one more stage fits into the memory once those that run have grown; the first always does.
+    """Return whether one more stage fits into the bytes available once those that run, which hold `taken`, have grown.
 
-    Parameters
-    ----------
-    available : free memory, in bytes
-    taken : bytes that each running stage holds
+    The first one always does.
     """
     return not taken or available > STAGE_MEMORY + sum(max(0, STAGE_MEMORY - held) for held in taken)
 

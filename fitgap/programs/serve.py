@@ -32,8 +32,7 @@ def main(*arguments: str) -> None:
 def _check_port(port: int) -> None:
     """Raise a UserError if a server could not listen on a port."""
     try:
-        with socket.create_server((HOST, port)):
-            pass
+        socket.create_server((HOST, port)).close()
     except (OSError, OverflowError) as error:
         number = getattr(error, "errno", None)
         why = os.strerror(number).lower() if number else "should be 1 to 65535"

@@ -90,8 +90,7 @@ def run(name: str, changes: dict[str, Any]) -> None:
         f"--set-param=~{key}" if value is None else f"--set-param=++{key}={json.dumps(value, ensure_ascii=False)}"
         for key, value in changes.items()
     ]
-    status = subprocess.run([*dvc, "run", "--temp", "--name", name, *overrides], check=False).returncode
-    if status:
+    if status := subprocess.run([*dvc, "run", "--temp", "--name", name, *overrides], check=False).returncode:
         sys.exit(status)
 
 

@@ -1,6 +1,7 @@
 """Test that kills, another place, hostile settings and sequential runs change neither outputs nor MLflow runs.
 
-The reference is the first, undisturbed run with several stages at a time.
+The reference is the first, undisturbed run with several stages at a time. tests/code/pipeline/test_checkpoints.py and
+tests/code/test_lifecycle.py are the quick siblings.
 """
 
 import json
@@ -15,6 +16,7 @@ import pytest
 from conftest import cloned
 from stores import contents
 
+pytestmark = pytest.mark.slow
 ELSEWHERE = {
     "PYTHONHASHSEED": "12345",
     "PYTHONSAFEPATH": "1",
@@ -57,32 +59,23 @@ def test_every_output_has_the_same_bytes(first, stormy):
     assert chaos.locked(stormy) == chaos.locked(first)
 
 
-def test_mlflow_holds_the_same_runs_none_twice_and_none_unfinished(first, stormy):
+def test_mlflow_holds_the_same_finished_runs(first, stormy):
     there = contents(stormy.path / "mlflow.db")
     assert chaos.differences(contents(first.path / "mlflow.db"), there) == []
     assert {status for _, status, *_ in there} == {"FINISHED"}
 
 
-def test_nothing_half_done_is_left_behind(stormy):
+def test_nothing_incomplete_is_left_and_nothing_to_do(stormy):
     assert list(stormy.path.glob("checkpoints/*")) == []
     assert [path for path in stormy.path.rglob(".*.partial") if ".dvc" not in path.parts] == []
-
-
-def test_nothing_is_left_to_do(stormy):
     assert stormy.repro() == []
 
 
-@pytest.mark.slow
-def test_edit_meanwhile_fails_the_stage_and_the_next_run_is_right(stormy):
+def test_edit_during_a_run_fails_the_stage_and_the_next_run_is_right(stormy):
     stormy.edit(**{"scratch.epochs": 4})
-    process = subprocess.Popen(
-        ["dvc", "repro", "scratch@baseline"],
-        cwd=stormy.path,
-        env=stormy.environment,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    command = ["dvc", "repro", "scratch@baseline"]
+    process = subprocess.Popen(command, cwd=stormy.path, env=stormy.environment, **pipes)
     while not list(stormy.path.glob("checkpoints/scratch@baseline-*")):
         assert process.poll() is None, "the pipeline ended before the moment to edit params.yaml"
         time.sleep(0.02)

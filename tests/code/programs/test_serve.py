@@ -23,14 +23,7 @@ from fitgap.system.errors import UserError
 from fitgap.tracking import models, registry, runs
 
 
-@pytest.mark.parametrize(("port", "status"), [("http", 2), ("0.5", 2)])
-def test_a_port_that_is_no_number_is_a_wrong_argument(port, status):
-    with pytest.raises(SystemExit) as ended:
-        serve.main("--port", port)
-    assert ended.value.code == status
-
-
-def test_a_port_that_cannot_be_had_is_one_line():
+def test_port_that_cannot_be_had_is_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for port in (taken.getsockname()[1], 70000, -1):
             with pytest.raises(UserError, match=f"^port {port}: .*; name another: make serve PORT=5002$"):
@@ -63,13 +56,9 @@ def served(repository, trained, tmp_path_factory):
         models.log_model(run_id, lambda: build_network(found, best), best.record.classes)
         assert registry.register(best, run_id).version == "1"
         port, environment = free_port(), trained_repository.environment(repository)
-        running = subprocess.Popen(
-            [sys.executable, "-m", "fitgap.programs.serve", "--port", str(port)],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        command = [sys.executable, "-m", "fitgap.programs.serve", "--port", str(port)]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        running = subprocess.Popen(command, cwd=folder, env=environment, **quiet)
         try:
             samples.wait_for(f"http://127.0.0.1:{port}/ping", running)
             picture = folder / "pictures/café/0.png"
@@ -79,9 +68,11 @@ def served(repository, trained, tmp_path_factory):
             running.wait(timeout=30)
 
 
-def post(port, content, kind="application/json"):
+def post(port, content):
     content = content if isinstance(content, bytes) else json.dumps(content).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", content, {"Content-Type": kind})
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", content, {"Content-Type": "application/json"}
+    )
     try:
         with urllib.request.urlopen(request, timeout=120) as answer:
             return answer.status, json.load(answer)
@@ -93,14 +84,10 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
 ODD = {
     "another size": ({"inputs": IMAGES[:, :16].tolist()}, "images: shape (2, 16, 32, 3); allowed: whole numbers"),
     "scaled": ({"inputs": (IMAGES / 255).tolist()}, "images: float64 values from 0 to 1"),
-    "grey": ({"inputs": IMAGES[..., 0].tolist()}, "images: shape (2, 32, 32); allowed"),
     "one image": ({"inputs": IMAGES[0].tolist()}, "images: shape (32, 32, 3); allowed"),
     "no picture": ({"inputs": [b64encode(b"text").decode()]}, "images: file 1: not a picture in JPEG"),
     "no base64": ({"inputs": ["digit.png"]}, "images: text 1 is not base64"),
-    "nothing": ({"inputs": []}, "an input of type <class 'list'>"),
-    "another key": ({"images": IMAGES.tolist()}, "exactly one of the input fields"),
     "no JSON": (b"\x00\xff{", "valid JSON"),
-    "a large image": ({"inputs": np.full((1, 700, 700, 3), 7).tolist()}, "images: shape (1, 700, 700, 3); allowed"),
 }
 
 
@@ -111,8 +98,6 @@ def test_odd_requests_get_a_reason_and_the_server_stays_up(served):
         status, answer = post(port, content)
         assert status == 400 and said in answer, name
         assert len(answer) < 2000 and "Traceback" not in answer, name
-    status, answer = post(port, b"\x89PNG\r\n", "image/png")
-    assert status == 415 and "application/json" in answer
     status, answer = post(
         port, {"inputs": np.broadcast_to(IMAGES, (400, 2, 32, 32, 3)).reshape(-1, 32, 32, 3).tolist()}
     )
