@@ -13,8 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,29 +29,20 @@ def main(*command: str) -> None:
     if missing := [name for name in ("ray", "psycopg") if find_spec(name) is None]:
         sys.exit(f"fitgap: not installed: {', '.join(missing)}; `make cluster` installs it")
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fitgap-")))
         signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fitgap-")))
         cluster = stack.enter_context(RayCluster(*CPUS))
-        variables = {**cluster.variables, "MLFLOW_TRACKING_URI": stack.enter_context(_tracking_server(folder))}
-        if status := _run_inside(command, variables) if command else _wait_for_interrupt(variables):
-            sys.exit(status)
-
-
-@contextmanager
-def _tracking_server(folder: Path) -> Iterator[str]:
-    """Start MLflow's server with proxied artifacts, on PostgreSQL if it is installed; yield its address."""
-    with ExitStack() as stack:
+        database = f"sqlite:///{folder / 'mlflow.db'}"
         if trial_servers.postgres_binaries():
             database = stack.enter_context(trial_servers.postgres())
-        else:
-            database = f"sqlite:///{folder / 'mlflow.db'}"
         port = trial_servers.free_port()
-        running = trial_servers.start_tracking_server(folder, database, port)
-        stack.callback(trial_servers.stop_group, running)
-        yield f"http://{trial_servers.HOST}:{port}"
+        server = trial_servers.start_tracking_server(folder, database, port)
+        stack.callback(trial_servers.stop_group, server)
+        variables = {**cluster.variables, "MLFLOW_TRACKING_URI": f"http://{trial_servers.HOST}:{port}"}
+        sys.exit(run_inside(command, variables) if command else wait_for_interrupt(variables))
 
 
-def _run_inside(command: tuple[str, ...], variables: Mapping[str, str]) -> int:
+def run_inside(command: tuple[str, ...], variables: Mapping[str, str]) -> int:
     """Run a command with more variables and return its exit status; end it first if this program is to stop."""
     try:
         running = subprocess.Popen(command, env={**os.environ, **variables})
@@ -61,12 +52,12 @@ def _run_inside(command: tuple[str, ...], variables: Mapping[str, str]) -> int:
         status = running.wait()
         return status if status >= 0 else 128 - status  # as in a shell
     finally:
-        if running.poll() is None:
-            running.terminate()
-            running.wait()
+        running.terminate()  # does nothing if it has ended
+        running.wait()
 
 
-def _wait_for_interrupt(variables: Mapping[str, str]) -> int:
+def wait_for_interrupt(variables: Mapping[str, str]) -> int:
+    """Print the variables and wait for Ctrl-C."""
     for name, value in variables.items():
         print(f"export {name}={value}")
     print("fitgap: paste these lines into another terminal; Ctrl-C here stops the cluster", flush=True)

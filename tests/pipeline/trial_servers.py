@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def start_tracking_server(folder: Path, database: str, port: int) -> subprocess.
     variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     running = subprocess.Popen(command, cwd=folder, env=variables, start_new_session=True, **QUIET)
     try:
-        _wait_until_healthy(f"http://{HOST}:{port}/health", running)
+        _wait_for(running, lambda: urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5).close())
     except BaseException:
         stop_group(running)
         raise
@@ -56,8 +56,8 @@ def stop_group(running: subprocess.Popen) -> None:
 
 def postgres_binaries() -> Path | None:
     """Return the folder of initdb and postgres, or None. Debian's is not on the PATH."""
-    found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    initdb = shutil.which("initdb")
+    folders = [Path(initdb).resolve().parent] if initdb else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return next((folder for folder in reversed(folders) if (folder / "postgres").exists()), None)
 
 
@@ -70,12 +70,11 @@ def postgres() -> Iterator[str]:
             shutil.chown(folder, rights["user"], rights["group"])
         options = {"cwd": folder, "start_new_session": True, **rights}  # Ctrl-C is for the program that started it
         command = [postgres_binaries() / "initdb", "-D", folder / "data", "-U", USER, "--auth=trust", "--no-sync"]
-        quiet = {"stdout": subprocess.DEVNULL}
-        subprocess.run([*command, "--encoding=UTF8", "--locale=C"], check=True, **quiet, **options)
+        subprocess.run([*command, "--encoding=UTF8", "--locale=C"], check=True, stdout=subprocess.DEVNULL, **options)
         command = [postgres_binaries() / "postgres", "-D", folder / "data", "-h", HOST, "-p", str(port), "-k", folder]
         running = subprocess.Popen([*command, "-F"], **QUIET, **options)
         try:
-            _wait_for_postgres(port, running)
+            _wait_for(running, lambda: _connect(port))
             yield f"postgresql://{USER}@{HOST}:{port}/postgres"
         finally:
             running.send_signal(FAST)
@@ -93,32 +92,20 @@ def _unprivileged() -> dict:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def _wait_for_postgres(port: int, running: subprocess.Popen) -> None:
+def _connect(port: int) -> None:
     import psycopg
 
-    for _ in _attempts("PostgreSQL", running):
-        try:
-            psycopg.connect(host=HOST, port=port, user=USER, dbname="postgres").close()
-            return
-        except psycopg.OperationalError:
-            continue
+    psycopg.connect(host=HOST, port=port, user=USER, dbname="postgres").close()
 
 
-def _wait_until_healthy(address: str, running: subprocess.Popen) -> None:
-    for _ in _attempts("MLflow's server", running):
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except OSError:
-            continue
-
-
-def _attempts(name: str, running: subprocess.Popen) -> Iterator[None]:
-    """Yield ten times a second; raise RuntimeError if the process ends, TimeoutError after PATIENCE."""
+def _wait_for(running: subprocess.Popen, connect: Callable[[], None]) -> None:
+    """Call `connect` until it succeeds; raise RuntimeError if the process ends, TimeoutError after PATIENCE."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if running.poll() is not None:
-            raise RuntimeError(f"{name} ended with status {running.returncode}")
-        yield
-        time.sleep(0.1)
-    raise TimeoutError(f"{name} does not answer")
+            raise RuntimeError(f"{running.args[0]} ended with status {running.returncode}")
+        try:
+            return connect()
+        except Exception:  # OSError, or psycopg's own
+            time.sleep(0.1)
+    raise TimeoutError(f"{running.args[0]} does not answer")

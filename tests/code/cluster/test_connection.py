@@ -1,5 +1,8 @@
 """Test what a task takes of a node, without a cluster; tests/pipeline/test_cluster.py has a real one."""
 
+import subprocess
+import sys
+
 import pytest
 
 from fitgap.cluster import connection
@@ -55,3 +58,9 @@ def test_address_without_a_cluster_is_one_line(monkeypatch, address):
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UserError, match=f"^RAY_ADDRESS: '{address}': no Ray cluster answers there; write HOST:PORT"):
         connection.connect()
+
+
+def test_without_an_address_nothing_of_ray_is_imported(repository):
+    code = "import sys, stages.features, stages.scratch; from fitgap.cluster.work import train_on_cluster as train; "
+    code += "train('scratch@baseline', 1, [0], None); sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=repository, env={}, check=False).returncode == 0
