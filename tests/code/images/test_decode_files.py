@@ -1,5 +1,6 @@
 """Decode in threads: the same pictures in the same order whatever their number, in bounded memory, and it ends."""
 
+import importlib
 import io
 import os
 import pickle
@@ -13,7 +14,7 @@ from PIL import Image
 
 from fitgap.images import decoding
 from fitgap.images.sources import directory, picture_files
-from fitgap.images.sources.picture_files import AHEAD, PictureFile, decode_files, decode_names
+from fitgap.images.sources.picture_files import AHEAD, PictureFile, decode_files
 
 SIZE = 32
 COUNT = 30  # files, every seventh of them broken in one way or another
@@ -63,15 +64,26 @@ def test_pictures_do_not_depend_on_the_number_of_threads(threads, files):
     assert sum(bool(reason) for _, _, reason, _ in expected) == len(range(0, COUNT, 7))
 
 
-def test_parts_of_a_folder_are_decoded_as_the_whole(folder):
-    """As if other machines did it: what they get and give is pickled."""
-    whole = {picture.name: picture for picture in directory.load(folder, SIZE).pictures()}
-    names, parts = list(whole), []
-    for start in range(0, COUNT, 12):
-        arguments = pickle.loads(pickle.dumps((folder, SIZE, names[start : start + 12])))
-        parts += pickle.loads(pickle.dumps(decode_names(*arguments)))
-    expected = [(name, -1, *rest) for name, _, *rest in contents(whole.values())]
-    assert contents(parts) == expected
+class ClusterOfOne:
+    """Ray's place: tasks run here, and what they get and give is pickled."""
+
+    def __init__(self, stage: str, **options):
+        self.stage = stage
+
+    def map(self, function: str, items, *arguments):
+        module, _, name = function.partition(":")
+        task = getattr(importlib.import_module(module), name)
+        for item in items:
+            yield item, pickle.loads(pickle.dumps(task(*pickle.loads(pickle.dumps((*arguments, item))))))
+
+
+def test_a_cluster_decodes_parts_of_a_folder_as_the_whole(folder, monkeypatch):
+    whole = contents(directory.load(folder, SIZE).pictures())
+    monkeypatch.setattr(picture_files, "is_wanted", lambda: True)
+    monkeypatch.setattr(picture_files, "Cluster", ClusterOfOne)
+    monkeypatch.setattr(picture_files, "TASK", 12)
+    assert contents(directory.load(folder, SIZE).pictures()) == whole
+    assert len(whole) == COUNT
 
 
 def test_a_file_that_has_gone_or_cannot_be_read_is_an_error_of_its_own(files, tmp_path):
