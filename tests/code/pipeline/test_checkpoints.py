@@ -101,7 +101,7 @@ def test_data_count_by_content_not_by_size_and_time(repository):
     assert not is_found()
 
 
-def test_copy_of_the_repository_finds_it_too(repository, tmp_path, monkeypatch):
+def test_copy_of_the_repository_finds_it(repository, tmp_path, monkeypatch):
     begin_and_die()
     copy = tmp_path / "copy"
     shutil.copytree(repository, copy, ignore=shutil.ignore_patterns("checkpoints"))

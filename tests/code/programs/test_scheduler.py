@@ -123,13 +123,14 @@ def test_places_are_as_many_as_the_machine_holds(repository, monkeypatch, cores,
     assert scheduler.places(params.model_copy(update={"compute": compute})) == places
 
 
-@pytest.mark.parametrize(("cpus", "places"), [([1], 2), ([2, 3], 5), ([64, 64], 16)])
-def test_places_are_as_many_as_the_cluster_holds_tasks(repository, monkeypatch, cpus, places):
-    nodes = [{"CPU": count, "memory": 2**40} for count in cpus]
+def test_places_are_as_many_as_the_cluster_holds_tasks(repository, monkeypatch):
+    params = load_params(repository / "params.yaml")
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     monkeypatch.setattr(connection, "connect", lambda: None)
-    monkeypatch.setattr(connection, "nodes", lambda: nodes)
-    assert scheduler.places(load_params(repository / "params.yaml")) == places
+    for cpus, places in (([1], 2), ([2, 3], 5), ([64, 64], 16)):
+        nodes = [{"CPU": count, "memory": 2**40} for count in cpus]
+        monkeypatch.setattr(connection, "nodes", lambda nodes=nodes: nodes)
+        assert scheduler.places(params) == places
 
 
 @pytest.fixture
@@ -140,12 +141,9 @@ def start(tmp_path, repository):
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, env=there, check=True)
 
     def start(**other_commands: str) -> subprocess.Popen:
+        commands = {name: write_command(name) for name in NEEDS} | other_commands
         stages = {
-            name: {
-                "cmd": other_commands.get(name, write_command(name)),
-                "outs": [f"{name}.txt"],
-                "deps": [f"{other}.txt" for other in needed],
-            }
+            name: {"cmd": commands[name], "outs": [f"{name}.txt"], "deps": [f"{other}.txt" for other in needed]}
             for name, needed in NEEDS.items()
         }
         (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
