@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"  # in the repository
-EXPERIMENT = "fitgap"
 _NO_SERVER = re.compile(r"file:|[./~]|\w:|(postgresql|mysql|mssql)\b")  # folders, and databases
 
 
@@ -28,10 +27,10 @@ def tracking_uri() -> str:
         MLflow cannot store.
     """
     address = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{DATABASE}"
-    if is_sqlite(address):
+    if file := sqlite_file(address):
         repository.check_name(repository.root())
-        file, mark, options = address.partition("?")
-        return f"{file.partition(':///')[0]}:///{repository.root() / sqlite_file(file)}{mark}{options}"
+        scheme, _, options = address.partition(":///")
+        return f"{scheme}:///{repository.root() / file}{''.join(options.partition('?')[1:])}"
     if _NO_SERVER.match(address):
         raise UserError(
             f"MLFLOW_TRACKING_URI: {redacted(address)!r} is a folder or a database, which share no files; allowed: "
@@ -40,14 +39,9 @@ def tracking_uri() -> str:
     return address
 
 
-def is_sqlite(address: str) -> bool:
-    """Return whether an address is a SQLite file."""
-    return address.startswith("sqlite")
-
-
-def sqlite_file(address: str) -> Path:
-    """Return the file of a SQLite address."""
-    return Path(address.partition(":///")[2].partition("?")[0])
+def sqlite_file(address: str) -> Path | None:
+    """Return the file of a SQLite address; None for a server."""
+    return Path(address.partition(":///")[2].partition("?")[0]) if address.startswith("sqlite") else None
 
 
 def create_database(path: Path) -> None:
@@ -68,13 +62,13 @@ def experiment_id(client: "MlflowClient", address: str) -> str:
     UserError
         If its files would go to the folder of another repository.
     """
-    given = os.environ.get("MLFLOW_EXPERIMENT_ID", "").strip()
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "").strip() or EXPERIMENT
-    experiment = client.get_experiment(given) if given else client.get_experiment_by_name(name)
+    known_id = os.environ.get("MLFLOW_EXPERIMENT_ID", "").strip()
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "").strip() or "fitgap"
+    experiment = client.get_experiment(known_id) if known_id else client.get_experiment_by_name(name)
     if experiment is not None:
         _check_place(Path(experiment.artifact_location), address)
         return experiment.experiment_id
-    if not is_sqlite(address):
+    if sqlite_file(address) is None:
         return client.create_experiment(name)  # a server has its own artifact location
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -84,7 +78,7 @@ def experiment_id(client: "MlflowClient", address: str) -> str:
 
 
 def _check_place(folder: Path, address: str) -> None:
-    is_own = is_sqlite(address) and sqlite_file(address) == repository.root() / DATABASE
+    is_own = sqlite_file(address) == repository.root() / DATABASE
     if is_own and folder.is_absolute() and not folder.resolve().is_relative_to(_artifacts()):
         raise UserError(
             f"{DATABASE}: its artifacts are in {folder.parent}, not in this repository's {ARTIFACTS}/ (moved or "

@@ -1,6 +1,6 @@
 """The model that MLflow serves: from RGB images to a table with one column per class.
 
-`models.save` copies this file into every model, where MLflow imports it as the top-level module
+`models.log_model` copies this file into every model, where MLflow imports it as the top-level module
 `fitgap_classifier`. So it must not import fitgap: a machine that serves models has only their requirements.txt. Beside
 it stands a copy of fitgap/images/decoding.py, so that picture files become the same pixels as in stage `prepare`.
 """

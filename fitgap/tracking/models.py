@@ -4,13 +4,7 @@ MLflow's own `mlflow.keras.log_model` uses the process's active run, and loads t
 infer its requirements. Here the run is an argument, and the requirements are known.
 
 Scratch models are small, so all are attached. Of each transfer family, only the best is attached (lowest mean
-validation loss), because each model contains the whole of VGG16, 59 MB. The files of a model:
-
-MLmodel                     MLflow's description, with the names of the classes
-data/model.keras            the network, once, for Keras and for MLflow's Python function
-code/fitgap_classifier.py   the Python function: it checks the images, and names the classes
-code/fitgap_decoding.py     a copy of fitgap/images/decoding.py, for picture files
-requirements.txt            the packages for loading the model; also in conda.yaml and python_env.yaml
+validation loss), because each model contains the whole of VGG16, 59 MB.
 """
 
 import shutil
@@ -36,7 +30,12 @@ if TYPE_CHECKING:
 
 NAME = "model"
 LOADER = "fitgap_classifier"  # a module of this package, which must not be imported as a part of it
-FILES = {"MLmodel", "data/model.keras", f"code/{LOADER}.py", "code/fitgap_decoding.py"}
+FILES = {  # beside these: requirements.txt, conda.yaml and python_env.yaml, with the packages for loading the model
+    "MLmodel",  # MLflow's description, with the names of the classes
+    "data/model.keras",  # the network, once, for Keras and for MLflow's Python function
+    f"code/{LOADER}.py",  # the Python function: it checks the images, and names the classes
+    "code/fitgap_decoding.py",  # a copy of fitgap/images/decoding.py, for picture files
+}
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pandas", "pillow")
 
 
@@ -93,24 +92,22 @@ def _write(opened: Store, run_id: str, network: "keras.Model", classes: list[str
     model = client.create_logged_model(opened.experiment_id, NAME, run_id, tags=tags)
     description = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
     with tempfile.TemporaryDirectory() as folder:
-        save(Path(folder) / NAME, description, network, classes)
+        _save(Path(folder) / NAME, description, network, classes)
         client.log_model_artifacts(model.model_id, str(Path(folder) / NAME))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, "READY")  # last, so that only complete models are READY
 
 
-def save(folder: Path, description: "Model", network: "keras.Model", classes: list[str]) -> None:
-    """Write a model's files into a new folder.
+def _save(folder: Path, description: "Model", network: "keras.Model", classes: list[str]) -> None:
+    """Write a model's files into a new folder, and complete its description.
 
     `mlflow.pyfunc.load_model` then loads the Python function, and `mlflow.keras.load_model` the network.
-
-    Parameters
-    ----------
-    description : MLflow's description of the model; completed here
     """
     import mlflow.keras
     from mlflow import pyfunc
 
+    installed = {package.name.lower().replace("_", "-"): package.version for package in metadata.distributions()}
+    requirements = [f"{name}=={installed[name]}" for name in PACKAGES if name in installed]  # MLflow adds itself
     (folder / "code").mkdir(parents=True)
     shutil.copy(Path(__file__).with_name(f"{LOADER}.py"), folder / "code")
     shutil.copy(decoding.__file__, folder / "code" / "fitgap_decoding.py")
@@ -119,18 +116,12 @@ def save(folder: Path, description: "Model", network: "keras.Model", classes: li
         str(folder),
         mlflow_model=description,
         signature=_signature(classes),
-        pip_requirements=_requirements(),
+        pip_requirements=requirements,
         metadata={"classes": list(classes)},
     )
     # In place of MLflow's own function for Keras models. The environments are those that `save_model` has written.
     pyfunc.add_to_model(description, LOADER, code="code", conda_env="conda.yaml", python_env="python_env.yaml")
     description.save(folder / "MLmodel")
-
-
-def _requirements() -> list[str]:
-    """Return the pip requirements for loading a model, in the installed versions. MLflow adds itself."""
-    installed = {package.name: package.version for package in metadata.distributions()}
-    return [f"{name}=={installed[name]}" for name in PACKAGES if name in installed]
 
 
 def _signature(classes: list[str]) -> "ModelSignature":
@@ -149,11 +140,8 @@ def _signature(classes: list[str]) -> "ModelSignature":
 def models_to_attach(results: Iterable[Result]) -> list[Result]:
     """Return the results with models to attach: all from scratch, the best of each transfer family."""
     trained = [result for result in results if result.is_model and FAMILIES[result.record.stage].attached != "none"]
-    best: dict[str, Result] = {}
-    for result in trained:
-        rival = best.setdefault(result.record.stage, result)
-        if result.metrics["val_loss_best"] < rival.metrics["val_loss_best"]:
-            best[result.record.stage] = result
+    from_best = sorted(trained, key=lambda result: np.nan_to_num(result.metrics["val_loss_best"], nan=np.inf))
+    best = {result.record.stage: result for result in reversed(from_best)}
     return [r for r in trained if FAMILIES[r.record.stage].attached == "all" or r is best[r.record.stage]]
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ALIAS = "champion"
 RETRY = "`make sync` says why, and tries again"
 LOSSES, MODEL = "fitgap.val_loss_best", "fitgap.model"  # tags of a version: seed -> loss as JSON; scratch@dropout
-_DIGITS = 8  # digits of the data's digest in the name
+Losses = Mapping[int, float]  # seed -> lowest validation loss in nats
 
 
 @dataclass(frozen=True)
@@ -90,23 +90,26 @@ def find_champion(result: Result) -> Registration:
 def _name(result: Result) -> str:
     data = result.record.inputs["data"]
     drawn = result.record.params.get("validation_images", "all")
-    return f"fitgap-{data['name']}-{data['digest'][:_DIGITS]}-{drawn}"
+    return f"fitgap-{data['name']}-{data['digest'][:8]}-{drawn}"
 
 
 def _settle(opened: Store, name: str, result: Result, run_id: str) -> Registration:
     holder = _holder(opened, name)
+    is_won, why = _judge(opened, result, holder)
+    return _crown(opened, name, result, run_id, why) if is_won else Registration(name, str(holder.version), why)
+
+
+def _judge(opened: Store, result: Result, holder: "ModelVersion | None") -> tuple[bool, str]:
+    """Return whether a model takes the title from the champion, if there is one, and the reason."""
     if holder is None:
-        why = f"**{result.name}** is the champion: the first model on these images."
-        return _crown(opened, name, result, run_id, why)
+        return True, f"**{result.name}** is the champion: the first model on these images."
     called = f"version {holder.version}, {holder.tags.get(MODEL, 'of unknown origin')}"
     if not _has_files(opened, holder):
-        why = f"**{result.name}** is the champion, because the files of **{called}** are gone."
-        return _crown(opened, name, result, run_id, why)
+        return True, f"**{result.name}** is the champion, because the files of **{called}** are gone."
     if holder.tags.get(FINGERPRINT) == result.fingerprint:
-        return Registration(name, str(holder.version), f"**{result.name}** is already the champion.")
+        return False, f"**{result.name}** is already the champion."
     losses = {int(seed): loss for seed, loss in json.loads(holder.tags.get(LOSSES, "{}")).items()}
-    is_better, why = beats_champion(result.name, _losses(result), called, losses)
-    return _crown(opened, name, result, run_id, why) if is_better else Registration(name, str(holder.version), why)
+    return beats_champion(result.name, _losses(result), called, losses)
 
 
 def _holder(opened: Store, name: str) -> "ModelVersion | None":
@@ -139,13 +142,10 @@ def _crown(opened: Store, name: str, result: Result, run_id: str, why: str) -> R
     return Registration(name, str(made.version), why)
 
 
-Losses = Mapping[int, float]  # seed -> lowest validation loss in nats
-
-
 def beats_champion(candidate: str, losses: Losses, holder: str, holder_losses: Losses) -> tuple[bool, str]:
     """Return whether a candidate replaces the champion, and the reason.
 
-    The differences of the lowest validation losses (nats) are paired by seed, on the same validation images. The
+    The differences of the lowest validation losses are paired by seed, on the same validation images. The
     candidate wins if their whole 95% interval is below 0. Test images are not used.
 
     Returns

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fitgap.data.record import Result
@@ -17,14 +16,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import DatasetInput, Run
 
+Tables = Mapping[str, "pd.DataFrame"]
 PARENT, WRITER = "mlflow.parentRunId", "fitgap.writer"
-NO_TABLES: Mapping = MappingProxyType({})
 _DIGEST_LENGTH = 36  # MLflow's limit for a dataset; the tag has the whole digest
 
 
-def log_result(
-    result: Result, artifacts: Iterable[Path] = (), tables: Mapping[str, "pd.DataFrame"] = NO_TABLES
-) -> str | None:
+def log_result(result: Result, artifacts: Iterable[Path] = (), tables: Tables | None = None) -> str | None:
     """Write the run of a result, or find the one written before.
 
     A model gets a parent run and one child run per seed; every other stage gets a single run. The record and the small
@@ -35,7 +32,7 @@ def log_result(
     Id of the (parent) run. None if the store failed; then one line is written to standard error.
     """
     try:
-        return _find_or_write(result, artifacts, tables)
+        return _find_or_write(result, artifacts, tables or {})
     except StoreError as failure:
         warn(f"{result.name}: no MLflow run written", failure)
         return None
@@ -51,7 +48,7 @@ def log_results(results: Sequence[Result]) -> dict[str, str]:
     rejected: dict[str, StoreError] = {}
     for result in results:
         try:
-            ids[result.name] = _find_or_write(result, (), NO_TABLES)
+            ids[result.name] = _find_or_write(result, (), {})
         except StoreError as failure:
             if not failure.is_rejection:
                 missing = len(results) - len(ids)
@@ -79,7 +76,7 @@ def link_report(report_run_id: str | None, model_runs: Mapping[str, str]) -> Non
         warn("report: its MLflow run does not link to the models' runs", failure)
 
 
-def _find_or_write(result: Result, artifacts: Iterable[Path], tables: Mapping[str, "pd.DataFrame"]) -> str:
+def _find_or_write(result: Result, artifacts: Iterable[Path], tables: Tables) -> str:
     with open_store() as opened:
         return find_run(opened, result) or write_runs(opened, result, artifacts, tables)
 
@@ -117,7 +114,7 @@ def _delete(opened: Store, runs: Iterable["Run"]) -> None:
         opened.client.delete_run(run_id)
 
 
-def write_runs(opened: Store, result: Result, artifacts: Iterable[Path], tables: Mapping[str, "pd.DataFrame"]) -> str:
+def write_runs(opened: Store, result: Result, artifacts: Iterable[Path], tables: Tables) -> str:
     """Write the run of a result, for a model with one child run per seed; return the (parent) run's id."""
     times = timings.load(result)
     common = {**projection.provenance_tags(result.record.stage), WRITER: opened.writer}

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from fitgap.definitions import determinism
 from fitgap.system import repository
-from fitgap.tracking.addresses import create_database, experiment_id, is_sqlite, redacted, sqlite_file, tracking_uri
+from fitgap.tracking.addresses import create_database, experiment_id, redacted, sqlite_file, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -109,7 +109,8 @@ def warn(what: str, failure: StoreError) -> None:
 
 @contextmanager
 def _open(patience: float) -> Iterator[Store]:
-    address = tracking_uri()
+    address, root = tracking_uri(), repository.root()
+    file, locks = sqlite_file(address), root / ".dvc" / "tmp"
     set_variables()
     # Parts of MLflow create their own client, which would use the current folder: DVC's temporary copy.
     os.environ["MLFLOW_TRACKING_URI"] = address
@@ -122,11 +123,13 @@ def _open(patience: float) -> Iterator[Store]:
         logging.disable(logging.ERROR)
         # Two processes that create the same database at once make each other fail. Under the lock, any unfinished run
         # of this repository was left by a killed process.
-        stack.enter_context(_lock(patience))
-        if is_sqlite(address) and not sqlite_file(address).exists():
-            create_database(sqlite_file(address))
+        locks.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(FileLock(locks / "fitgap-mlflow.lock", timeout=patience))
+        if file and not file.exists():
+            create_database(file)
         client = MlflowClient(tracking_uri=address, registry_uri=address)
-        yield Store(client, experiment_id(client, address), _writer_id())
+        writer = hashlib.sha256(f"{platform.node()}:{root}".encode()).hexdigest()[:12]
+        yield Store(client, experiment_id(client, address), writer)
 
 
 def set_variables() -> None:
@@ -134,13 +137,3 @@ def set_variables() -> None:
     if os.environ.get(TIMEOUT_VARIABLE):
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = os.environ[TIMEOUT_VARIABLE]
     os.environ.update({name: value for name, value in VARIABLES.items() if name not in os.environ})
-
-
-def _lock(patience: float) -> FileLock:
-    folder = repository.root() / ".dvc" / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / "fitgap-mlflow.lock", timeout=patience)
-
-
-def _writer_id() -> str:
-    return hashlib.sha256(f"{platform.node()}:{repository.root()}".encode()).hexdigest()[:12]

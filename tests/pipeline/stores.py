@@ -46,7 +46,6 @@ def _content(client: mlflow.MlflowClient, run: Any) -> tuple:
         for name in sorted(metrics)
     )
     tags = sorted((name, value) for name, value in run.data.tags.items() if not name.startswith(OWN_TAGS))
-    files = sorted(file.path for file in client.list_artifacts(run.info.run_id))
     is_child = "mlflow.parentRunId" in run.data.tags
     head = run.info.run_name, run.info.status, is_child
-    return (*head, tuple(tags), tuple(sorted(run.data.params.items())), tuple(files), history)
+    return (*head, tuple(tags), tuple(sorted(run.data.params.items())), history)

@@ -1,6 +1,6 @@
 """Test outages of the tracking server: results are always complete, and missing runs are written later.
 
-Each test uses a real `mlflow server` behind a proxy that breaks requests. They run in order on one clone.
+Each test uses a real `mlflow server`. They run in order on one clone.
 """
 
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Clone
-from servers import Front, Outage, Server
+from servers import Server
 from stores import Contents, contents, differences
 
 # Quick siblings: tests/code/tracking/test_tracking_store.py and test_tracking_runs.py.
@@ -46,16 +46,9 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def front(server):
-    opened = Front(server)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def clone(clone, front):
-    """A clone that logs its runs to the server, through the proxy."""
-    clone.variables["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{front.port}"
+def clone(clone, server):
+    """A clone that logs its runs to the server."""
+    clone.variables["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{server.port}"
     clone.edit(**{"highrate.variants": [], "variants": {"baseline": {}}})
     clone.run("git", "commit", "--all", "--quiet", "-m", "tiny")
     return clone
@@ -74,20 +67,14 @@ def run_stage(clone: Clone, stage: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize(
     ("stage", "outage"),
-    [
-        pytest.param(PREPARE, Outage("down"), id="down at the start"),
-        pytest.param(PREPARE, Outage("500"), id="answers 500"),
-        pytest.param(PREPARE, Outage("hang"), id="hangs"),
-        pytest.param(SCRATCH, Outage("die", "runs/log-batch", 2), id="dies while a run is written"),
-        pytest.param(SCRATCH, Outage("hang", "artifacts/1/models/", 2), id="hangs while a network is sent"),
-        pytest.param(REPORT, Outage("hang", "logged-models/search"), id="hangs while the report writes"),
-    ],
+    [(PREPARE, Server.down), (PREPARE, Server.hanging), (SCRATCH, Server.dying), (REPORT, Server.hanging)],
+    ids=["down at the start", "hangs", "dies while a run is written", "hangs while the report writes"],
 )
-def test_outage_costs_one_line_and_no_result(clone, server, front, undisturbed, stage, outage):
+def test_outage_costs_one_line_and_no_result(clone, server, undisturbed, stage, outage):
     runs, results = undisturbed
     forget(server, stage.split()[0].removeprefix("stages."))
     shutil.rmtree(clone.path.joinpath("results", *stage.removeprefix("stages.").split()), ignore_errors=True)
-    with front.suffering(outage):
+    with outage(server):
         lines = [line for line in run_stage(clone, stage).stderr.splitlines() if "near_duplicates.csv" not in line]
     assert bytes_of(clone.path / "results") == results
     assert len(lines) == 1 and lines[0].startswith("fitgap: warning: ")
@@ -95,13 +82,3 @@ def test_outage_costs_one_line_and_no_result(clone, server, front, undisturbed, 
     assert runs != contents(server.folder / "mlflow.db")
     assert run_stage(clone, REPORT).stderr == ""
     assert differences(runs, contents(server.folder / "mlflow.db")) == []
-
-
-@pytest.mark.parametrize(("stage", "nth"), [(PREPARE, 1), (SCRATCH, 2)], ids=["of a stage", "of a seed"])
-def test_run_begun_twice_because_its_answer_was_lost_is_there_once(clone, server, front, undisturbed, stage, nth):
-    forget(server, stage.split()[0].removeprefix("stages."))
-    with front.suffering(Outage("lose", "runs/create", nth)):
-        assert "warning" not in run_stage(clone, stage).stderr
-    assert "RUNNING" in str(contents(server.folder / "mlflow.db"))
-    run_stage(clone, REPORT)
-    assert differences(undisturbed[0], contents(server.folder / "mlflow.db")) == []

@@ -53,6 +53,7 @@ def test_network_loads_unchanged_and_says_what_it_is(repository, network, run_id
     (file,) = repository.glob("mlruns/**/requirements.txt")
     required = file.read_text(encoding="utf-8").split()
     assert {f"{name}=={metadata.version(name)}" for name in ("keras", "numpy", "pandas", "pillow")} <= set(required)
+    assert any(line.startswith("tensorflow") for line in required)
     assert all("==" in line for line in required)
 
 

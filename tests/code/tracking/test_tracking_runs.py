@@ -130,6 +130,20 @@ def test_what_another_machine_is_writing_is_left_alone(fail):
     assert other.info.run_id in {run.info.run_id for run in samples.active_runs()}
 
 
+def test_run_begun_twice_because_an_answer_was_lost_is_there_once(monkeypatch):
+    create = MlflowClient.create_run
+
+    def begin_twice(*arguments):  # as MLflow does when it repeats the request
+        create(*arguments)
+        return create(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_run", begin_twice)
+        run_id = runs.log_result(samples.single())
+    assert statuses() == {"RUNNING", "FINISHED"}
+    assert runs.log_result(samples.single()) == run_id and statuses() == {"FINISHED"}
+
+
 def test_failure_costs_one_line_and_ends_the_use_of_the_store_in_this_process(fail, monkeypatch, capsys):
     failed = fail(lambda: runs.log_result(samples.single()), "log_dict", OSError("No space left on device"))
     assert failed is None and runs.log_result(samples.single()) is None and runs.log_results([samples.model()]) == {}
