@@ -14,7 +14,7 @@ from typing import Any
 
 from fitgap.params import reading
 from fitgap.system.errors import UserError
-from fitgap.system.trees import list_tree
+from fitgap.system.files import list_tree
 
 CODE = ("fitgap/", "stages/")
 PIPELINE, PARAMS = Path("dvc.yaml"), Path("params.yaml")

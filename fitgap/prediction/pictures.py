@@ -10,7 +10,7 @@ from fitgap.images.sources.collection import Picture
 from fitgap.images.sources.directory import is_ignored
 from fitgap.images.sources.picture_files import PictureFile, decode_files, is_archive, unpacked
 from fitgap.system.errors import UserError
-from fitgap.system.trees import list_tree
+from fitgap.system.files import list_tree
 
 
 def read_pictures(paths: Iterable[Path | str], image_size: int) -> Generator[Picture, None, None]:

@@ -8,7 +8,7 @@ from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 from fitgap.system import downloads, repository
 from fitgap.system.errors import UserError
-from fitgap.system.trees import list_tree
+from fitgap.system.files import list_tree
 
 WRITTEN = ("data/prepared", "data/backbone", "data/features", "models", "results", "reports", "checkpoints", "mlruns")
 

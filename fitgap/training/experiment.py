@@ -20,8 +20,8 @@ from fitgap.networks.storage import StoredBackbone
 from fitgap.params.schema import ModelSpec, Params
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.processor import describe_processor
+from fitgap.system.progress import TrainingProgress
 from fitgap.training.trainer import Row, TrainedModel, Trainer
-from fitgap.training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,12 @@ class Experiment:
         called after each epoch with its row of the history and the `seed`.
         """
         repetitions, rows = {}, []
-        watch = Watch(f"{self.model.family.name}@{self.model.name}", seeds, self.model.schedule.epochs, on_epoch)
+        progress = TrainingProgress(
+            f"{self.model.family.name}@{self.model.name}", seeds, self.model.schedule.epochs, on_epoch
+        )
         for seed in seeds:
-            repetition = _resume(checkpoint, seed) or self._repeat(checkpoint, seed, watch.add_epoch)
-            watch.end_seed()
+            repetition = _resume(checkpoint, seed) or self._repeat(checkpoint, seed, progress.add_epoch)
+            progress.end_seed()
             repetitions[seed] = repetition
             labels = self.draw(seed)["test"][1]
             rows.append({"seed": seed, **measure_seed(repetition.trained, repetition.probabilities, labels)})

@@ -21,7 +21,7 @@ from fitgap.images.sources.collection import Collection, Picture
 from fitgap.images.sources.picture_files import UNLABELLED, decode_folder, unpacked
 from fitgap.pipeline.inputs import check_watched
 from fitgap.system.errors import UserError
-from fitgap.system.trees import list_tree
+from fitgap.system.files import list_tree
 
 DROPPINGS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found", "$recycle.bin"}
 BESIDE = "not inside a class folder"
