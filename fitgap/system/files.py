@@ -45,7 +45,8 @@ def require_space(folder: Path, size: int, what: str) -> None:
 def list_tree(top: Path) -> tuple[list[str], list[str]]:
     """Return the files and the folders below `top`: relative paths with slashes, sorted.
 
-    As for DVC, links to files count and links to folders are not followed. A link to a folder that encloses it is left out: it holds nothing new.
+    As for DVC, links to files count and links to folders are not followed. A link to a folder that encloses it is left
+    out: it holds nothing new.
 
     Raises
     ------
