@@ -1,6 +1,6 @@
 """Measure the speed of fitgap, one thing after the other, and write docs/performance.md.
 
-    python -m bench [--rounds 5] [--only SECTION ...] [--page]
+    python -m bench [--rounds 3] [--only SECTION ...] [--page]
 
 The numbers are also written to bench/measured.json. --only repeats some sections; --page writes the page from the
 numbers, without measuring anything.
@@ -30,7 +30,7 @@ SECTIONS = {"base": base, "trainings": trainings, "gains": gains, "pipeline": pi
 def main() -> None:
     """Measure, write the numbers and write the page."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=[], metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--page", action="store_true", help=f"write the page from {MEASURED}")
     options = parser.parse_args()

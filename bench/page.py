@@ -57,9 +57,9 @@ def whole(base: Comparison, trainings: list[Comparison], images: int) -> Compari
     rows = pd.concat([passes[passes["contestant"] == OURS], *tables])
     rows = rows[rows["contestant"] != TORCH]
     rows["contestant"] = rows["contestant"].where(rows["contestant"] == OURS, NOTEBOOK)
-    for column in ("seconds", "multiply_adds"):
-        rows[column] *= rows["count"]
-    sums = rows.groupby(["round", "contestant"], as_index=False)[["seconds", "multiply_adds"]].sum()
+    columns = ["seconds", "multiply_adds"]
+    rows[columns] = rows[columns].mul(rows["count"], axis=0)
+    sums = rows.groupby(["round", "contestant"], as_index=False)[columns].sum()
     count = sum(each["trainings"] for each in trainings)
     return {"what": f"**the whole experiment**: {count} trainings", "rows": sums.to_dict("records")}
 

@@ -36,9 +36,8 @@ class Base(nn.Module):
 def as_onnx(base: Base, size: int) -> bytes:
     """Return the base as an ONNX model for images of this size, in batches of any number."""
     file, images = io.BytesIO(), torch.zeros((2, size, size, 3), dtype=torch.uint8)
-    names = {"input_names": ["image"], "dynamic_axes": {"image": [0]}}
     with warnings.catch_warnings(action="ignore"):  # the newer exporter needs one more package
-        torch.onnx.export(base.eval(), (images,), file, dynamo=False, **names)
+        torch.onnx.export(base, (images,), file, dynamo=False, input_names=["image"], dynamic_axes={"image": [0]})
     return file.getvalue()
 
 

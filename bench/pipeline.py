@@ -19,14 +19,13 @@ from fitgap.params.reading import load_params
 
 REPOSITORY = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent  # of the environment, whose programs and packages the clone uses
-REPRO = ("make", "--silent", "--old-file=install", f"BIN={BIN}", "repro")
 
 
 def measure(folder: Path, _rounds: int) -> dict[str, Any]:
     """Run the pipeline, as committed, in a clone inside `folder`."""
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
-    whole = run(clone, *REPRO)
+    whole = run(clone, "make", "--silent", "--old-file=install", f"BIN={BIN}", "repro")
     nothing = statistics.median(run(clone, sys.executable, "-m", "dvc", "repro")["seconds"] for _ in range(3))
     images, params = read_prepared(clone / "data/prepared"), load_params(clone / "params.yaml")
     counts = {"test": len(images.part("test")[1]), "all": len(images.labels)}
@@ -43,8 +42,8 @@ def measure(folder: Path, _rounds: int) -> dict[str, Any]:
 
 def run(folder: Path, *command: str) -> dict[str, float]:
     """Run a command; return its wall time, and the CPU time of all its processes, in seconds."""
-    given = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))}
-    environment = {**given, "PATH": f"{BIN}{os.pathsep}{given['PATH']}"}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
     log, begin = folder / "bench.log", time.perf_counter()
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)

@@ -72,6 +72,6 @@ def medians(rows: Rows) -> dict[str, float]:
 
 def times_as_fast(rows: Rows, other: str) -> tuple[float, float, float]:
     """Return the median, the smallest and the largest ratio of `other`'s seconds to fitgap's within a round."""
-    by_round = pd.DataFrame(rows).pivot(index="round", columns="contestant", values="seconds")
-    ratios = by_round[other] / by_round[OURS]
+    seconds = pd.DataFrame(rows).pivot(index="round", columns="contestant", values="seconds")
+    ratios = seconds[other] / seconds[OURS]
     return float(ratios.median()), float(ratios.min()), float(ratios.max())

@@ -20,7 +20,7 @@ from fitgap.params.schema import Params
 CLASSES = 10
 NOTEBOOK, TORCH = "the notebook way", "PyTorch"
 FEW = 2  # epochs of the notebook way that are measured; all do the same work
-LARGE = {"filters": [32, 64, 128], "dense_units": 256, "batch_size": 32, "epochs": 2}  # `make notes`, fewer epochs
+LARGE = {"filters": [32, 64, 128], "dense_units": 256, "batch_size": 32, "epochs": 1}  # `make notes`, fewer epochs
 LARGE_IMAGES = {"train_images": 1024, "validation_images": 512}
 
 
@@ -48,7 +48,7 @@ def _compare(params: Params, family: str, name: str, what: str, trainings: int, 
     contestants = {who: partial(make, params, family, name) for who, make in {OURS: ours, **others}.items()}
     epochs, rows = params.model(family, name).schedule.epochs, race(contestants, rounds, what)
     return {
-        "what": f"training {what}: {params.data.train_images:,} images, {epochs} epochs",
+        "what": f"training {what}: {params.data.train_images:,} images, {epochs} epoch{'s' * (epochs > 1)}",
         "trainings": trainings,
         "rows": [{**row, "seconds": row["seconds"] * epochs / row.get("epochs", epochs)} for row in rows],
     }
