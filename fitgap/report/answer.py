@@ -1,4 +1,4 @@
-"""The report's summary in three sentences, and what its intervals cover, generated from the results.
+"""The report's summary in three sentences, generated from the results.
 
 **Names** are marked as in Markdown.
 """
@@ -16,7 +16,6 @@ from fitgap.data.draws import count_drawn
 from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED
 from fitgap.report.figures.learning_curve import LearningCurve
 
-SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 COMPARED = {
     SUPPORTED: "which beats",
     CONTRADICTED: "which falls behind",
@@ -90,30 +89,6 @@ def _crossing(curve: LearningCurve | None) -> str:
     if way is None:
         return ""
     return f"; against {WAYS[way]}, training from scratch {crossings[way].in_words(curve.classes)}"
-
-
-def describe_coverage(study: Study) -> str:
-    """Return a paragraph on what the report's intervals cover, and what they do not."""
-    counts, drawn = count_images(study), study.drawn
-    varied = "initial weights, data order and dropout masks"
-    if drawn:
-        own = " and ".join(f"{counts[name]:,} {SPLITS[name]}" for name in drawn)
-        rest = " and ".join(f"{counts[name]:,} {SPLITS[name]}" for name in SPLITS if name not in drawn)
-        text = (
-            f"Each draws its own {own} images from a pool of {counts['pool']:,}; the {rest} images are fixed. So the "
-            f"intervals cover the choice of {' and '.join(SPLITS[name] for name in drawn)} images within this pool, "
-            f"{varied}."
-        )
-    else:
-        text = (
-            f"All train on the same {counts['train']:,} images, because the source fixes them or the whole pool is "
-            f"used. So the intervals cover {varied}, not the choice of the images."
-        )
-    return (
-        f"A repetition is one seed. {text} Where test accuracies are compared, they also cover the choice of "
-        "the test images. They do not cover other data, another pre-training of the backbone, or other settings in "
-        "params.yaml."
-    )
 
 
 def count_images(study: Study) -> dict[str, int]:

@@ -21,7 +21,7 @@ from fitgap.claims.study import Study
 from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
 from fitgap.report import formatting
-from fitgap.report.answer import count_images, describe_coverage, write_answer
+from fitgap.report.answer import count_images, write_answer
 from fitgap.report.figures import calibration, curves, learning_curve, models
 from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.figures.forest import arrange_forest
@@ -78,7 +78,6 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "answer": write_answer(study, table, claims, curve),
         "curve_families": curves.families_with_curves(study),
         "images": count_images(study),
-        "coverage": describe_coverage(study),
         "claims": claims,
         "topics": formatting.by_topic(claims),
         "tally": {verdict: counts[verdict] for verdict in VERDICTS},
@@ -95,7 +94,6 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "most_classes": MAX_CLASSES,
         "curve": curve,
         "curve_rows": learning_curve.tabulate_curve(curve) if curve else [],
-        "without_curve": learning_curve.explain_absence(study),
         "about": about,
         "registration": registration,
         "declared": _flat(study.params.model_dump()),

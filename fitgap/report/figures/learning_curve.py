@@ -64,13 +64,6 @@ def _find_crossings(study: Study) -> dict[str, Crossing]:
     return {way: find_crossing(by_size) for way, by_size in leads.items() if len(by_size) > 1}
 
 
-def explain_absence(study: Study) -> str:
-    """Return a sentence on why there is no learning curve; an empty string if there is one."""
-    if not study.is_transfer:
-        return "There is no learning curve: backbone.weights is none, so nothing is borrowed."
-    return "" if study.curve else "There is no learning curve: learning_curve.sizes is empty, or has no results."
-
-
 def draw_learning_curve(curve: LearningCurve) -> Markup:
     """Draw the learning curve for the page."""
     words = describe_curve(curve)

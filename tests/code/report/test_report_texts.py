@@ -9,6 +9,7 @@ import synthetic_results as synthetic
 from fitgap import claims
 from fitgap.report import answer, formatting
 from fitgap.report.figures import canvas, learning_curve
+from fitgap.report.page import render_template
 from fitgap.report.tables import summary_table
 
 CLAIM = {
@@ -108,7 +109,8 @@ def with_pool(study, pool, validation, **data):
     ],
 )
 def test_coverage_says_which_images_are_drawn(study, pool, validation, settings, drawn, covered):
-    text = answer.describe_coverage(with_pool(study, pool, validation, **settings))
+    shown = with_pool(study, pool, validation, **settings)
+    text = render_template("coverage.j2", {"study": shown, "images": answer.count_images(shown)})
     assert drawn in text and covered in text
 
 
