@@ -197,22 +197,15 @@ def asis(data: PreparedImages, weights: str = "glyphs") -> Result:
 
 
 def times(result: Result) -> dict:
-    """Return wall times in the format of `fitgap.pipeline.timings.load`."""
+    """Return wall times in the format of `timings.load`."""
     seconds = {"scratch": 9.0, "head": 1.4, "finetune": 12.0}.get(result.record.stage)
-    if seconds is None:
-        return {
-            "stage": result.name,
-            "stage_seconds": 2.0,
-            "seed_seconds": {},
-            "rates": {"images_per_second": 700.0},
-        }
-    by_seed = {str(seed): seconds + 0.1 * seed for seed in result.seeds.index}
-    total = sum(by_seed.values())
+    by_seed = {str(seed): seconds + 0.1 * seed for seed in result.seeds.index} if seconds else {}
+    rates = {"images_per_second": 900.0 if seconds else 700.0}
     return {
         "stage": result.name,
-        "stage_seconds": total,
+        "stage_seconds": sum(by_seed.values()) or 2.0,
         "seed_seconds": by_seed,
-        "rates": {"images_per_second": 900.0},
+        "rates": rates,
     }
 
 

@@ -152,28 +152,6 @@ def test_paper_cuts_nothing_off(open_page, kind):
     assert page.evaluate(f"{wide}.filter(one => !one.closest('.skip')).map(one => one.outerHTML.slice(0, 90))") == []
 
 
-@pytest.mark.parametrize("size", WIDTHS)
-def test_forest_plot_keeps_shapes_texts_and_bars_apart(open_page, size):
-    """At every width shapes are round, bars share one axis, and no text overlaps a bar."""
-    page = open_page("synthetic", viewport=WIDTHS[size]).page
-    rows = page.locator(".forest .rows li").evaluate_all(
-        """rows => rows.filter(row => row.querySelector('svg')).map(row => {
-            const box = one => { const r = row.querySelector(one).getBoundingClientRect();
-                                 return [r.left, r.top, r.right, r.bottom]; };
-            return {statement: box('a'), bar: box('svg'), mark: box('svg use:last-of-type'), number: box('.estimate')};
-        })"""
-    )
-    assert len(rows) > 15
-    assert len({(round(row["bar"][0]), round(row["bar"][2])) for row in rows}) == 1
-    assert all(row["bar"][2] - row["bar"][0] > 140 for row in rows)
-    for row in rows:
-        left, top, right, bottom = row["mark"]
-        assert right - left == pytest.approx(bottom - top, abs=0.5) and right - left >= 9.5
-        for text in ("statement", "number"):
-            assert not overlap(row["mark"], row[text])
-        assert row["number"][2] <= WIDTHS[size]["width"]
-
-
 def column(table, number: int) -> list[str]:
     return table.locator(f"tbody tr > :nth-child({number})").all_inner_texts()
 
@@ -241,7 +219,3 @@ def test_page_is_whole_without_its_script(open_page):
     page = open_page("synthetic", viewport=WIDTHS["desk"], java_script_enabled=False).page
     assert page.locator("table.sortable thead th").count() > 20
     assert page.locator("button, .slider, .tip, .hint").count() == 0
-
-
-def overlap(one, other) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -10,7 +10,6 @@ import synthetic_results as synthetic
 from PIL import Image
 
 from fitgap import claims
-from fitgap.claims.study import Study
 from fitgap.report import page
 from fitgap.report.mistakes import EACH, Sheet, choose_questions, draw_sheet, paint
 
@@ -39,20 +38,6 @@ def test_questions_are_about_sure_answers_right_and_wrong(study, questions):
         assert one.is_right == (one.answer == labels[one.position])
         assert one.is_right or one.rival == labels[one.position]
     assert len({one.answer for one in questions[EACH:]}) == EACH  # of as many classes
-
-
-def test_few_classes_and_no_mistakes_ask_less(study):
-    best = study.results[study.best]
-    labels = study.prepared.part("test")[1]
-    right = np.full_like(best.test_probabilities, 0.01)
-    right[:, np.arange(len(labels)), labels] = 0.91
-    flawless = Study.gather(
-        study.params, [*study.results.values(), replace(best, test_probabilities=right)], study.prepared
-    )
-    found = choose_questions(flawless, study.best)
-    assert len(found) == EACH and all(one.is_right for one in found)
-    two = synthetic.study(data=synthetic.prepared(["a", "b"]))
-    assert sum(one.is_right for one in choose_questions(two, two.best)) == 2
 
 
 def test_blue_is_for_orange_is_against_and_the_rest_a_faint_image():

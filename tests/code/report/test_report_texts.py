@@ -50,12 +50,6 @@ def test_margins_are_said_in_the_unit_of_the_claim(unit, margin, said):
     assert formatting.margin({"unit": unit, "margin": margin}) == said
 
 
-def test_win_rates_are_said_with_their_interval():
-    rate = {"win_rate": 0.9, "win_rate_low": 0.555, "win_rate_high": 0.9975}
-    assert formatting.win_rate(rate) == "favoured by 90% of repetitions (95% interval 56–100%)"
-    assert formatting.win_rate({"win_rate": None}) == ""
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -44,12 +44,6 @@ def test_means_and_spreads_are_over_seeds(study):
     assert row["test_accuracy_ci_low"] < row["test_accuracy_mean"] < row["test_accuracy_ci_high"]
 
 
-def test_missing_times_are_empty(study):
-    timeless = summary_table(replace(study, times={}))
-    assert timeless["seconds_mean"].isna().all()
-    assert timeless.to_csv(index=False).count("nan") == 0
-
-
 def test_csv_reads_back_with_whole_numbers(study):
     text = summary_table(study).to_csv(index=False)
     back = pd.read_csv(io.StringIO(text))
