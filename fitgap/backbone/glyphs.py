@@ -40,10 +40,7 @@ _BEND = 0.6  # pixels of the canvas: standard deviation of the elastic distortio
 def font_paths() -> list[Path]:
     """Return matplotlib's text fonts, sorted by file name: TrueType, with every character of `CLASS_NAMES`.
 
-    Raises
-    ------
-    UserError
-        If matplotlib was installed without its fonts, as some Linux distributions do.
+    Raises a UserError if matplotlib was installed without its fonts, as some Linux distributions do.
     """
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     fonts = [path for pattern in _TEXT_FONTS for path in folder.glob(f"{pattern}.ttf")]
@@ -132,10 +129,7 @@ def render(count: int, image_size: int, seed: int) -> tuple[np.ndarray, np.ndarr
     images : uint8, (count, image_size, image_size, 3), light strokes on black in three equal channels
     labels : int64, (count,), indices into `CLASS_NAMES`, shuffled; class counts differ by at most one
 
-    Raises
-    ------
-    UserError
-        If matplotlib's fonts are missing.
+    Raises a UserError if matplotlib's fonts are missing.
     """
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count, dtype=np.int64) % len(CLASS_NAMES))

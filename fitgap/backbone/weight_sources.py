@@ -44,10 +44,7 @@ class SourceNetwork:
 def load_source(backbone: Backbone, image_size: int, compute: Compute) -> SourceNetwork:
     """Load or train the base that `backbone.weights` selects; `compute` has the precision and kernels of training.
 
-    Raises
-    ------
-    UserError
-        If a file is missing or does not fit, or a download fails.
+    Raises a UserError if a file is missing or does not fit, or a download fails.
     """
     if backbone.weights == "glyphs":
         return _glyphs(backbone, image_size, compute)
@@ -98,10 +95,7 @@ def find_files(path: Path) -> tuple[Path, Path | None]:
     A folder holds a network: its .h5 file and, for way 1, its .npz file. An .h5 file stands for itself: an .npz file
     beside it may belong to other weights, and DVC would not see it change.
 
-    Raises
-    ------
-    UserError
-        If `path` does not exist, or is a folder without exactly one .h5 file and at most one .npz file.
+    Raises a UserError if `path` does not exist, or is a folder without exactly one .h5 file and at most one .npz file.
     """
     if not path.exists():
         raise UserError(f"{KEY}: {str(path)!r}: not found; name an .h5 file of VGG16's weights or the folder of one")
@@ -120,10 +114,7 @@ def find_files(path: Path) -> tuple[Path, Path | None]:
 def read_weights(path: Path, image_size: int) -> keras.Model:
     """Load a file that Keras wrote into VGG16's convolutional base.
 
-    Raises
-    ------
-    UserError
-        If the file is not readable, holds another network, or contains NaN or infinity.
+    Raises a UserError if the file is not readable, holds another network, or contains NaN or infinity.
     """
     base = vgg16.convolutional_base(None, image_size)
     try:
@@ -153,10 +144,8 @@ def _ending(path: Path) -> str:
 def read_classifier(path: Path, image_size: int) -> tuple[list[str], list[str], tuple[np.ndarray, np.ndarray]]:
     """Return a classifier's class names, class ids (empty if unknown), and float32 kernel and bias.
 
-    Raises
-    ------
-    UserError
-        If the file is unreadable, lacks an array, or an array has another shape than VGG16 needs at this image size.
+    Raises a UserError if the file is unreadable, lacks an array, or an array has another shape than VGG16 needs at this
+    image size.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

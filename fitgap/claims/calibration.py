@@ -120,10 +120,7 @@ def read_answers(study: Study, name: str) -> Answers | None:
 def calibration_difference(study: Study, model: str, other: str) -> Estimate:
     """Estimate the difference of two models' calibration errors, paired by seed and test image.
 
-    Raises
-    ------
-    CannotTellError
-        If one of them left no answers, or diverged.
+    Raises a CannotTellError if one of them left no answers, or diverged.
     """
     answers = {name: read_answers(study, name) for name in (model, other)}
     for name in (name for name in answers if answers[name] is None):

@@ -53,10 +53,7 @@ def accuracy_difference(study: Study, model: str, other: str) -> Estimate:
 def right_answers(study: Study, model: str) -> pd.DataFrame:
     """Return 1.0 for each correct prediction and 0.0 for each wrong one: DataFrame, rows seeds, columns test images.
 
-    Raises
-    ------
-    CannotTellError
-        If the model has no predictions on the test images.
+    Raises a CannotTellError if the model has no predictions on the test images.
     """
     if not study.has_answers(model):
         raise CannotTellError(f"{model} left no answers on the test images")

@@ -169,10 +169,7 @@ def unsteadiness(history: pd.DataFrame) -> pd.Series:
     Residual variance and residual pattern in nonlinear regression, Biometrika 73 (1986),
     doi:10.1093/biomet/73.3.625. `history` has the columns seed, epoch and val_loss.
 
-    Raises
-    ------
-    CannotTellError
-        If there are fewer than FEWEST_EPOCHS epochs.
+    Raises a CannotTellError if there are fewer than FEWEST_EPOCHS epochs.
     """
     curves = history.pivot(index="epoch", columns="seed", values="val_loss").sort_index()
     if len(curves) < FEWEST_EPOCHS:

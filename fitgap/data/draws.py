@@ -29,10 +29,7 @@ def count_images(labels: np.ndarray, amounts: Mapping[str, Amount]) -> dict[str,
     labels : class of each distinct image that can be drawn
     amounts : name -> `data.NAME_images`
 
-    Raises
-    ------
-    UserError
-        If there are too few images, or if an amount is smaller than the number of classes.
+    Raises a UserError if there are too few images, or if an amount is smaller than the number of classes.
     """
     classes, available = len(np.unique(labels)), len(labels)
     named = {name: amount for name, amount in amounts.items() if amount != ALL}
@@ -68,10 +65,7 @@ def draw_rows(images: PreparedImages, data: Data, seed: int) -> dict[str, np.nda
     -------
     Split ("train", "validation", "test") -> its rows, int64, ascending.
 
-    Raises
-    ------
-    UserError
-        If the pool is too small.
+    Raises a UserError if the pool is too small.
     """
     copies, order = images.copies[images.rows["pool"]], stratified_order(*_distinct(images), seed)
     counts = count_drawn(images, data)

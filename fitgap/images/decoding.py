@@ -56,10 +56,7 @@ def decode(data: bytes, image_size: int) -> np.ndarray:
     -------
     uint8, (image_size, image_size, 3), RGB
 
-    Raises
-    ------
-    UnusableError
-        If the file is empty, truncated, not a picture, or larger than `MAX_PIXELS`.
+    Raises an UnusableError if the file is empty, truncated, not a picture, or larger than `MAX_PIXELS`.
     """
     if not data:
         raise UnusableError("empty file")

@@ -40,11 +40,8 @@ def prepare(
     about : the contents of prepared.json
     warnings : one line each, for the user
 
-    Raises
-    ------
-    UserError
-        If the disk is too full, if a larger share of files than `data.max_bad_fraction` is unusable, if there are too
-        few images, or if there are near duplicates and `data.near_duplicates` is "fail".
+    Raises a UserError if the disk is too full, if a larger share of files than `data.max_bad_fraction` is unusable, if
+    there are too few images, or if there are near duplicates and `data.near_duplicates` is "fail".
     """
     pixels = 3 * data.image_size**2
     with contextlib.closing(collection), tempfile.TemporaryFile(dir=folder) as decoded:

@@ -30,10 +30,7 @@ def divide(manifest: pd.DataFrame, data: Data) -> pd.Series:
     data : section of params.yaml; `pool_images`, `test_images` and, for fixed ones, `validation_images` are numbers of
         distinct images, or "all" for the rest
 
-    Raises
-    ------
-    UserError
-        If there are too few images for the amounts, or if a class would be missing from a part.
+    Raises a UserError if there are too few images for the amounts, or if a class would be missing from a part.
 
     Returns
     -------

@@ -31,10 +31,7 @@ def build_source_network(backbone: StoredBackbone, image_size: int) -> keras.Mod
     -------
     Model from uint8 (n, image_size, image_size, 3), RGB, to float32 probabilities of the source classes.
 
-    Raises
-    ------
-    UserError
-        If the weights are ImageNet's and cannot be downloaded.
+    Raises a UserError if the weights are ImageNet's and cannot be downloaded.
     """
     if backbone.about["weights"] == "imagenet":
         return downloads.load_through_keras(downloads.VGG16_WITH_TOP, lambda: _imagenet_network(image_size))
@@ -146,10 +143,7 @@ ClassMap = dict[str, list[str]]
 def read_class_map(path: Path) -> ClassMap:
     """Read a class map: target class -> ids, ranges of ids (`n02085620..n02113978`) or names of source classes.
 
-    Raises
-    ------
-    UserError
-        If the file is not valid YAML, or not a mapping of unique names to lists of text.
+    Raises a UserError if the file is not valid YAML, or not a mapping of unique names to lists of text.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -179,10 +173,7 @@ def target_classes(names: list[str], ids: list[str], targets: list[str], mapping
     targets : names of the target's classes
     mapping : as returned by `read_class_map`; entries for unknown target classes are ignored
 
-    Raises
-    ------
-    UserError
-        If a source class maps to two target classes.
+    Raises a UserError if a source class maps to two target classes.
     """
     found: dict[int, str] = {names.index(target): target for target in targets if target in names}
     for target in targets:

@@ -44,10 +44,7 @@ def attribute_answers(name: str, questions: Sequence[Question], root: Path | str
 
     The images to compare with are drawn from the pool, always the same ones. Returns the same as `attribute`.
 
-    Raises
-    ------
-    UserError
-        If the model cannot answer, for example because its weights are absent.
+    Raises a UserError if the model cannot answer, for example because its weights are absent.
     """
     models = TrainedModels(Path(root))
     result = models.find(name)

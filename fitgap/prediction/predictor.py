@@ -90,10 +90,7 @@ def load_predictor(name: str | None = None, root: Path | str = ".") -> Predictor
     ----------
     root : the repository's top folder
 
-    Raises
-    ------
-    UserError
-        If there is no such model, or if it cannot answer; the message lists the allowed names.
+    Raises a UserError if there is no such model, or if it cannot answer; the message lists the allowed names.
     """
     models = TrainedModels(Path(root))
     result = models.find(name)

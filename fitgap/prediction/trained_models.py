@@ -77,10 +77,7 @@ class TrainedModels:
         Without a name, return the best: of the models that params.yaml declares, the one with the lowest mean
         validation loss (`fitgap.data.results.best`). The candidate for MLflow's registry is chosen by the same rule.
 
-        Raises
-        ------
-        UserError
-            If there is no such model, or if it cannot answer; the message lists the allowed names.
+        Raises a UserError if there is no such model, or if it cannot answer; the message lists the allowed names.
         """
         if not self.usable:
             why = next(filter(None, map(self._obstacle, self.results.values())), "no results")
@@ -131,10 +128,7 @@ def build_network(models: TrainedModels, result: Result) -> "keras.Model":
 
     Call `start_tensorflow` before.
 
-    Raises
-    ------
-    UserError
-        If the weights do not fit the record.
+    Raises a UserError if the weights do not fit the record.
     """
     from fitgap.networks.assembly import Assembly
 

@@ -20,10 +20,7 @@ def check(params: Params, origin: Path | str = "params.yaml") -> None:
     ----------
     origin : the params file named at the start of an error message
 
-    Raises
-    ------
-    UserError
-        If something is missing; the message says what, and what to do.
+    Raises a UserError if something is missing; the message says what, and what to do.
     """
     repository.check_name(Path.cwd())
     check_repository(Path.cwd())

@@ -126,10 +126,7 @@ def load_through_keras(file: KerasFile, load: Callable[[], Loaded]) -> Loaded:
     A damaged or incomplete file is downloaded again, with `ATTEMPTS` attempts in all. Other processes that need
     the same file wait for this one.
 
-    Raises
-    ------
-    UserError
-        If the download fails; the message says why and where to put the file by hand.
+    Raises a UserError if the download fails; the message says why and where to put the file by hand.
     """
     file.place.parent.mkdir(parents=True, exist_ok=True)
     timeout = socket.getdefaulttimeout()

@@ -20,11 +20,8 @@ def tracking_uri() -> str:
 
     The path of a SQLite file is made absolute: a relative one would point into DVC's temporary copy.
 
-    Raises
-    ------
-    UserError
-        If the address is a folder or a database without a server, or if the repository's folder has a name that
-        MLflow cannot store.
+    Raises a UserError if the address is a folder or a database without a server, or if the repository's folder has a
+    name that MLflow cannot store.
     """
     address = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{DATABASE}"
     if file := sqlite_file(address):
@@ -57,10 +54,7 @@ def create_database(path: Path) -> None:
 def experiment_id(client: "MlflowClient", address: str) -> str:
     """Return MLFLOW_EXPERIMENT_ID, or the id of the experiment named MLFLOW_EXPERIMENT_NAME, created if missing.
 
-    Raises
-    ------
-    UserError
-        If its files would go to the folder of another repository.
+    Raises a UserError if its files would go to the folder of another repository.
     """
     known_id = os.environ.get("MLFLOW_EXPERIMENT_ID", "").strip()
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "").strip() or "fitgap"

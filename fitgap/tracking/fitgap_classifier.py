@@ -50,10 +50,7 @@ class ImageClassifier:
             (n, height, width, 3), RGB: uint8, or another type that holds whole numbers from 0 to 255. Or (n,), str:
             the contents of picture files in base64.
 
-        Raises
-        ------
-        RefusedError
-            If the images are none of these. The server answers with status 400 and the reason.
+        Raises a RefusedError if the images are none of these. The server answers with status 400 and the reason.
         """
         pixels = read_pixels(images, self.network.input_shape[1:])
         return pd.DataFrame(self.network.predict(pixels, verbose=0), columns=self.classes)

@@ -69,10 +69,7 @@ def register(result: Result, run_id: str | None) -> Registration:
 def find_champion(result: Result) -> Registration:
     """Look up the champion among the models that were validated on the same images as a result.
 
-    Raises
-    ------
-    UserError
-        If there is none, if its files are gone, or if the store does not answer.
+    Raises a UserError if there is none, if its files are gone, or if the store does not answer.
     """
     name = _name(result)
     try:

@@ -81,10 +81,7 @@ def open_store(patience: float | None = None) -> Iterator[Store]:
     ----------
     patience : seconds to wait for other processes that use the store
 
-    Raises
-    ------
-    StoreError
-        If anything fails, here or inside the context.
+    Raises a StoreError if anything fails, here or inside the context.
     """
     global _given_up
     if _given_up:

@@ -38,10 +38,7 @@ def load_cifar10(image_size: int) -> Collection:
     `test/9999`. The official test images are used as test images only. Source: A. Krizhevsky, Learning Multiple Layers
     of Features from Tiny Images, 2009.
 
-    Raises
-    ------
-    UserError
-        If the data is not in Keras's cache and cannot be downloaded.
+    Raises a UserError if the data is not in Keras's cache and cannot be downloaded.
     """
     start_tensorflow(seed=0)
     from keras.datasets import cifar10

@@ -37,11 +37,8 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
     ----------
     split_folders : "by_name": folders that hold the class folders are splits; "none": all folders are classes
 
-    Raises
-    ------
-    UserError
-        If the tree has fewer than two classes, an empty class, folders that are neither classes nor splits, or two
-        classes that differ only in case or Unicode form.
+    Raises a UserError if the tree has fewer than two classes, an empty class, folders that are neither classes nor
+    splits, or two classes that differ only in case or Unicode form.
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(unpacked(path, f"params.yaml: data.path: {str(path)!r}"))
@@ -104,11 +101,8 @@ def find_splits(path: Path, files: Iterable[Parts], folders: Iterable[Parts]) ->
 
     Splits hold folders and no pictures, and their names say which: train, training_set, seg_test, Validation images.
 
-    Raises
-    ------
-    UserError
-        If some folders look like splits and others do not, or if the top folders hold folders but are named for no
-        split (years, folds): they would be compared as if they were classes.
+    Raises a UserError if some folders look like splits and others do not, or if the top folders hold folders but are
+    named for no split (years, folds): they would be compared as if they were classes.
     """
     tops = {parts[0] for parts in folders}
     direct = {parts[0] for parts in files if len(parts) == 2 and has_picture_ending(parts[1])}

@@ -50,11 +50,8 @@ def unpacked(path: Path, shown: str) -> Iterator[Path]:
     ----------
     shown : what error messages call the path
 
-    Raises
-    ------
-    UserError
-        If it is missing, not readable as an archive, holds a path that leads out of it or a name that is not UTF-8, or
-        if the disk is too full.
+    Raises a UserError if it is missing, not readable as an archive, holds a path that leads out of it or a name that is
+    not UTF-8, or if the disk is too full.
     """
     if path.is_dir():
         yield path
