@@ -38,7 +38,6 @@ HINTS = {
     errno.EDQUOT: "your disk quota is used up: make room and run it again",
     errno.EROFS: "this folder cannot be written: run it in a writable copy of the repository",
     errno.EACCES: "not permitted: you need read and write permission here",
-    errno.EPERM: "not permitted: you need read and write permission here",
     errno.ENOENT: "not found: `dvc repro` first runs the stages that write it",
 }
 

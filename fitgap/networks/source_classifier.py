@@ -5,18 +5,18 @@ classes, and restricted to the classes that source and target share. The user-ed
 source classes to target classes; without an entry, classes match by name.
 """
 
-import reprlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import keras
 import numpy as np
-import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fitgap.data.prepared import PreparedImages
 from fitgap.data.record import Record
 from fitgap.networks import architectures, vgg16
 from fitgap.networks.storage import StoredBackbone
+from fitgap.params.reading import read_tree
 from fitgap.system import downloads
 from fitgap.system.errors import UserError
 
@@ -145,23 +145,12 @@ def read_class_map(path: Path) -> ClassMap:
 
     Raises a UserError if the file is not valid YAML, or not a mapping of unique names to lists of text.
     """
+    tree = read_tree(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        top, tree = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text) or {}
-    except (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{path}: holds {type(tree).__name__}, not 'target class: [source classes]'")
-    names = [key.value for key, _ in top.value] if tree else []
-    for target, sources in tree.items():
-        if not isinstance(target, str):
-            raise UserError(f"{path}: {target}: not text: quote it")
-        if names.count(target) > 1:  # PyYAML silently keeps the last
-            raise UserError(f"{path}: {target}: duplicate key")
-        if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
-            shown = reprlib.repr(sources)
-            raise UserError(f"{path}: {target}: {shown}: should be a list of ids or names; [] if there is none")
-    return tree
+        return TypeAdapter(ClassMap, config=ConfigDict(strict=True)).validate_python(tree)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(f"{path}: {place}: should be 'target class: [source classes]', all of them text") from None
 
 
 def target_classes(names: list[str], ids: list[str], targets: list[str], mapping: ClassMap) -> list[str]:

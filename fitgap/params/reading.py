@@ -18,7 +18,7 @@ from fitgap.system.errors import UserError
 def load_params(path: Path | str = "params.yaml") -> Params:
     """Read and check params.yaml as a whole.
 
-    Raises a UserError one line: the file, the key, what was given, what is allowed.
+    Raises a UserError of one line: the file, the key, what was given, what is allowed.
     """
     return validate(read_tree(Path(path)), path)
 

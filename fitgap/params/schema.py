@@ -50,16 +50,6 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _names_differ_in_more_than_case(self):
-        seen: dict[str, str] = {}
-        for name in self.variants:
-            other = seen.setdefault(name.lower(), name)
-            if other != name:
-                same = f"the same folder as variants.{other} where case is ignored"
-                raise ValueError(f"variants.{name}: {same}; rename one")
-        return self
-
-    @model_validator(mode="after")
     def _finetune_fits_the_head(self):
         self._check_variant("finetune.head", self.finetune.head)
         start = self.variants[self.finetune.head]

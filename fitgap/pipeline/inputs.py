@@ -1,4 +1,4 @@
-"""Check that DVC sees the inputs of a stage, and that they do not change while it runs.
+"""Check that the inputs of a stage do not change while it runs.
 
 DVC 3.67 records the hashes of a stage's inputs after its command has run (dvc#11058). An edit made during the run
 would be recorded with outputs computed from the old inputs, and DVC would not rerun the stage. So every stage compares
@@ -6,9 +6,8 @@ its inputs, as declared in dvc.yaml, before and after.
 """
 
 import hashlib
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,25 +41,6 @@ def check_unchanged(stage: str, before: State) -> None:
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise UserError(f"{changed[0]}{more}: changed while {stage} was running; its outputs are stale; run it again")
-
-
-def check_watched(folder: Path, names: Iterable[str]) -> None:
-    """Raise a UserError if DVC leaves out a file (its path in `folder`), and so would not notice that it changes."""
-    from dvc.exceptions import NotDvcRepoError  # its import takes a while
-    from dvc.repo import Repo
-
-    top = Path(os.path.normpath(Path.cwd() / folder))  # links are not resolved: DVC does not either
-    try:
-        with Repo() as repo:
-            seen = {Path(path) for path in repo.dvcignore.find(repo.fs, str(top))}
-    except NotDvcRepoError:
-        return
-    unseen = sorted(name for name in names if top / name not in seen)
-    if unseen:
-        raise UserError(
-            f"{folder / unseen[0]}: DVC does not see this file ({len(unseen)} of them): .dvcignore leaves it out, or "
-            "a folder above it is a DVC repository of its own; change .dvcignore, or move the folder"
-        )
 
 
 def _read(stage: str, identify: Callable[[Path], str]) -> State:

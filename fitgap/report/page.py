@@ -22,7 +22,7 @@ from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
 from fitgap.report import formatting
 from fitgap.report.answer import count_images, write_answer
-from fitgap.report.figures import calibration, curves, learning_curve, models
+from fitgap.report.figures import curves, learning_curve, models
 from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.figures.forest import arrange_forest
 from fitgap.report.mistakes import NO_SHEET, Sheet, collect_mistakes
@@ -85,7 +85,7 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "headings": formatting.MODEL_HEADINGS,
         "rows": formatting.model_rows(table),
         "bins": BINS,
-        "fewest": calibration.FEWEST,
+        "fewest": models.FEWEST,
         "measured_calibrations": measured,
         "calibrations": {family: formatting.calibration_rows(own) for family, own in measured.items() if own},
         "without_model": study.params.without_model,
@@ -121,7 +121,6 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
     study, table, curve = content["study"], content["table"], content["curve"]
     calibrations: dict[str, list[Calibration]] = content["measured_calibrations"]
     offered = table[~table["failed"] & table["family"].map(lambda name: FAMILIES[name].is_offered)]
-    timed = study.is_transfer and offered["seconds_mean"].notna().any()
     rates = {"highrate": study.params.highrate.learning_rate, "scratch": study.params.scratch.learning_rate}
     families = {name: FAMILIES[name].heading.format(**rates) for name in TRAINED if study.names(name)}
     kinds = [(family, what) for family in families for what in ("loss", "accuracy")]
@@ -130,11 +129,9 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
         "families": families,
         "curves": {(family, what): curves.draw_panels(study, family, what) for family, what in kinds},
         "trade_off": models.draw_trade_off(offered),
-        "cost": models.draw_cost(offered) if timed else None,
         "depth": models.draw_depth(study, offered) if study.is_transfer else None,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
-        "reliability": {family: calibration.draw_reliability(family, own) for family, own in calibrations.items()},
-        "calibration": {family: calibration.draw_differences(family, own) for family, own in calibrations.items()},
+        "reliability": {family: models.draw_reliability(family, own) for family, own in calibrations.items()},
         "forest": arrange_forest(content["claims"]),
         "learning_curve": learning_curve.draw_learning_curve(curve) if curve else None,
     }

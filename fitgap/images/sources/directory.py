@@ -19,7 +19,6 @@ from pathlib import Path, PurePosixPath
 from fitgap.images.decoding import has_picture_ending
 from fitgap.images.sources.collection import Collection, Picture
 from fitgap.images.sources.picture_files import UNLABELLED, decode_folder, unpacked
-from fitgap.pipeline.inputs import check_watched
 from fitgap.system.errors import UserError
 from fitgap.system.files import list_tree
 
@@ -53,8 +52,6 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
         files = {name: _without_repetition(parts, repeated) for name, parts in files.items()}
         folders = [_without_repetition(parts, repeated) for parts in folders]
         pictures = {name: parts for name, parts in files.items() if _is_picture(parts, splits)}
-        if path.is_dir():
-            check_watched(path, pictures)
         classes = _class_names(path, folders, splits, pictures.values())
         labels = _labels(pictures, splits, classes)
         decoded = partial(_pictures, folder, image_size, labels, pictures.keys() - labels.keys(), path.is_dir())

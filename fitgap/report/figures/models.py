@@ -1,11 +1,13 @@
-"""Figures that compare models: accuracy against gap, time and depth, and probes by block."""
+"""Figures that compare models: accuracy against gap, by depth, probes by block, and reliability diagrams."""
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import Bbox
 
+from fitgap.claims.calibration import Calibration
 from fitgap.claims.study import Study
 from fitgap.definitions.vgg16_layers import BLOCKS
 from fitgap.inference.estimates import estimate_over_seeds_and_images
@@ -13,6 +15,10 @@ from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import MARKERS, STAND_INS
 
 ACCURACY = "test accuracy"
+SMALL = (180, 180)  # points; a reliability diagram
+SMALL_MARGINS = {"left": 0.25, "right": 0.91, "top": 0.97, "bottom": 0.22}
+FEWEST = 10  # answers in a bin; with fewer, its accuracy is mostly chance
+LARGEST = 90  # area of the dot of a bin that holds all images, in square points
 BESIDE = (  # where a label may stand, in points from its point, with its alignments
     ((7, 0), "left", "center_baseline"),
     ((-7, 0), "right", "center_baseline"),
@@ -27,25 +33,10 @@ def draw_trade_off(table: pd.DataFrame) -> Markup:
     return canvas.draw(
         "trade-off",
         "Test accuracy against the final gap",
-        _in_words(shown, "gap_last_mean", "final gap"),
-        lambda axes: _scatter(axes, shown, "gap_last_mean", "gap_last_sd"),
+        _in_words(shown),
+        lambda axes: _scatter(axes, shown),
         ("final gap: validation loss - training loss (nats)", ACCURACY),
     )
-
-
-def draw_cost(table: pd.DataFrame) -> Markup:
-    """Draw test accuracy against the training time of one repetition in seconds, on a logarithmic scale."""
-    shown = table.dropna(subset=["seconds_mean", "test_accuracy_mean"])
-
-    def paint(axes: Axes) -> None:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
-        axes.tick_params(which="minor", colors=STAND_INS["muted"], length=0, labelsize=9)
-        _scatter(axes, shown, "seconds_mean", None)
-
-    words, title = _in_words(shown, "seconds_mean", "seconds"), "Test accuracy against training seconds"
-    return canvas.draw("cost", title, words, paint, ("training time of one repetition (seconds)", ACCURACY))
 
 
 def draw_depth(study: Study, table: pd.DataFrame) -> Markup:
@@ -64,7 +55,7 @@ def draw_depth(study: Study, table: pd.DataFrame) -> Markup:
         axes.set_xticks(range(len(rows)), [steps[name] for name in rows.index])
         axes.set_xlim(-0.6, len(rows) - 0.4)
 
-    words, title = _in_words(rows.reset_index(), "gap_last_mean", "final gap"), "Test accuracy by fine-tuning depth"
+    words, title = _in_words(rows.reset_index()), "Test accuracy by fine-tuning depth"
     return canvas.draw("depth", title, words, paint, ("unfrozen part of VGG16", ACCURACY))
 
 
@@ -77,18 +68,14 @@ def _step(axes: Axes, place: int, row: pd.Series, seeds: pd.Series) -> None:
     axes.plot(beside, seeds, ".", color=STAND_INS["muted"], markersize=5)
 
 
-def _scatter(axes: Axes, shown: pd.DataFrame, column: str, spread: str | None) -> None:
+def _scatter(axes: Axes, shown: pd.DataFrame) -> None:
     for family, rows in shown.groupby("family", sort=False):
-        colour = STAND_INS[family]
-        x, y = rows[column], rows["test_accuracy_mean"]
-        bars = {
-            "yerr": rows["test_accuracy_sd"].fillna(0),
-            "xerr": rows[spread].fillna(0) if spread else None,
-        }
-        axes.errorbar(x, y, **bars, fmt="none", ecolor=colour, alpha=0.45, linewidth=1.2)
-        axes.plot(x, y, MARKERS[family], color=colour, markersize=7, label=family)
+        x, y = rows["gap_last_mean"], rows["test_accuracy_mean"]
+        bars = {"xerr": rows["gap_last_sd"].fillna(0), "yerr": rows["test_accuracy_sd"].fillna(0)}
+        axes.errorbar(x, y, **bars, fmt="none", ecolor=STAND_INS[family], alpha=0.45, linewidth=1.2)
+        axes.plot(x, y, MARKERS[family], color=STAND_INS[family], markersize=7, label=family)
     axes.margins(0.12)
-    _label(axes, shown["model"].str.split("@").str[-1], shown[[column, "test_accuracy_mean"]].to_numpy())
+    _label(axes, shown["model"].str.split("@").str[-1], shown[["gap_last_mean", "test_accuracy_mean"]].to_numpy())
 
 
 def _label(axes: Axes, names: pd.Series, points: np.ndarray) -> None:
@@ -110,10 +97,10 @@ def _holds(outer: Bbox, inner: Bbox) -> bool:
     return outer.contains(*inner.min) and outer.contains(*inner.max)
 
 
-def _in_words(rows: pd.DataFrame, column: str, name: str) -> str:
+def _in_words(rows: pd.DataFrame) -> str:
     """Return a text description of the points."""
-    spots = zip(rows["model"], rows["test_accuracy_mean"], rows[column], strict=True)
-    return "; ".join(f"{model}: accuracy {accuracy:.1%}, {name} {value:.2f}" for model, accuracy, value in spots) + "."
+    spots = zip(rows["model"], rows["test_accuracy_mean"], rows["gap_last_mean"], strict=True)
+    return "; ".join(f"{model}: accuracy {accuracy:.1%}, final gap {gap:.2f}" for model, accuracy, gap in spots) + "."
 
 
 def draw_blocks(study: Study) -> Markup:
@@ -132,3 +119,48 @@ def draw_blocks(study: Study) -> Markup:
     words = "; ".join(f"{block}: {share:.1%}" for block, share in zip(BLOCKS, means, strict=True))
     labels = ("from the input to the output of VGG16", ACCURACY)
     return canvas.draw("blocks", "Test accuracy of linear probes by block", f"{words}.", paint, labels)
+
+
+def draw_reliability(family: str, calibrations: list[Calibration]) -> dict[str, Markup]:
+    """Draw one reliability diagram per model, over the baseline's; return model name -> SVG element.
+
+    A dot's area grows with the share of the images in its bin. Bins with fewer than FEWEST answers are left out.
+    """
+    curves = {own.model: own.answers.reliability().query(f"answers >= {FEWEST}") for own in calibrations}
+    baseline = curves.get(f"{family}@baseline")
+    return {
+        name: canvas.draw(
+            f"{family}-reliability-{number}",
+            f"reliability diagram of {name}",
+            _bins_in_words(curve),
+            lambda axes, curve=curve: _draw_reliability(axes, curve, baseline),
+            ("how sure", "accuracy"),
+            SMALL,
+            SMALL_MARGINS,
+        )
+        for number, (name, curve) in enumerate(curves.items())
+    }
+
+
+def _draw_reliability(axes: Axes, curve: pd.DataFrame, baseline: pd.DataFrame | None) -> None:
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.02)
+    axes.set_xticks([0, 0.5, 1])
+    axes.set_yticks([0, 0.5, 1])
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.plot([0, 1], [0, 1], color=STAND_INS["muted"], linewidth=0.8)
+    if baseline is not None and baseline is not curve:
+        style = {"linewidth": 1.4, "linestyle": (0, (4, 1.5))}
+        axes.plot(baseline["confidence"], baseline["accuracy"], color=STAND_INS["gap"], **style)
+    axes.plot(curve["confidence"], curve["accuracy"], color=STAND_INS["training"], linewidth=1.6)
+    sizes = 6 + LARGEST * curve["share"]
+    axes.scatter(curve["confidence"], curve["accuracy"], sizes, color=STAND_INS["training"], linewidths=0, zorder=3)
+
+
+def _bins_in_words(curve: pd.DataFrame) -> str:
+    bins = [
+        f"{row.share:.0%} of the images: sure {row.confidence:.0%}, right {row.accuracy:.0%}"
+        for row in curve.itertuples()
+        if row.share >= 0.01
+    ]
+    return "; ".join(bins) + "."

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dvc.repo import Repo
 from PIL import Image
 
 from fitgap.images import preparation
@@ -392,14 +391,6 @@ def test_a_link_to_another_folder_which_dvc_does_not_follow_is_named(place, tmp_
     path = written(tree(), tmp_path / "pictures")
     (path / place).symlink_to(written({"1.png": noise(90)}, tmp_path / "disk"))
     with pytest.raises(UserError, match=f"{place}: a link to the folder .*disk; DVC does not follow it"):
-        prepared(path, tmp_path / "prepared")
-
-
-def test_a_picture_that_dvc_does_not_see_is_named(tmp_path, monkeypatch):
-    path = written(tree(**{"cat/1.webp": noise(1), ".dvcignore": b"*.webp\n"}), tmp_path / "pictures")
-    Repo.init(str(tmp_path), no_scm=True).close()
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="cat/1.webp: DVC does not see this file"):
         prepared(path, tmp_path / "prepared")
 
 
