@@ -35,7 +35,6 @@ MISTAKES = [
     ("variants > baseline", {"dropout": 0.5}, ["baseline", "remedies"]),
     ("variants > a/b", {}, ["cannot be the name of a folder", "letters, digits"]),
     ("variants > ..", {}, ["cannot be the name of a folder"]),
-    ("variants > Dropout", {}, ["variants.dropout", "case"]),
     ("variants > dropout > dropout", 1.0, ["1.0", "less than 1"]),
     ("variants > dropout > dropout", "a lot", ["'a lot'", "number"]),
     ("variants > batchnorm > batch_norm", 1, ["1", "boolean"]),
