@@ -66,7 +66,9 @@ def paired_difference(values: pd.DataFrame, others: pd.DataFrame) -> Estimate:
     return estimate_over_seeds_and_images((values - others).loc[seeds, images].to_numpy())
 
 
-def _by_seed(name: str, statistic: str) -> Quantity:
+def by_seed(name: str, statistic: str) -> Quantity:
+    """Return the quantity that is a measurement of each seed, such as "gap_last"; differences are paired by seed."""
+
     def difference(study: Study, model: str, other: str) -> Estimate:
         return estimate_over_seeds(study.seeds(model)[name] - study.seeds(other)[name])
 
@@ -79,9 +81,9 @@ ACCURACY_MARGIN = MEASUREMENTS["test_accuracy"].margin
 ACCURACY = Quantity(
     "test accuracy", "difference of the test accuracy", "share", ACCURACY_MARGIN, accuracy_difference, IMAGES
 )
-GAP = _by_seed("gap_last", "difference of the final gap (validation loss - training loss), nats")
-BEST_LOSS = _by_seed("val_loss_best", "difference of the best validation loss, nats")
-WEIGHT_NORM = _by_seed("weight_norm_last", "difference of the kernels' Euclidean norm after the last epoch")
+GAP = by_seed("gap_last", "difference of the final gap (validation loss - training loss), nats")
+BEST_LOSS = by_seed("val_loss_best", "difference of the best validation loss, nats")
+WEIGHT_NORM = by_seed("weight_norm_last", "difference of the kernels' Euclidean norm after the last epoch")
 
 
 def compare(study: Study, model: str, others: Iterable[str], quantity: Quantity, side: int) -> list[Comparison]:
@@ -101,21 +103,24 @@ def against(
     def evaluate(study: Study) -> Finding:
         return judge(compare(study, pair[0], pair[1:], quantity, side))
 
-    rule = RULE_ONE.format(side=DIRECTIONS[side])
-    rule += f"; it allows for {quantity.allows_for}" if quantity.allows_for else ""
-    shape = (quantity.statistic, DIRECTIONS[side], rule, evaluate)
-    return Claim(id, topic, statement, pair, *shape, needed=pair, obstacle=obstacle)
+    rule = _state(RULE_ONE, "it allows", quantity, side)
+    return Claim(id, topic, statement, pair, **rule, evaluate=evaluate, needed=pair, obstacle=obstacle)
 
 
 def ahead_of_all(
     id: str, statement: str, models: list[str], model: str, quantity: Quantity, side: int, obstacle: str
 ) -> Claim:
     """Return the claim that a model's quantity lies above (1) or below (-1) that of all other `models`."""
-    rule = RULE_EACH.format(side=DIRECTIONS[side])
-    rule += f"; they allow for {quantity.allows_for}" if quantity.allows_for else ""
     evaluate = partial(judge_best_of_all, model=model, quantity=quantity, side=side)
-    shape = (quantity.statistic, DIRECTIONS[side], rule, evaluate)
-    return Claim(id, "overall", statement, tuple(models), *shape, needed=(model,), obstacle=obstacle)
+    rule = _state(RULE_EACH, "they allow", quantity, side)
+    return Claim(id, "overall", statement, tuple(models), **rule, evaluate=evaluate, needed=(model,), obstacle=obstacle)
+
+
+def _state(rule: str, allowing: str, quantity: Quantity, side: int) -> dict[str, str]:
+    """Return a claim's statistic, direction and rule."""
+    text = rule.format(side=DIRECTIONS[side])
+    text += f"; {allowing} for {quantity.allows_for}" if quantity.allows_for else ""
+    return {"statistic": quantity.statistic, "direction": DIRECTIONS[side], "rule": text}
 
 
 def judge_best_of_all(study: Study, model: str, quantity: Quantity, side: int) -> Finding:
