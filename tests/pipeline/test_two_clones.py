@@ -23,17 +23,10 @@ for line in sys.stdin:
 """
 
 
-def _lacks() -> str | None:
-    if sys.platform == "win32" or postgres_binaries() is None:
-        return "PostgreSQL is not installed (`make database`)"
-    try:
-        import psycopg  # noqa: F401
-    except ImportError:
-        return "psycopg, the driver of PostgreSQL, is not installed"
-    return None
-
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(_lacks() is not None, reason=str(_lacks()))]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32" or not postgres_binaries(), reason="no PostgreSQL (`make database`)"),
+]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 import tracking_samples as samples
 
 from fitgap.system.errors import UserError
-from fitgap.tracking import models, registry, relocate, runs
+from fitgap.tracking import models, registry, runs
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 NAME = f"fitgap-digits-{samples.DIGEST[:8]}-200"  # the digest and the number of validation images
@@ -132,13 +132,6 @@ def test_other_images_have_a_champion_of_their_own(register, other):
     assert outcome.name != NAME and "first model" in outcome.why
 
 
-def test_in_a_copy_made_by_dvc_the_real_repository_is_meant(register, repository, tmp_path, monkeypatch):
-    monkeypatch.setenv("DVC_ROOT", str(repository))
-    monkeypatch.chdir(tmp_path)
-    assert register(samples.contestant()).version == "1"
-    assert not (tmp_path / "mlflow.db").exists()
-
-
 @pytest.mark.parametrize("name", ["model.keras", "fitgap_classifier.py", "MLmodel"])
 def test_champion_whose_files_are_gone_is_registered_anew(register, repository, name):
     register(samples.contestant())
@@ -167,15 +160,3 @@ def test_without_files_of_a_model_no_address_is_shown(register, repository):
     delete(repository, "model.keras")
     outcome = register(samples.contestant(), with_network=False)
     assert outcome.facts == {"why": outcome.why} and "is not in MLflow; `make sync`" in outcome.why
-
-
-def test_after_a_move_the_champion_loads_from_the_new_place(register, repository, tmp_path, monkeypatch):
-    first = register(samples.contestant())
-    monkeypatch.chdir(tmp_path)
-    repository.rename(tmp_path / "moved")
-    monkeypatch.chdir(tmp_path / "moved")
-    samples.forget(monkeypatch)
-    relocate.main()
-    second = register(samples.contestant())
-    assert second.facts == {**first.facts, "why": "**scratch@dropout** is already the champion."}
-    assert answers(second).shape == (6, 2)
