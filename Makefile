@@ -99,7 +99,7 @@ ui: install ## Start MLflow's UI on http://127.0.0.1:5000
 	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	@$(BIN)/python -m mlflow ui --host 127.0.0.1
 
-serve: install ## Serve the champion over HTTP, on 127.0.0.1 and PORT=5001
+serve: install ## Serve the best model over HTTP, on 127.0.0.1 and PORT=5001
 	@$(BIN)/python -m fitgap.programs.serve $(addprefix --port ,$(PORT))
 
 readme: install ## Write the results of the last run into README.md and docs/

@@ -1,4 +1,4 @@
-"""Serve the champion over HTTP with MLflow's own server: `python -m fitgap.programs.serve [--port 5001]`."""
+"""Serve the best model over HTTP with MLflow's own server: `python -m fitgap.programs.serve [--port 5001]`."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from fitgap import lifecycle
 from fitgap.prediction.trained_models import TrainedModels
 from fitgap.system.errors import UserError
-from fitgap.tracking import registry, store
+from fitgap.tracking import models, store
 from fitgap.tracking.addresses import tracking_uri
 
 HOST = "127.0.0.1"
@@ -17,14 +17,14 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "KERAS_BACKE
 
 
 def main(*arguments: str) -> None:
-    """Look up the champion for the images of the last run, and become MLflow's server for it."""
-    parser = argparse.ArgumentParser(prog="python -m fitgap.programs.serve", description="Serve the champion.")
+    """Find the best model in MLflow, the one that `make predict` asks, and become MLflow's server for it."""
+    parser = argparse.ArgumentParser(prog="python -m fitgap.programs.serve", description="Serve the best model.")
     parser.add_argument("--port", type=int, default=5001, help="port on 127.0.0.1 (default: 5001)")
     port = parser.parse_args(arguments).port
     _check_port(port)
-    champion = registry.find_champion(TrainedModels(Path()).find())
-    address = champion.facts["address"]
-    print(f"fitgap: {champion.why}: version {champion.version} of {address}")
+    result = TrainedModels(Path()).find()
+    address = models.find_address(result)
+    print(f"fitgap: {result.name} answers: the lowest mean validation loss of all models; {address}")
     print(f"fitgap: it answers on http://{HOST}:{port}/invocations in a few seconds; Ctrl-C stops it", flush=True)
     _become_server(address, port)
 

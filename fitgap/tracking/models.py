@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fitgap.data.record import Result
+from fitgap.data.results import best, weights_file
 from fitgap.definitions.families import FAMILIES
 from fitgap.images import decoding
 from fitgap.params.schema import Params
+from fitgap.system.errors import UserError
+from fitgap.tracking.runs import find_run
 from fitgap.tracking.store import Store, StoreError, open_store, warn
 
 if TYPE_CHECKING:
@@ -137,12 +140,33 @@ def _signature(classes: list[str]) -> "ModelSignature":
     return ModelSignature(Schema([TensorSpec(np.dtype("object"), (-1,))]), Schema(probabilities))
 
 
+def find_address(result: Result) -> str:
+    """Return the address of the model that is attached to a result's run, for `mlflow.pyfunc.load_model`.
+
+    Raises a UserError if there is none, or if the store does not answer.
+    """
+    try:
+        with open_store() as opened:
+            run_id = find_run(opened, result)
+            model = find_model(opened, run_id) if run_id else None
+    except StoreError as failure:
+        raise UserError(f"MLflow's store failed: {failure}; start it, or unset MLFLOW_TRACKING_URI") from None
+    if model is None:
+        raise UserError(f"{result.name}: its model is not in MLflow; `make sync` writes it")
+    return f"models:/{model.model_id}"
+
+
 def models_to_attach(results: Iterable[Result]) -> list[Result]:
     """Return the results with models to attach: all from scratch, the best of each transfer family."""
-    trained = [result for result in results if result.is_model and FAMILIES[result.record.stage].attached != "none"]
-    from_best = sorted(trained, key=lambda result: np.nan_to_num(result.metrics["val_loss_best"], nan=np.inf))
-    best = {result.record.stage: result for result in reversed(from_best)}
-    return [r for r in trained if FAMILIES[r.record.stage].attached == "all" or r is best[r.record.stage]]
+    families: dict[str, list[Result]] = {}
+    for result in results:
+        families.setdefault(result.record.stage, []).append(result)
+    chosen = []
+    for name, models in families.items():
+        attached = FAMILIES[name].attached
+        chosen += [model for model in models if model.is_model] if attached == "all" else []
+        chosen += filter(None, [best(models)]) if attached == "best" else []
+    return chosen
 
 
 def attach_models(
@@ -170,5 +194,5 @@ def _load_network(result: Result, params: Params, folder: Path, backbone: Path):
     from fitgap.networks.assembly import Assembly
 
     record = result.record
-    weights = folder / record.stage / record.variant / f"seed-{record.best_seed}.weights.h5"
+    weights = folder / record.stage / record.variant / weights_file(record.best_seed)
     return Assembly(params, len(record.classes), backbone).whole(params.model(record.stage, record.variant), weights)

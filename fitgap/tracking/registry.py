@@ -17,7 +17,6 @@ import pandas as pd
 
 from fitgap.data.record import Result
 from fitgap.inference.estimates import MIN_SEEDS, estimate_over_seeds
-from fitgap.system.errors import UserError
 from fitgap.tracking.models import find_model, is_stored
 from fitgap.tracking.projection import FINGERPRINT
 from fitgap.tracking.store import Store, StoreError, open_store, warn
@@ -64,24 +63,6 @@ def register(result: Result, run_id: str | None) -> Registration:
             warn(f"{result.name}: not in MLflow's registry", failure)
     why = f"No model was registered: the tracking store was not available; {RETRY}."
     return Registration(_name(result), None, why)
-
-
-def find_champion(result: Result) -> Registration:
-    """Look up the champion among the models that were validated on the same images as a result.
-
-    Raises a UserError if there is none, if its files are gone, or if the store does not answer.
-    """
-    name = _name(result)
-    try:
-        with open_store() as opened:
-            holder = _holder(opened, name)
-            has_files = holder is not None and _has_files(opened, holder)
-    except StoreError as failure:
-        raise UserError(f"MLflow's store failed: {failure}; start it, or unset MLFLOW_TRACKING_URI") from None
-    if not has_files:
-        way = "`make sync` writes its files, which are gone" if holder else "`make repro` registers the best model"
-        raise UserError(f"models:/{name}@{ALIAS}: no such model in MLflow's registry; {way}")
-    return Registration(name, str(holder.version), f"{holder.tags.get(MODEL, 'this model')} is the champion")
 
 
 def _name(result: Result) -> str:

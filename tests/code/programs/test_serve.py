@@ -20,7 +20,7 @@ from fitgap.prediction.predictor import load_predictor
 from fitgap.prediction.trained_models import TrainedModels, build_network
 from fitgap.programs import serve
 from fitgap.system.errors import UserError
-from fitgap.tracking import models, registry, runs
+from fitgap.tracking import models, runs
 
 
 def test_port_that_cannot_be_had_is_one_line():
@@ -30,9 +30,9 @@ def test_port_that_cannot_be_had_is_one_line():
                 serve.main("--port", str(port))
 
 
-def test_without_a_champion_one_line_says_what_to_do(copied, monkeypatch):
+def test_without_a_model_in_mlflow_one_line_says_what_to_do(copied, monkeypatch):
     samples.repository(copied, monkeypatch)
-    with pytest.raises(UserError, match="@champion: no such model in MLflow's registry; `make repro` registers the"):
+    with pytest.raises(UserError, match="its model is not in MLflow; `make sync` writes it"):
         serve.main("--port", str(free_port()))
     shutil.rmtree(copied / "results")
     with pytest.raises(UserError, match="no model can answer .*`make repro` trains"):
@@ -46,7 +46,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def served(repository, trained, tmp_path_factory):
-    """Register the best model and serve it; give the port, a picture, and what `load_predictor` says of it."""
+    """Attach the best model to its run and serve it; give the port, a picture, and what `load_predictor` says of it."""
     with pytest.MonkeyPatch.context() as patch:
         folder = trained_repository.copy(trained, tmp_path_factory.mktemp("served") / "copy")
         samples.repository(folder, patch)
@@ -54,7 +54,6 @@ def served(repository, trained, tmp_path_factory):
         best = found.find()
         run_id = runs.log_result(best)
         models.log_model(run_id, lambda: build_network(found, best), best.record.classes)
-        assert registry.register(best, run_id).version == "1"
         port, environment = free_port(), trained_repository.environment(repository)
         command = [sys.executable, "-m", "fitgap.programs.serve", "--port", str(port)]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

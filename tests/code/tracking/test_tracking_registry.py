@@ -62,24 +62,10 @@ def test_first_model_gets_the_title_and_answers_through_it(register, network):
     assert versions() == [(1, "scratch@dropout")]
 
 
-def test_champion_is_found_by_the_images_that_it_was_validated_on(register, repository):
-    with pytest.raises(UserError, match=f"^models:/{NAME}@champion: no such model .*`make repro`"):
-        registry.find_champion(samples.contestant())
-    registered = register(samples.contestant())
-    champion = registry.find_champion(samples.contestant("baseline"))
-    assert champion.facts["address"] == registered.facts["address"] and champion.version == registered.version
-    assert champion.why == "scratch@dropout is the champion"
-    with pytest.raises(UserError, match="-100@champion: no such model"):
-        registry.find_champion(samples.contestant(validation_images=100))
-    delete(repository, "model.keras")
-    with pytest.raises(UserError, match="no such model .*`make sync` writes its files, which are gone"):
-        registry.find_champion(samples.contestant())
-
-
 def test_store_that_does_not_answer_is_one_line(monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
     with pytest.raises(UserError, match="^MLflow's store failed: ") as refused:
-        registry.find_champion(samples.contestant())
+        models.find_address(samples.contestant())
     assert "secret" not in str(refused.value) and "\n" not in str(refused.value)
     samples.forget(monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
