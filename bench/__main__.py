@@ -16,10 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fitgap.system.cores import usable_cores
-
 from bench import base, gains, page, pipeline, trainings
-from fitgap.system.processor import describe_processor
+from fitgap.system.processor import describe_processor, usable_cores
 
 MEASURED = Path("bench/measured.json")
 PEERS = ("torch", "onnx", "onnxruntime", "openvino")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from fitgap.system.cores import usable_cores
 
 from bench.arithmetic import pipeline
 from bench.race import apart
 from fitgap.data.prepared import read_prepared
 from fitgap.params.reading import load_params
+from fitgap.system.processor import usable_cores
 
 REPOSITORY = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent  # of the environment, whose programs and packages the clone uses

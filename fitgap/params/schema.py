@@ -137,7 +137,7 @@ class Params(Section):
 
     def section_params(self, name: str) -> dict[str, Any]:
         """Return a section as a flat dictionary, as in runs and records: dotted key -> value."""
-        return _flat(getattr(self, name).model_dump(), f"{name}.")
+        return flatten(getattr(self, name).model_dump(), f"{name}.")
 
 
 @dataclass(frozen=True)
@@ -156,9 +156,10 @@ class ModelSpec:
         return self.variant.obstacle(self.family.name)
 
 
-def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
-    leaves = {prefix + key: value for key, value in tree.items() if not isinstance(value, dict)}
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a tree's values by their dotted keys; an empty mapping is a value."""
+    leaves = {prefix + key: value for key, value in tree.items() if not (isinstance(value, dict) and value)}
     for key, value in tree.items():
-        if isinstance(value, dict):
-            leaves |= _flat(value, f"{prefix}{key}.")
+        if isinstance(value, dict) and value:
+            leaves |= flatten(value, f"{prefix}{key}.")
     return leaves

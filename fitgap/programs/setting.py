@@ -16,6 +16,7 @@ from typing import Any
 
 from fitgap import lifecycle
 from fitgap.params import reading
+from fitgap.params.schema import flatten
 from fitgap.programs import preflight
 from fitgap.system.errors import UserError
 
@@ -33,14 +34,6 @@ def main(*arguments: str) -> None:
     preflight.check(reading.validate(apply_changes(shipped, changes), path), path)
     run(name, {key: value for key, value in changes.items() if value is not None or has_key(shipped, key)})
     print(f"The report: experiments/{name}/report.html    The runs: make ui")
-
-
-def flatten(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Return a tree's values by their dotted keys; an empty mapping is a value."""
-    values: dict[str, Any] = {}
-    for key, value in tree.items():
-        values |= flatten(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}
-    return values
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

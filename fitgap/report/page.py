@@ -20,6 +20,7 @@ from fitgap.claims.calibration import BINS, Calibration, measure_calibrations
 from fitgap.claims.study import Study
 from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
+from fitgap.params.schema import Params, flatten
 from fitgap.report import formatting
 from fitgap.report.answer import count_images, write_answer
 from fitgap.report.figures import curves, learning_curve, models
@@ -96,7 +97,7 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "curve_rows": learning_curve.tabulate_curve(curve) if curve else [],
         "about": about,
         "registration": registration,
-        "declared": _flat(study.params.model_dump()),
+        "declared": _declared(study.params),
     }
 
 
@@ -137,15 +138,14 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Return nested params as dotted keys, without unset values and inactive remedies."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{above}{key}.")
-        elif value is not None and not (above.startswith("variants.") and np.all(value == 0)):
-            flat[above + key] = value
-    return flat
+def _declared(params: Params) -> dict[str, Any]:
+    """Return params by dotted keys, without unset values and inactive remedies."""
+    values = flatten(params.model_dump()).items()
+    return {
+        key: value
+        for key, value in values
+        if value is not None and not (key.startswith("variants.") and np.all(value == 0))
+    }
 
 
 def render_template(name: str, content: Mapping[str, Any]) -> str:

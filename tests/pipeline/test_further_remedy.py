@@ -6,6 +6,7 @@ CONTRIBUTING.md shows the same file: a remedy is one module, and nothing else ne
 import json
 
 import pandas as pd
+import pytest
 
 MAX_NORM = '''
 """Max-norm: after every update, weights are scaled down to a largest norm (JMLR 15:1929-1958)."""
@@ -29,29 +30,21 @@ class MaxNorm(Remedy):
 '''
 
 
+@pytest.mark.slow
 def test_one_file_and_one_entry_are_enough(clone):
     (clone.path / "fitgap/remedies/max_norm.py").write_text(MAX_NORM)
     variants = {"baseline": {}, "dropout": {"dropout": 0.5}}
-    clone.edit(variants={**variants, "maxnorm": {"max_norm": 0.5}, "augment": {"shift": 0.1}})
+    clone.edit(variants={**variants, "maxnorm": {"max_norm": 0.5}})
     ran = clone.repro()
-    assert {"scratch@maxnorm", "head@maxnorm", "scratch@augment", "head@augment", "report"} <= set(ran)
+    assert {"scratch@maxnorm", "head@maxnorm", "report"} <= set(ran)
     assert not {"prepare", "backbone", "features"} & set(ran)
     record = json.loads((clone.path / "results/scratch/maxnorm/record.json").read_text())
     assert record["params"]["max_norm"] == 0.5
     norms = {name: last_norm(clone, name) for name in ("baseline", "maxnorm")}
     assert norms["maxnorm"] < norms["baseline"]
-    assert {"scratch@maxnorm", "head@maxnorm", "scratch@augment"} <= set(clone.summary.index)
+    assert {"scratch@maxnorm", "head@maxnorm"} <= set(clone.summary.index)
     runs = clone.store.search_runs(["1"], "params.max_norm = '0.5' and tags.variant = 'maxnorm'")
     assert {run.data.tags["stage"] for run in runs} == {"scratch", "head"}
-
-
-def test_a_variant_without_sense_says_so_instead_of_training(clone):
-    assert "head@augment" not in clone.summary.index
-    record = json.loads((clone.path / "results/head/augment/record.json").read_text())
-    assert "cached features" in record["not_applicable"]
-    assert "seeds" not in record
-    for name in ("report.md", "report.html"):
-        assert "cached features" in (clone.path / "reports" / name).read_text()
 
 
 def last_norm(clone, variant: str) -> float:

@@ -1,6 +1,7 @@
-"""Test the pipeline from a fresh clone to the report, and which stages run again after an edit of params.yaml.
+"""Test the pipeline from a fresh clone to the report, what an edit of params.yaml runs, and what it leaves.
 
-The tests run in order on one clone, like a user's session: run, look, edit, run.
+The tests run in order on one clone, like a user's session: run, look, edit, run. Which stages an edit runs is asked of
+the plan, which takes a second.
 """
 
 import json
@@ -14,6 +15,7 @@ from fitgap.data.draws import draw_rows
 from fitgap.data.prepared import read_prepared
 from fitgap.data.record import read_result
 from fitgap.params.reading import load_params
+from fitgap.pipeline.plan import read_plan
 
 MODELS = ["scratch@baseline", "scratch@dropout", "highrate@baseline"]
 MODELS += ["head@baseline", "head@dropout", "finetune@block5", "asis"]
@@ -90,6 +92,41 @@ def test_nothing_to_do_runs_nothing(clone):
     assert clone.repro() == []
 
 
+NEW = {"dropout": 0.3, "batch_norm": True}
+EDITS = {  # changes of params -> the stages that run
+    "a variant": ({"variants.dropout.dropout": 0.25}, {"scratch@dropout", "head@dropout", "report"}),
+    "a new variant": ({"variants.dropout_bn": NEW}, {"scratch@dropout_bn", "head@dropout_bn", "report"}),
+    "a deleted variant": ({"variants": {"baseline": {}}}, {"report"}),
+    "the start of fine-tuning": ({"finetune.head": "dropout"}, {"finetune@block5", CURVE, "report"}),
+    "a new size": ({"learning_curve.sizes": [20, 50]}, {"prepare", "learning_curve@50"}),
+    "epochs of heads": ({"head.epochs": 4}, {"head@baseline", "head@dropout", "finetune@block5", CURVE, "report"}),
+    "the division": ({"data.split_seed": 7}, {"prepare"}),
+}
+
+
+@pytest.mark.parametrize(("changes", "stages"), EDITS.values(), ids=EDITS)
+def test_edit_of_params_runs_what_it_affects(clone, monkeypatch, changes, stages):
+    monkeypatch.chdir(clone.path)
+    before = (clone.path / "params.yaml").read_text()
+    clone.edit(**changes)
+    planned = set(read_plan().needs)
+    (clone.path / "params.yaml").write_text(before)
+    if "prepare" in stages:  # then all that reads its images may follow
+        assert stages <= planned and "backbone" not in planned
+    else:
+        assert planned == stages
+    assert read_plan().needs == {}
+
+
+def test_edit_of_the_reports_wording_runs_the_report_alone(clone, monkeypatch):
+    monkeypatch.chdir(clone.path)
+    path = clone.path / "fitgap/report/templates/answer.html.j2"
+    before = path.read_text()
+    path.write_text(before.replace("The answer", "The answer, in short"))
+    assert set(read_plan().needs) == {"report"}
+    path.write_text(before)
+
+
 def test_no_clock_time_path_or_run_id_in_what_dvc_keeps(clone):
     for name in ("results", "data", "reports/claims.json", "reports/claims.csv", "reports/curves.csv"):
         path = clone.path / name
@@ -99,7 +136,9 @@ def test_no_clock_time_path_or_run_id_in_what_dvc_keeps(clone):
             assert "seconds" not in text, file
 
 
-@pytest.mark.parametrize("stage", ["scratch@dropout", "finetune@block5", CURVE])
+@pytest.mark.parametrize(
+    "stage", ["scratch@dropout", *(pytest.param(name, marks=pytest.mark.slow) for name in ("finetune@block5", CURVE))]
+)
 def test_forced_stage_leaves_the_same_bytes(clone, stage):
     before = (clone.path / "dvc.lock").read_bytes()
     assert clone.repro("--force", "--single-item", stage) == [stage]
@@ -117,13 +156,37 @@ def test_dvc_shows_metrics_and_plots(clone):
     assert "DVC_METRIC" not in page
 
 
-def test_edit_of_a_variant_runs_that_variant_and_the_report(clone):
+def test_edited_variants_are_in_the_report_and_deleted_ones_are_not(clone):
+    """`augment` has no head, and the usual size no point of the learning curve: both say so."""
+    clone.edit(variants={"baseline": {}, "renamed": NEW, "augment": {"shift": 0.1}})
+    clone.edit(**{"learning_curve.sizes": [20, 100]})
+    ran = clone.repro_side_by_side()
+    new = {f"{family}@{name}" for family in ("scratch", "head") for name in ("renamed", "augment")}
+    assert {*new, "learning_curve@100", "report"} <= set(ran) and not {"backbone", "scratch@baseline"} & set(ran)
+    assert {"scratch@renamed", "head@renamed", "scratch@augment"} <= set(clone.summary.index)
+    assert not {"head@augment", "scratch@dropout"} & set(clone.summary.index)
+    for folder, reason in {"head/augment": "cached features", "learning_curve/100": "is this size"}.items():
+        record = json.loads((clone.path / "results" / folder / "record.json").read_text())
+        assert reason in record["not_applicable"] and "seeds" not in record
+    for name in ("report.md", "report.html"):
+        assert "cached features" in (clone.path / "reports" / name).read_text()
+
+
+def test_edit_undone_is_restored_not_run_again(clone):
+    store = clone.store
+    runs = len(store.search_runs(["1"], max_results=1000))
+    clone.edit(variants={"baseline": {}, "dropout": {"dropout": 0.5}})
+    clone.edit(**{"learning_curve.sizes": [20]})
+    assert set(clone.repro()) <= {"prepare", "report"}
+    assert len(store.search_runs(["1"], max_results=1000)) == runs
+    assert list(clone.summary.index) == MODELS
+    assert not [path.name for path in clone.reports if "renamed" in path.read_text()]
+
+
+@pytest.mark.slow
+def test_plots_of_two_experiments_side_by_side(clone):
     clone.edit(**{"variants.dropout.dropout": 0.25})
     assert clone.repro() == ["scratch@dropout", "head@dropout", "report"]
-    assert json.loads((clone.path / "results/head/dropout/record.json").read_text())["params"]["dropout"] == 0.25
-
-
-def test_plots_of_two_experiments_side_by_side(clone):
     clone.run("dvc", "exp", "save", "--name", "softer")
     clone.edit(**{"variants.dropout.dropout": 0.5})
     assert clone.repro() == ["report"]
@@ -132,67 +195,6 @@ def test_plots_of_two_experiments_side_by_side(clone):
     for rev in ("softer", "workspace"):
         for model in ('"id": "dropout_improves_accuracy"', '"model": "scratch@dropout"'):
             assert re.search(rf'{{[^{{}}]*{model}[^{{}}]*"rev": "{rev}"', page)
-    clone.edit(**{"variants.dropout.dropout": 0.25})
-    assert clone.repro() == ["report"]
-
-
-def test_edit_undone_is_restored_not_run_again(clone):
-    store = clone.store
-    runs = len(store.search_runs(["1"], max_results=1000))
-    clone.edit(**{"variants.dropout.dropout": 0.5})
-    assert clone.repro() == ["report"]
-    reports = store.search_runs(["1"], "tags.stage = 'report'")
-    assert len(store.search_runs(["1"], max_results=1000)) == runs
-    assert len(reports) == 2
-
-
-def test_edit_of_the_head_that_fine_tuning_starts_from_runs_it_too(clone):
-    clone.edit(**{"finetune.head": "dropout"})
-    assert clone.repro() == ["finetune@block5", CURVE, "report"]
-
-
-def test_size_added_to_the_learning_curve_runs_that_size_and_the_report(clone):
-    clone.edit(**{"learning_curve.sizes": [20, 100]})
-    assert sorted(clone.repro()) == ["learning_curve@100", "prepare", "report"]
-    record = json.loads((clone.path / "results/learning_curve/100/record.json").read_text())
-    assert "data.train_images is this size" in record["not_applicable"]
-    clone.edit(**{"learning_curve.sizes": [20]})
-    assert clone.repro() == ["report"]
-
-
-def test_variant_added_in_params_alone_adds_its_two_models(clone):
-    clone.edit(**{"variants.dropout_bn": {"dropout": 0.3, "batch_norm": True}})
-    assert sorted(clone.repro()) == ["head@dropout_bn", "report", "scratch@dropout_bn"]
-    assert {"scratch@dropout_bn", "head@dropout_bn"} <= set(clone.summary.index)
-    assert "dropout_bn" in (clone.path / "reports/report.html").read_text()
-
-
-def test_renamed_variant_leaves_no_trace_of_its_old_name_in_the_report(clone):
-    both = {"dropout": 0.3, "batch_norm": True}
-    clone.edit(variants={"baseline": {}, "dropout": {"dropout": 0.5}, "renamed": both})
-    assert sorted(clone.repro()) == ["head@renamed", "report", "scratch@renamed"]
-    assert {"scratch@renamed", "head@renamed"} <= set(clone.summary.index)
-    assert not [path.name for path in clone.reports if "dropout_bn" in path.read_text()]
-
-
-def test_deleted_variant_leaves_no_trace_in_the_report(clone):
-    clone.edit(variants={"baseline": {}, "dropout": {"dropout": 0.5}})
-    assert clone.repro() == ["report"]
-    assert list(clone.summary.index) == MODELS
-    assert not [path.name for path in clone.reports if "renamed" in path.read_text()]
-
-
-def test_edit_of_the_reports_wording_and_figures_runs_the_report_alone(clone):
-    edits = {
-        "templates/answer.html.j2": ("The answer", "The answer, in short"),
-        "figures/canvas.py": ("#0072b2", "#0072b3"),
-    }
-    for file, (old, new) in edits.items():
-        path = clone.path / "fitgap/report" / file
-        path.write_text(path.read_text().replace(old, new))
-    assert clone.repro() == ["report"]
-    text = (clone.path / "reports/report.html").read_text()
-    assert all(new in text for _, new in edits.values())
 
 
 def test_mistake_stops_the_run_and_changes_nothing(clone):

@@ -10,7 +10,7 @@ from conftest import stages_in
 from PIL import Image
 
 from fitgap.params import reading
-from fitgap.programs.setting import flatten
+from fitgap.params.schema import flatten
 
 PHOTOGRAPHS = "settings/photographs.yaml"
 COLOURS = {"<b>red</b>": (220, 40, 40), "green": (40, 200, 60), "blé": (50, 60, 210)}

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fitgap.params import reading
-from fitgap.programs.setting import apply_changes, flatten, has_key, parse_assignment
+from fitgap.params.schema import flatten
+from fitgap.programs.setting import apply_changes, has_key, parse_assignment
 from fitgap.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 import tracking_samples as samples
+import trial_servers
 
-from fitgap.programs import trial_servers
 from fitgap.tracking import models, registry, runs
 
 
