@@ -90,7 +90,6 @@ def finish(
     processors: Iterable[str] = (),
     artifacts: Iterable[Path] = (),
     tables: Mapping[str, "pd.DataFrame"] | None = None,
-    is_tracked: bool = True,
 ) -> str | None:
     """Write a stage's result, its wall times and its MLflow run.
 
@@ -102,7 +101,6 @@ def finish(
     processors : what computed each seed, or each part of the images; by default this machine's
     artifacts : small files to log to the run
     tables : name ending in .json -> table to log to the run
-    is_tracked : False if the tracking store is known to be unavailable
 
     Returns
     -------
@@ -112,7 +110,7 @@ def finish(
         with fresh_folder(folder) as made:
             result.write(made)
     timings.save(result, clock.spent, seed_seconds, processors, **(rates or {}))
-    return runs.log_result(result, artifacts, tables or {}) if is_tracked else None
+    return runs.log_result(result, artifacts, tables or {})
 
 
 def train_stage(experiment: Callable[[str], "Experiment | ThreeWays"], weights: str = "none") -> None:

@@ -6,7 +6,6 @@ writes  models/finetune/DEPTH/ (the best seed's unfrozen layers and head), resul
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,14 +15,11 @@ from fitgap.data.results import weights_file
 from fitgap.networks.storage import read_backbone
 from fitgap.params.reading import load_params
 
-if TYPE_CHECKING:
-    from fitgap.training.experiment import Experiment
-
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 HEADS = Path("models/head")
 
 
-def experiment(name: str) -> "Experiment":
+def experiment(name: str) -> "lifecycle.Experiment":
     """Return the experiment of depth `name`: its network sees activations cached at the freeze point."""
     from fitgap.training.experiment import build_experiment  # imports TensorFlow
 

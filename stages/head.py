@@ -7,7 +7,6 @@ writes  models/head/VARIANT/ (every seed's weights; fine-tuning starts from them
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,13 +15,10 @@ from fitgap.data.prepared import read_prepared
 from fitgap.networks.storage import read_backbone
 from fitgap.params.reading import load_params
 
-if TYPE_CHECKING:
-    from fitgap.training.experiment import Experiment
-
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 
 
-def experiment(name: str) -> "Experiment":
+def experiment(name: str) -> "lifecycle.Experiment":
     """Return the experiment of variant `name`: its network sees features; VGG16 itself is not run."""
     from fitgap.training.experiment import build_experiment  # imports TensorFlow
 

@@ -5,19 +5,15 @@ writes  results/highrate/VARIANT/, runs in MLflow; no weights, because these mod
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fitgap import lifecycle
 from fitgap.data.prepared import read_prepared
 from fitgap.params.reading import load_params
 
-if TYPE_CHECKING:
-    from fitgap.training.experiment import Experiment
-
 PREPARED = Path("data/prepared")
 
 
-def experiment(name: str) -> "Experiment":
+def experiment(name: str) -> "lifecycle.Experiment":
     """Return the experiment of variant `name` at the higher learning rate."""
     from fitgap.training.experiment import build_experiment  # imports TensorFlow
 

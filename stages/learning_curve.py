@@ -6,7 +6,6 @@ writes  results/learning_curve/SIZE/, a run in MLflow
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fitgap import lifecycle
 from fitgap.data.prepared import read_prepared
@@ -15,14 +14,11 @@ from fitgap.data.results import best
 from fitgap.networks.storage import read_backbone
 from fitgap.params.reading import load_params
 
-if TYPE_CHECKING:
-    from fitgap.training.learning_curve import ThreeWays
-
 PREPARED, BACKBONE, FEATURES = Path("data/prepared"), Path("data/backbone"), Path("data/features")
 FINETUNED = Path("results/finetune")
 
 
-def experiment(size: str) -> "ThreeWays":
+def experiment(size: str) -> "lifecycle.ThreeWays":
     """Return the three ways on the first SIZE images of each seed's draw; the usual size has stages of its own."""
     from fitgap.training.learning_curve import ThreeWays  # imports TensorFlow
 

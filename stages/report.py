@@ -1,7 +1,6 @@
 """report: compare all models and judge the notes' statements.
 
-reads   params.yaml (all of it), results/, data/prepared/, timings/; models/ and data/backbone/ for MLflow, and for the
-        maps of what the best model looks at
+reads   params.yaml (all of it), results/, data/prepared/, timings/; models/ and data/backbone/ for MLflow
 writes  reports/: report.html, report.md, summary.csv, claims.json, claims.csv, curves.csv, curves-FAMILY.png;
         models/best/: weights and measurements of the best model; runs in MLflow, including missing runs of stages whose
         results DVC restored from its cache; the best model in MLflow's registry; experiments/NAME/ of the original
@@ -18,7 +17,6 @@ from fitgap.data.record import Result, read_result
 from fitgap.data.results import copy_model, declared_models
 from fitgap.params.reading import load_params
 from fitgap.pipeline import timings
-from fitgap.prediction.attribution import explain_best
 from fitgap.report import page, tables
 from fitgap.system import repository
 from fitgap.system.files import fresh_folder
@@ -44,11 +42,11 @@ def main() -> None:
     with fresh_folder(BEST) as folder:
         copy_model(best, MODELS, folder)
     with fresh_folder(REPORTS) as folder:
-        page.write_report(folder, study, claims, registration, explain_best(study))
+        page.write_report(folder, study, claims, registration)
     repository.copy_report(REPORTS)
     artifacts, result = [REPORTS / name for name in ARTIFACTS], tables.describe_report(study, claims)
     logged = {"claims_table.json": tables.claims_table(claims)}
-    run = lifecycle.finish(result, clock, artifacts=artifacts, tables=logged, is_tracked=bool(ids))
+    run = lifecycle.finish(result, clock, artifacts=artifacts, tables=logged)
     runs.link_report(run, ids)
 
 

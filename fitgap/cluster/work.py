@@ -21,8 +21,6 @@ from fitgap.system.errors import UserError
 from fitgap.system.processor import describe_processor
 from fitgap.system.progress import Progress
 
-__all__ = ["Batches", "Cluster", "is_wanted", "train_on_cluster"]
-
 RETRIES = 5  # of a task whose process or node died
 CHECK = 30  # seconds after which a look tells whether any node is left
 

@@ -40,19 +40,13 @@ def start_tensorflow(seed: int, threads: int | str = "all") -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
         if threads != "all":
             tf.config.threading.set_intra_op_parallelism_threads(threads)
-    _reset_keras_settings()
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-
-
-def _reset_keras_settings() -> None:
-    """Set Keras's defaults again, which a keras.json of the user may have changed."""
-    import keras
-
+    # Defaults that a keras.json of the user may have changed.
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy("float32")
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
 
 
 @contextmanager

@@ -26,11 +26,6 @@ class Evaluator:
     network : model that returns logits; `outputs` accepts any model
     largest : largest image shape inside the network, if it enlarges its inputs
     fast : whether to use hand-written kernels
-
-    Attributes
-    ----------
-    network : the network
-    batch_size : inputs per step
     """
 
     def __init__(self, network: keras.Model, largest: tuple[int, ...] | None = None, fast: bool = True):

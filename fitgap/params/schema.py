@@ -13,8 +13,6 @@ from fitgap.params.sections import Training
 from fitgap.params.variants import Variant
 from fitgap.system.errors import UserError
 
-NO_PATH = "data/README.md"  # the default of data.path and backbone.path: DVC needs a file that exists
-
 
 class Params(Section):
     """The whole of params.yaml."""
@@ -37,16 +35,6 @@ class Params(Section):
             raise ValueError("variants: no entry 'baseline'; every comparison needs it: add 'baseline: {}'")
         if self.variants["baseline"].remedies:
             raise ValueError("variants.baseline: has remedies, but is what remedies are compared with: empty it")
-        return self
-
-    @model_validator(mode="after")
-    def _own_files_are_named(self):
-        if self.data.source == "directory" and self.data.path == NO_PATH:
-            what = "pictures; data.source: directory needs a folder, .zip or .tar, such as data/pictures"
-            raise ValueError(f"data.path: {NO_PATH!r} names no {what}")
-        if self.backbone.weights == "path" and self.backbone.path == NO_PATH:
-            what = "weights; backbone.weights: path needs an .h5 file or its folder, such as data/weights"
-            raise ValueError(f"backbone.path: {NO_PATH!r} names no {what}")
         return self
 
     @model_validator(mode="after")

@@ -6,19 +6,24 @@
 """
 
 import contextlib
+import itertools
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from fitgap.prediction.pictures import read_pictures
+from fitgap.images.decoding import ENDINGS, has_picture_ending
+from fitgap.images.sources.collection import Picture
+from fitgap.images.sources.directory import is_ignored
+from fitgap.images.sources.picture_files import PictureFile, decode_files, is_archive, unpacked
 from fitgap.prediction.trained_models import WAY, TrainedModels, build_network
+from fitgap.system.errors import UserError
+from fitgap.system.files import list_tree
 
 if TYPE_CHECKING:
     from fitgap.networks.evaluation import Evaluator
@@ -70,7 +75,7 @@ class Predictor:
         names, answers, unusable = [], [np.empty((0, len(self.classes)), np.float32)], {}
         count = max(1, AT_ONCE // (self.image_size**2 * 3))
         with contextlib.closing(read_pictures(paths, self.image_size)) as decoded:
-            while pictures := list(islice(decoded, count)):
+            while pictures := list(itertools.islice(decoded, count)):
                 unusable |= {picture.name: picture.reason for picture in pictures if picture.pixels is None}
                 usable = [picture for picture in pictures if picture.pixels is not None]
                 names += [picture.name for picture in usable]
@@ -80,15 +85,50 @@ class Predictor:
         return Predictions(pd.DataFrame(np.concatenate(answers), files, self.classes), unusable)
 
 
+def read_pictures(paths: Iterable[Path | str], image_size: int) -> Generator[Picture, None, None]:
+    """Yield the pictures one by one, without labels; threads decode them, in advance.
+
+    A file is read whatever its name. Of a folder, a .zip or a .tar, at any depth, the files with a picture's ending are
+    read; hidden files are not. A path or file that cannot be used yields a picture without pixels, with the reason.
+
+    `image_size` is the side of the square that pictures are resized to, in pixels.
+    """
+    with contextlib.ExitStack() as stack:  # keeps what archives are unpacked to until all are decoded
+        files = itertools.chain.from_iterable(_files(Path(path), stack) for path in paths)
+        yield from decode_files(files, image_size)
+
+
+def _files(path: Path, stack: contextlib.ExitStack) -> Iterator[PictureFile]:
+    """Yield the files of a path; one that cannot be used is a file that cannot be read."""
+    try:
+        if not path.exists():
+            raise UserError("not found; a picture, or a folder, a .zip or a .tar of pictures")
+        if not path.is_dir() and not path.is_file():  # to open a pipe could take for ever
+            raise UserError("neither a file nor a folder")
+        if path.is_dir() or (not has_picture_ending(path.name) and is_archive(path)):
+            yield from _inside(path, stack.enter_context(unpacked(path, str(path))))
+        else:
+            yield PictureFile(str(path), path)
+    except (UserError, OSError) as error:
+        reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
+        yield PictureFile(str(path), path, problem=reason)
+
+
+def _inside(path: Path, folder: Path) -> Iterator[PictureFile]:
+    names = [name for name in list_tree(folder)[0] if has_picture_ending(name) and not is_ignored(name)]
+    if not names:
+        raise UserError(f"holds no picture; files that are read end in {', '.join(itertools.chain(*ENDINGS.values()))}")
+    for name in names:
+        yield PictureFile(f"{path}/{name}", folder / name)
+
+
 def load_predictor(name: str | None = None, root: Path | str = ".") -> Predictor:
     """Load a trained model by its name, such as "scratch@dropout"; without a name, the best one.
 
     The best model is the one with the lowest mean validation loss, as for MLflow's registry. Only DVC's outputs are
     read, not MLflow's store.
 
-    Parameters
-    ----------
-    root : the repository's top folder
+    `root` is the repository's top folder.
 
     Raises a UserError if there is no such model, or if it cannot answer; the message lists the allowed names.
     """

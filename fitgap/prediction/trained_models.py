@@ -96,16 +96,8 @@ class TrainedModels:
         """Return the keys of params.yaml that have changed since a model was trained."""
         if result.name not in declared_models(self.params):
             return ["variants" if result.record.stage != "finetune" else "finetune.depths"]
-        model = self.params.model(result.record.stage, result.record.variant)
-        now, then = dict(model.recorded), dict(result.record.params)
-        for section, stage in {"data": "prepare", "backbone": "backbone"}.items():
-            folder = self.root / "results" / stage
-            if section in result.record.inputs and (folder / RECORD).exists():
-                now |= self.params.section_params(section)
-                then |= read_result(folder).record.params
-        read = {"data.path": self.params.data.source == "directory"}
-        read |= {"backbone.path": self.params.backbone.weights == "path"}
-        return [key for key in now if key in then and now[key] != then[key] and read.get(key, True)]
+        now = self.params.model(result.record.stage, result.record.variant).recorded
+        return [key for key, value in result.record.params.items() if key in now and now[key] != value]
 
     def _obstacle(self, result: Result) -> str:
         """Return why a model cannot answer; an empty string if it can."""

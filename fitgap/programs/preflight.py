@@ -16,9 +16,7 @@ WRITTEN = ("data/prepared", "data/backbone", "data/features", "models", "results
 def check(params: Params, origin: Path | str = "params.yaml") -> None:
     """Check that the paths and downloads that the params name are available, before DVC or Keras needs them.
 
-    Parameters
-    ----------
-    origin : the params file named at the start of an error message
+    `origin` is the params file named at the start of an error message.
 
     Raises a UserError if something is missing; the message says what, and what to do.
     """

@@ -47,9 +47,7 @@ sys.exit(main(sys.argv[1:]))
 def main(*, at_once: int | None = None) -> None:
     """Run the stages whose inputs have changed, independent stages in parallel; then let `dvc repro` check them all.
 
-    Parameters
-    ----------
-    at_once : the most stages at once; None for as many as the machine can hold
+    `at_once` is the largest number of stages at once; None for as many as the machine can hold.
     """
     from dvc.exceptions import DvcException  # its import takes a while
 

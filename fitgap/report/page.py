@@ -26,7 +26,7 @@ from fitgap.report.answer import count_images, write_answer
 from fitgap.report.figures import curves, learning_curve, models
 from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.figures.forest import arrange_forest
-from fitgap.report.mistakes import NO_SHEET, Sheet, collect_mistakes
+from fitgap.report.mistakes import collect_mistakes
 from fitgap.report.tables import claims_table, curves_table, summary_table
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_DIFFERENCE: "≈", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}
@@ -37,16 +37,14 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "
 SCRIPT = Path(__file__).parent / "templates/report.js"
 
 
-def write_report(
-    folder: Path, study: Study, claims: Claims, registration: Facts | None, sheet: Sheet = NO_SHEET
-) -> None:
+def write_report(folder: Path, study: Study, claims: Claims, registration: Facts | None) -> None:
     """Write report.html, report.md, the tables and the curves to `folder`; arguments as in `measure` and below."""
     content = measure(study, claims, environment(), registration)
     tables = {"curves": curves_table(study), "claims": claims_table(claims), "summary": content["table"]}
     for name, rows in tables.items():
         rows.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     texts = {
-        "report.html": render_html(content, sheet),
+        "report.html": render_html(content),
         "report.md": render_markdown(content),
         "claims.json": json.dumps(claims, indent=2, ensure_ascii=False) + "\n",
     }
@@ -101,14 +99,14 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
     }
 
 
-def render_html(content: Mapping[str, Any], sheet: Sheet = NO_SHEET) -> str:
-    """Return the text of report.html from `measure`; the sheet shows what the best model looks at."""
+def render_html(content: Mapping[str, Any]) -> str:
+    """Return the text of report.html from `measure`."""
     text = SCRIPT.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
     # The page's Content-Security-Policy allows this script alone, not even one in a class name that is not escaped:
     # CSP level 3, https://www.w3.org/TR/CSP3/#grammardef-hash-source.
     script = {"text": Markup(text), "source": Markup(f"sha256-{digest}")}
-    return render_template("report.html.j2", {**content, **_figures(content), "script": script, "sheet": sheet})
+    return render_template("report.html.j2", {**content, **_figures(content), "script": script})
 
 
 def render_markdown(content: Mapping[str, Any]) -> str:

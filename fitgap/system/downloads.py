@@ -98,9 +98,7 @@ def cache() -> Path:
 def check_reachable(files: list[KerasFile], origin: Path | str) -> None:
     """Raise a UserError if a file is not in the cache and cannot be downloaded; nothing is downloaded yet.
 
-    Parameters
-    ----------
-    origin : the params file named in the error message
+    `origin` is the params file named in the error message.
     """
     missing = [file for file in files if not file.is_whole]
     require_space(cache(), sum(file.room for file in missing), "Keras's downloads")

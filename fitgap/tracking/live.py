@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from fitgap.tracking import projection
@@ -15,7 +15,6 @@ SHARE = 0.05  # of the training's time that messages may take, so a slow store g
 PATIENCE = 1.0  # seconds that a message waits for other processes
 SHOWN = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "seed")  # columns of the history
 TEXT = "In training: a step is an epoch, over all repetitions. The model's own runs will replace this one."
-OnEpoch = Callable[[Mapping[str, float]], None]  # called with an epoch's row of the history and its seed
 
 
 class LiveRun:

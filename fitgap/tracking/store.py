@@ -77,9 +77,7 @@ def open_store(patience: float | None = None) -> Iterator[Store]:
 
     A failure ends the use of the store in this process, unless it is a rejection, or `patience` is given.
 
-    Parameters
-    ----------
-    patience : seconds to wait for other processes that use the store
+    `patience` is how many seconds to wait for other processes that use the store.
 
     Raises a StoreError if anything fails, here or inside the context.
     """

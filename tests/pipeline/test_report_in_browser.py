@@ -9,7 +9,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
@@ -63,13 +62,10 @@ def synthetic_page() -> str:
 
     from fitgap import claims
     from fitgap.report import page
-    from fitgap.report.mistakes import choose_questions, draw_sheet
 
     study = synthetic.study()
-    questions = choose_questions(study, study.best)
-    sheet = draw_sheet(study, questions, np.random.default_rng(0).normal(size=(len(questions), 32, 32)))
     registration = {"why": "**scratch@dropout** holds it.", "address": "models:/fitgap@champion", "version": "1"}
-    return page.render_html(page.measure(study, claims.judge_all(study), {"Python": "3.11"}, registration), sheet)
+    return page.render_html(page.measure(study, claims.judge_all(study), {"Python": "3.11"}, registration))
 
 
 @pytest.fixture

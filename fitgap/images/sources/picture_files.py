@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitgap.cluster.work import Cluster, is_wanted
+from fitgap.cluster.connection import is_wanted
+from fitgap.cluster.work import Cluster
 from fitgap.images.decoding import UnusableError, decode, readable_formats
 from fitgap.images.sources.collection import Picture
 from fitgap.system.errors import UserError
@@ -46,9 +47,7 @@ class PictureFile:
 def unpacked(path: Path, shown: str) -> Iterator[Path]:
     """Yield the folder itself, or a temporary folder with the content of a .zip or .tar archive.
 
-    Parameters
-    ----------
-    shown : what error messages call the path
+    `shown` is what error messages call the path.
 
     Raises a UserError if it is missing, not readable as an archive, holds a path that leads out of it or a name that is
     not UTF-8, or if the disk is too full.

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fitgap.images.decoding import decode
-from fitgap.prediction.pictures import read_pictures
+from fitgap.prediction.predictor import read_pictures
 
 SIZE = 32
 
