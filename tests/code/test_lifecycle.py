@@ -5,14 +5,14 @@ import os
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from fitgap.lifecycle import explain
+from fitgap.pipeline.inputs import check_unchanged, read_state
+from fitgap.system.errors import UserError
 
 PROGRAM = """
-import errno
 from pathlib import Path
 from fitgap import lifecycle
 
@@ -26,108 +26,100 @@ stages:
   walk:
     cmd: python walk.py
     deps: [walk.py, data, "${data.path}"]
-    params: [pace, "steps.first"]
+    params: [steps.first]
 """
-PARAMS = "pace: 1\nsteps: {first: 2, second: 3}\ndata: {path: pictures}\n"
+PARAMS = "steps: {first: 2, second: 3}\ndata: {path: pictures}\n"
 
 
 @pytest.fixture
-def run(tmp_path, repository):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/images.npy").write_text("images")
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "dvc.yaml").write_text(PIPELINE)
-    (tmp_path / "params.yaml").write_text(PARAMS)
+def folder(tmp_path, monkeypatch):
+    """A repository with one stage as the current folder."""
+    files = {"data/images.npy": "images", "pictures/a.png": "a", "dvc.yaml": PIPELINE, "params.yaml": PARAMS}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
+
+@pytest.fixture
+def run(folder, repository):
     def run(body: str, limits=None) -> subprocess.CompletedProcess:
-        (tmp_path / "walk.py").write_text(PROGRAM.format(body=body))
-        options = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(repository)}, "preexec_fn": limits}
+        (folder / "walk.py").write_text(PROGRAM.format(body=body))
+        options = {"env": {**os.environ, "PYTHONPATH": str(repository)}, "preexec_fn": limits}
         return subprocess.run([sys.executable, "walk.py"], capture_output=True, text=True, check=False, **options)
 
     return run
 
 
-# (what happens while the stage runs, what it is told of)
-EDIT = 'path = Path("params.yaml"); path.write_text(path.read_text().replace({!r}, {!r}))'
-MOVES = [
-    (EDIT.format("pace: 1", "pace: 9"), "params.yaml: pace"),
-    (EDIT.format("first: 2", "first: 9"), "params.yaml: steps.first"),
-    ('Path("data/images.npy").write_text("others")', "data/images.npy"),
-    ('Path("data/images.npy").unlink()', "data/images.npy"),
-    ('Path("pictures/new.png").write_text("new")', "pictures/new.png"),
-    ('Path("walk.py").write_text("")', "walk.py"),
-]
+@pytest.mark.parametrize(
+    ("name", "text", "changed"),
+    [
+        ("params.yaml", PARAMS.replace("first: 2", "first: 9"), "params.yaml: steps.first"),
+        ("data/images.npy", "others", "data/images.npy"),
+        ("pictures/new.png", "new", "pictures/new.png"),
+        ("walk.py", "new", "walk.py"),
+    ],
+)
+def test_input_that_changes_meanwhile_is_named(folder, name, text, changed):
+    before = read_state("walk")
+    (folder / name).write_text(text)
+    with pytest.raises(UserError, match=f"^{changed}: changed while walk was running"):
+        check_unchanged("walk", before)
 
 
-@pytest.mark.parametrize(("body", "told"), MOVES)
-def test_input_that_moves_meanwhile_fails_the_stage_in_one_line(run, body, told):
+def test_what_a_stage_does_not_read_may_change(folder):
+    before = read_state("walk")
+    (folder / "params.yaml").write_text(PARAMS.replace("second: 3", "second: 9"))
+    (folder / "data/__pycache__").mkdir()
+    (folder / "data/__pycache__/x.pyc").write_text("x")
+    check_unchanged("walk", before)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "data/images.npy"), "the disk is full"),
+        (OSError(errno.EROFS, "Read-only file system", "results"), "cannot be written"),
+        (PermissionError(errno.EACCES, "Permission denied", "results"), "read and write permission"),
+        (FileNotFoundError(errno.ENOENT, "", "data/prepared.json"), "first runs the stages that write it"),
+        (MemoryError(), "not enough memory"),
+        (type("ResourceExhaustedError", (Exception,), {})("OOM when allocating\ntensor"), "OOM when allocating tensor"),
+    ],
+)
+def test_what_the_machine_lacks_is_explained_in_one_line(error, reason):
+    assert reason in explain(error)
+    assert "\n" not in explain(error)
+
+
+def test_other_errors_are_not_explained():
+    assert explain(OSError(errno.EPIPE, "Broken pipe")) is None
+    assert explain(ValueError("x")) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("pass", ""),
+        ("Path('data/images.npy').write_text('others')", "fitgap: data/images.npy: changed while walk was running"),
+        ("open('/dev/full', 'wb', buffering=0).write(b'x')", "fitgap: walk: [Errno 28] No space left on device; the "),
+    ],
+)
+def test_stage_ends_with_status_and_line(run, body, line):
     ended = run(body)
-    assert ended.returncode == 1
-    assert told in ended.stderr
-    assert "changed while walk was running" in ended.stderr
-    assert ended.stderr.count("\n") == 1
+    assert (ended.returncode, ended.stderr.count("\n")) == ((1, 1) if line else (0, 0))
+    assert ended.stderr.startswith(line)
 
 
-STILL = [
-    "pass",
-    EDIT.format("second: 3", "second: 9"),
-    'Path("results").mkdir()',
-    'Path("data/__pycache__").mkdir(); Path("data/__pycache__/x.pyc").write_text("x")',
-]
-
-
-@pytest.mark.parametrize("body", STILL)
-def test_what_it_does_not_read_may_move(run, body):
-    ended = run(body)
-    assert (ended.returncode, ended.stderr) == (0, "")
-
-
-# (what goes wrong, what the one line tells)
-LACKS = [
-    ("raise OSError(errno.ENOSPC, 'No space left on device', 'data/images.npy')", "the disk is full"),
-    ("raise OSError(errno.EROFS, 'Read-only file system', 'results')", "cannot be written"),
-    ("raise PermissionError(errno.EACCES, 'Permission denied', 'results')", "read and write permission"),
-    ("Path('data/prepared.json').read_text()", "`dvc repro` first runs the stages that write it"),
-    ("raise MemoryError", "not enough memory"),
-    ("raise type('ResourceExhaustedError', (Exception,), dict())('OOM when allocating\\ntensor')", "OOM when"),
-]
-
-
-@pytest.mark.parametrize(("body", "told"), LACKS)
-def test_what_the_machine_lacks_is_told_in_one_line(run, body, told):
-    ended = run(body)
-    assert ended.returncode == 1
-    assert told in ended.stderr
-    assert ended.stderr.startswith("fitgap: walk: ")
-    assert ended.stderr.count("\n") == 1
-
-
-def test_full_disk_is_told_of_by_a_real_one(run):
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    ended = run("open('/dev/full', 'wb', buffering=0).write(b'x')")
-    assert "the disk is full" in ended.stderr
-    assert ended.stderr.count("\n") == 1
-
-
-def test_disk_that_fills_up_leaves_nothing_that_looks_whole(run, tmp_path):
+def test_disk_that_fills_up_leaves_nothing_that_looks_whole(run, folder):
     ended = run(
         "from fitgap.system.files import fresh_folder\n"
         "    with fresh_folder(Path('data/features')) as folder: (folder / 'x.npy').write_bytes(bytes(10**7))",
         lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
     )
-    assert ended.returncode == 1
     assert "exceeds the size limit" in ended.stderr
-    assert ended.stderr.count("\n") == 1
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["images.npy"]
+    assert [path.name for path in (folder / "data").iterdir()] == ["images.npy"]
 
 
 def test_programming_error_keeps_its_traceback(run):
-    ended = run("1 / 0")
-    assert "ZeroDivisionError" in ended.stderr
-    assert "Traceback" in ended.stderr
-
-
-def test_other_errors_of_the_system_are_none_of_the_machines(tmp_path):
-    assert explain(OSError(errno.EPIPE, "Broken pipe")) is None
-    assert explain(ValueError("x")) is None
+    assert "Traceback" in run("1 / 0").stderr
