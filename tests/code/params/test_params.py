@@ -17,54 +17,36 @@ MISTAKES = [
     ("seed", 1, ["unknown key", "did you mean 'seeds'"]),
     ("scratch > epoch", 3, ["unknown key", "did you mean 'epochs'", "batch_size"]),
     ("variants > dropout > drop_out", 0.5, ["unknown key", "did you mean 'dropout'"]),
-    ("backbone > glyphs > image", 10, ["unknown key", "images"]),
     ("scratch > epochs", REMOVE, ["missing"]),
     ("scratch > epochs", "30", ["'30'", "integer"]),
     ("scratch > epochs", 0, ["0", "greater than or equal to 1"]),
-    ("scratch > epochs", 2.5, ["2.5", "integer"]),
-    ("head > learning_rate", -0.1, ["-0.1", "greater than 0"]),
     ("head > learning_rate", float("nan"), ["nan", "finite"]),
     ("head > batch_size", 1, ["1", "greater than or equal to 2"]),
     ("head > layer", "block6_pool", ["'block6_pool'", "'block5_pool'"]),
     ("seeds", [], ["[]", "at least 1 item"]),
     ("seeds", [1, 1], ["is listed more than once"]),
-    ("seeds", [-1], ["-1", "greater than or equal to 0"]),
-    ("seeds", 3, ["3", "list"]),
-    ("variants", {}, ["{}", "at least 1 item"]),
     ("variants", {"dropout": {"dropout": 0.5}}, ["baseline"]),
     ("variants > baseline", {"dropout": 0.5}, ["baseline", "remedies"]),
     ("variants > a/b", {}, ["cannot be the name of a folder", "letters, digits"]),
-    ("variants > ..", {}, ["cannot be the name of a folder"]),
     ("variants > dropout > dropout", 1.0, ["1.0", "less than 1"]),
-    ("variants > dropout > dropout", "a lot", ["'a lot'", "number"]),
     ("variants > batchnorm > batch_norm", 1, ["1", "boolean"]),
     ("variants > l1", None, ["None"]),
-    ("variants > l2 > l2", -0.001, ["-0.001", "greater than or equal to 0"]),
     ("finetune > depths", ["block6"], ["'block6'", "'block5'", "'block5_conv3'"]),
-    ("finetune > depths", [], ["at least 1 item"]),
     ("finetune > head", "nobody", ["'nobody'", "baseline, dropout"]),
     ("head > layer", "block4_pool", ["finetune.depths", "'block5", "block4_pool"]),
     ("highrate > learning_rate", 0.001, ["0.001", "not higher than scratch.learning_rate"]),
     ("highrate > variants", ["nobody"], ["'nobody'", "baseline, dropout"]),
-    ("highrate > variants", ["baseline", "baseline"], ["is listed more than once"]),
     ("data > source", "mnist", ["'mnist'", "'digits'"]),
     ("data > image_size", 31, ["31", "greater than or equal to 32"]),
     ("data > train_images", "many", ["'many'", "integer", "or all"]),
     ("data > pool_images", 0, ["0", "integer from 1 on, or all"]),
-    ("data > test_images", 0, ["0", "integer from 1 on, or all"]),
     ("data > test_images", True, ["True", "integer"]),
     ("data > path", "", ["''", "path"]),
-    ("data > max_bad_fraction", 1.0, ["1.0", "less than 1"]),
-    ("data > near_duplicates", "ignore", ["'ignore'", "'warn'"]),
     ("compute > precision", "float16", ["'float16'", "'float32'", "'bfloat16'"]),
     ("variants > baseline > 1", 3, ["unknown key", "learning_rate"]),
-    ("variants > l1 > l1", float("inf"), ["inf", "finite"]),
     ("compute > threads", 0, ["0", "integer from 1 on, or all"]),
-    ("compute", REMOVE, ["missing"]),
     ("learning_curve > sizes", [20, 20], ["is listed more than once"]),
-    ("learning_curve > sizes", [0], ["0", "greater than or equal to 1"]),
     ("learning_curve > repetitions", 1000, ["1000", "at most", "the number of seeds"]),
-    ("backbone > path", " ", ["' '", "path"]),
     ("backbone > weights", "imagnet", ["'imagnet'", "'glyphs'"]),
     ("scratch > filters", [8] * 6, ["at most 5 items"]),
     ("head > batch_size", 10**20, ["1000000", "less than or equal to 1000000000"]),
@@ -118,12 +100,9 @@ def test_mistake_gets_one_line(shipped, tmp_path, key, value, said):
     ("text", "said"),
     [
         ("", "holds NoneType"),
-        ("- 1\n- 2\n", "holds list"),
         ("seeds: [0\n", "not readable as YAML"),
         ("seeds: [0]\nseeds: [1]\n", 'line 2, column 1: found duplicate key "seeds"'),
-        ("1: 2\nseeds: *unknown\n", "line 2, column 8: found undefined alias"),
         ("seeds: " + "[" * 2000 + "]" * 2000, r"seeds\.0: .*input should be a valid integer"),
-        ("seeds: " + "9" * 5000, "not readable as YAML"),
         ('seeds: "\\ud800"', "line 1"),
         ("seeds: !!python/object/apply:os.system ['true']\n", "line 1, column 8: could not determine a constructor"),
     ],
@@ -179,10 +158,9 @@ def test_bytes_that_are_no_text_get_one_line(tmp_path):
         load_params(tmp_path / "params.yaml")
 
 
-@pytest.mark.parametrize("stage", ["prepare", "scratch baseline", "report"])
-def test_stage_stops_with_one_line_and_touches_nothing(repository, tmp_path, shipped, stage):
+def test_stage_stops_with_one_line_and_touches_nothing(repository, tmp_path, shipped):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed(shipped, "scratch > epochs", 0)))
-    command = [sys.executable, "-m", *f"stages.{stage}".split()]
+    command = [sys.executable, "-m", "stages.scratch", "baseline"]
     environment = {"PYTHONPATH": str(repository), "PATH": ""}
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
@@ -209,15 +187,9 @@ def test_learning_rate_is_the_variants_own_where_it_names_one(repository, shippe
 def test_models_of_all_families_carry_the_same_keys(repository):
     chosen = load_params(repository / "params.yaml")
     keys = {"epochs", "batch_size", "learning_rate", "dropout", "batch_norm", "l1", "l2", "seeds"}
+    keys |= {"train_images", "validation_images"}
     for family, name in [("scratch", "dropout"), ("head", "dropout"), ("finetune", "block5")]:
         assert keys <= chosen.model(family, name).recorded.keys()
-
-
-def test_models_record_what_a_seed_draws(repository):
-    chosen = load_params(repository / "params.yaml")
-    drawn = {"train_images": chosen.data.train_images, "validation_images": chosen.data.validation_images}
-    for family, name in [("scratch", "dropout"), ("head", "dropout"), ("finetune", chosen.finetune.depths[0])]:
-        assert drawn.items() <= chosen.model(family, name).recorded.items()
 
 
 @pytest.mark.parametrize(("size", "usual", "batch"), [(400, 100, 80), (50, 100, 10), (5, 100, 2), (100, 100, 20)])
