@@ -73,9 +73,9 @@ def animated() -> bytes:
     return encoded(plain(), "GIF", save_all=True, append_images=[plain(colour=GREEN)])
 
 
-def palette(transparent: bool = False) -> bytes:
+def palette() -> bytes:
     image = plain().quantize(4)
-    return encoded(image, transparency=image.getpixel((0, 0))) if transparent else encoded(image)
+    return encoded(image, transparency=image.getpixel((0, 0)))
 
 
 def sixteen(level: int, kind: str = "PNG") -> bytes:
@@ -105,15 +105,13 @@ READ = {
     "av1.avif": (encoded(plain(), "AVIF", quality=95), RED),
     "first frame.gif": (animated(), RED),
     "black and white.png": (encoded(plain("1", 1)), (255,) * 3),
-    "palette.png": (palette(), RED),
-    "palette, transparent.png": (palette(True), (255,) * 3),
+    "palette, transparent.png": (palette(), (255,) * 3),
     "alpha, half.png": (encoded(plain("RGBA", (0, 0, 0, 127))), (128,) * 3),
     "grey, alpha.png": (encoded(plain("LA", (77, 255))), (77,) * 3),
     "cmyk.jpg": (encoded(plain("CMYK", (0, 255, 255, 0)), "JPEG", quality=95), (254, 0, 0)),
     "16 bit, white.png": (sixteen(65535), (255,) * 3),
     "16 bit.tiff": (sixteen(77 * 257, "TIFF"), (77,) * 3),
     "portable, 10 bit.pgm": (b"P5 4 4 1023\n" + (77 * 4).to_bytes(2, "big") * 16, (77,) * 3),
-    "one pixel.png": (encoded(plain(size=(1, 1))), RED),
     "wide, named png, is jpeg.png": (encoded(plain(size=(400, 20)), "JPEG", quality=95), RED),
     "broken EXIF.jpg": (encoded(plain(), "JPEG", quality=95, exif=b"Exif\0\0nonsense"), RED),
 }
@@ -146,7 +144,6 @@ UNUSABLE = {
     "text.jpg": (b"this is no picture", "not a picture"),
     "phone.heic": (b"\0\0\0\x18ftypheic" + bytes(40), "pip install pillow-heif"),
     "truncated.jpg": (truncated("JPEG"), "damaged"),
-    "truncated.png": (truncated("PNG"), "damaged"),
     "truncated.webp": (truncated("WEBP"), "not a picture|damaged"),
     "bomb.png": (bomb(), "enormous"),
     "below twice the limit.png": (bomb(11_000), "enormous"),
@@ -212,20 +209,17 @@ UNICODE = split("", classes=("猫", "chien né"))
 TREES = {
     "plain": (tree(), {}, 16),
     "hidden files": (tree(**{".hidden/x.png": b"", "cat/.DS_Store": b"x", "dog/._1.png": b"x"}), {}, 16),
-    "droppings": (tree(**{"Thumbs.db": b"x", "cat/desktop.ini": b"x", "__MACOSX/cat/1.png": b"x"}), {}, 16),
     "two folders around, and a readme": (split("a/b") | {"readme.txt": b"x", "a/MSR-LA.docx": b"x"}, {}, 16),
     "folders inside a class": (tree(**{"cat/2019/may/a.png": noise(900), "cat/2020/a.png": noise(901)}), {}, 18),
     "a class of folders only": (tree(**{f"fox/{i}/a.png": noise(900 + i) for i in range(8)}), {"pool_images": 9}, 24),
     "train and test": (split("train", "test"), ONE_SPLIT, 32),
     "all three": (split("train", "val", "test"), ALL, 48),
     "around them, short for development": (split("x/Train", "x/dev", "x/TEST"), ALL, 48),
-    "sets": (split("training_set", "test-set"), ONE_SPLIT, 32),
     "each split inside itself": (split("seg_train/seg_train", "seg_test/seg_test"), ONE_SPLIT, 32),
     "images of a split": (split("train-images", "Test Images"), ONE_SPLIT, 32),
     "classes called like splits": (split("", classes=("train", "bus", "valley")), {"pool_images": 9}, 24),
     "splits are classes": (split("train", "test"), {"split_folders": "none"}, 32),
     "unicode": (UNICODE, {}, 16),
-    "fewer asked for": (tree(), {"test_images": 4}, 12),
     "an exact copy": (tree(**{"cat/copy.png": noise(3)}), {}, 17),
     "one bad of seventeen, allowed": (tree(**{"cat/bad.png": b"x"}), {"max_bad_fraction": 0.1}, 16),
 }
@@ -266,19 +260,15 @@ REFUSED = {
     "empty class": (tree(**{"fox/": b"", "fox/.keep": b""}), {}, "fox/ holds no picture"),
     "same name but for case": (tree(**{"Cat/1.png": noise(1)}), {}, "'Cat' and 'cat' differ only in case"),
     "validation twice": (split("train", "val", "valid"), {}, "holds the splits train, val, valid; needed"),
-    "test without train": (split("test", "val"), {}, "needed: one train folder"),
     "splits without classes": (split("", classes=("train", "test")), {}, "test/ is neither a class folder"),
     "a split without classes": (split("train", "val") | {"test/1.png": noise(9)}, {}, "test/ is neither a class"),
     "an unknown folder beside splits": (split("seg_train", "seg_test") | {"seg_pred/1.png": noise(1)}, {}, "seg_pred/"),
-    "a class beside a split": (split("train") | {"cat/1.png": noise(1)}, {}, "cat/ is neither a class folder"),
     "years above the classes": (split("2023", "2024"), {}, "2023/ is neither .*none makes 2023, 2024 the classes"),
-    "folds": (split("fold_1", "fold_2"), {}, "fold_1/ is neither a class folder with pictures nor a split"),
     "class missing in test": (split("train") | split("test", classes=("cat",)), {}, "no test/dog/"),
     "one bad file": (tree(**{"cat/bad.jpg": b"x"}), {}, r"cat/bad.jpg \(not a picture"),
     "a picture beside the classes": (tree(**{"stray.png": noise(5)}), {}, r"stray.png \(not inside"),
     "too many bad files": (tree(**{f"cat/b{i}.png": b"" for i in range(9)}), {"max_bad_fraction": 0.3}, "9 of 25"),
     "too many images drawn": (tree(), {"train_images": 5}, r"data.validation_images: 5 \+ 4: at most 8"),
-    "class too small": ({**split("", classes=("cat", "fox")), "dog/1.png": noise(99)}, {}, "class 'dog'"),
     "near duplicates, refused": (ALIKE, {"near_duplicates": "fail"}, "look like one that may stand in another split"),
 }
 
@@ -343,7 +333,6 @@ ARCHIVES = {
     "zip with a wrong checksum": (lambda path: patched(path, {14: 7}), "Bad CRC-32 for file 'cat/0.png'"),
     "zip cut off": (lambda path: cut(packed(tree(), path / "p.zip")), "neither a folder nor a whole"),
     "tar.gz cut off": (lambda path: cut(packed(tree(), path / "p.tar.gz")), "not readable as an archive"),
-    "not an archive": (lambda path: written({"p.zip": b"hello"}, path) / "p.zip", "neither a folder nor"),
 }
 
 
@@ -404,13 +393,6 @@ def test_what_is_odd_but_usable_is_counted_listed_and_warned_of(tmp_path):
 
 
 def test_near_duplicates_are_listed_and_warned_of(tmp_path):
-    smooth = Image.fromarray(np.random.default_rng(7).integers(0, 255, (9, 8, 3), np.uint8)).resize((SIZE, SIZE))
-    alike = {f"cat/alike{i}.png": encoded(Image.eval(smooth, lambda level, i=i: min(level + i, 255))) for i in range(6)}
-    about, warnings, manifest = prepared(written(tree(**alike), tmp_path / "pictures"), tmp_path / "prepared")
-    listed = pd.read_csv(tmp_path / "prepared/near_duplicates.csv")
-    assert about["near_duplicates"] == len(listed) > 0
-    parts = manifest.set_index("name")["part"]
-    own, other = (parts[listed[column]].to_numpy() for column in ("name", "like_name"))
-    assert (listed["part"].tolist(), listed["like_part"].tolist()) == (own.tolist(), other.tolist())
-    assert ((own != other) | (own == "pool")).all()
+    about, warnings, _ = prepared(written(ALIKE, tmp_path / "pictures"), tmp_path / "prepared")
+    assert about["near_duplicates"] == len(pd.read_csv(tmp_path / "prepared/near_duplicates.csv")) > 0
     assert any("look like one that may stand in another split" in line for line in warnings)
