@@ -25,8 +25,9 @@ def overridden(network: keras.Model) -> list[tuple[str, str]]:
     ("is_on", "expected"), [(True, [("Conv2D", "convolution_op"), ("BatchNormalization", "call")]), (False, [])]
 )
 def test_switch(network, is_on, expected):
-    with fast_kernels(network, is_on=is_on):
+    with pytest.raises(ZeroDivisionError), fast_kernels(network, is_on=is_on):
         assert overridden(network) == expected
+        1 / 0  # noqa: B018
     assert overridden(network) == []
 
 
