@@ -11,7 +11,6 @@ import sys
 import pytest
 
 from fitgap.programs import predict
-from fitgap.system.errors import UserError
 
 HEADER = ["file", "café", "night"]
 
@@ -84,8 +83,3 @@ def test_names_that_are_no_text_or_no_line_are_quoted(run, trained, tmp_path):
 def test_wrong_arguments_end_with_status_2(run, arguments, message):
     status, answers, errors = run(*arguments)
     assert (status, answers) == (2, "") and message in errors
-
-
-def test_unknown_model_is_refused(run):
-    with pytest.raises(UserError, match="^scratch@nothing: no such model is trained; allowed: "):
-        run("a.png", "--model", "scratch@nothing")
