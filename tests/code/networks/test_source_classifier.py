@@ -56,9 +56,6 @@ def test_ranges_ids_and_names_are_understood():
     mapping = {"cat": ["n20..n24"], "frog": ["bullfrog"], "deer": [], "park": ["n3"]}
     found = source_classifier.target_classes(NAMES, IDS, ["cat", "frog", "deer"], mapping)
     assert found == ["frog", "cat", "cat", "cougar", "deer park"]
-
-
-def test_equal_names_need_no_entry():
     assert source_classifier.target_classes(["7", "A"], [], ["7", "8"], {}) == ["7", "A"]
 
 

@@ -22,18 +22,9 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module")
-def kerass_own(tensorflow):
-    import keras
-
-    return keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
-
-
-def test_names_are_kerass(kerass_own):
+def test_names_shapes_and_counts_are_kerass(tensorflow):
+    kerass_own = tensorflow.keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
     assert [layer.name for layer in kerass_own.layers[1:]] == list(vgg16_layers.LAYERS)
-
-
-def test_shapes_and_counts_are_kerass(kerass_own):
     for place, name in enumerate(vgg16_layers.LAYERS, start=1):
         below = kerass_own.layers[: place + 1]
         assert vgg16_layers.activation_shape(name, 64) == below[-1].output.shape[1:]
