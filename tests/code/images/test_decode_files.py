@@ -93,20 +93,6 @@ def test_a_file_that_has_gone_or_cannot_be_read_is_an_error_of_its_own(files, tm
     assert reasons == [(files[1].name, ""), gone, ("bad", "not found"), (files[2].name, "")]
 
 
-def test_few_files_are_decoded_ahead(files):
-    """As many as the threads may have at once, however slow what takes the pictures is."""
-    begun = []
-
-    def many():
-        for number in range(100):
-            begun.append(number)
-            yield files[1]
-
-    for number, _ in enumerate(decode_files(many(), SIZE, 3)):
-        assert len(begun) - number <= AHEAD * 3 + 1
-    assert len(begun) == 100
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_error_between_the_files_ends_the_threads(error, files):
     def cut_off():

@@ -25,13 +25,7 @@ RED, GREEN = (200, 30, 40), (20, 180, 60)
 
 
 def data(**changes) -> Data:
-    values = {
-        "source": "directory",
-        "path": "pictures",
-        "image_size": SIZE,
-        "split_seed": 0,
-        "split_folders": "by_name",
-    }
+    values = {"source": "directory", "image_size": SIZE, "split_seed": 0, "split_folders": "by_name"}
     values |= {"train_images": 4, "validation_images": 4, "pool_images": 8, "test_images": "all"}
     return Data(**{**values, "max_bad_fraction": 0.0, "near_duplicates": "warn", **changes})
 

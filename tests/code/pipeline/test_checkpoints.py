@@ -70,7 +70,6 @@ def test_work_of_a_killed_stage_is_found_to_the_bit(repository):
     [
         ("fitgap/training/trainer.py", "epochs = 2"),
         ("data/prepared/labels.npy", "01234"),
-        ("data/prepared/new.npy", "0"),
         ("params.yaml", PARAMS.replace("0.3", "0.4")),
         ("params.yaml", PARAMS.replace("[0, 1]", "[0, 2]")),
     ],

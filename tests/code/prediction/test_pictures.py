@@ -78,13 +78,3 @@ def test_a_path_that_cannot_be_used_does_not_stop_the_others(folder):
     assert unusable["pipe"] == "neither a file nor a folder"
     assert "linked/away: a link to the folder" in unusable["linked"]
     assert not any("params.yaml" in reason or "\n" in reason for reason in unusable.values())
-
-
-def test_pictures_come_in_the_order_of_the_paths_and_what_cannot_be_used_between_them(folder):
-    with tarfile.open("scans.tar", "w") as archive:
-        archive.add("scans")
-    paths = ["scans/deep/c.webp", "nothing.png", "scans.tar", "scans/labels.csv", "scans/a.png"] * 10
-    names = [picture.name for picture in read_pictures(paths, SIZE)]
-    inside = [name for name in names[:8] if name.startswith("scans.tar/")]
-    assert names == ["scans/deep/c.webp", "nothing.png", *inside, "scans/labels.csv", "scans/a.png"] * 10
-    assert len(inside) == 4

@@ -7,7 +7,6 @@ import pytest
 from fitgap.params import reading
 from fitgap.params.schema import flatten
 from fitgap.programs.setting import apply_changes, has_key, parse_assignment
-from fitgap.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = sorted((ROOT / "settings").glob("*.yaml"))
@@ -33,11 +32,6 @@ def test_null_removes_a_variant_and_leaves_the_others(shipped):
 
 def test_null_for_what_is_absent_changes_nothing(shipped):
     assert apply_changes(shipped, {"variants.mine": None}) == shipped
-
-
-def test_null_for_a_key_that_must_be_there_is_refused_with_its_name(shipped):
-    with pytest.raises(UserError, match=r"scratch\.epochs"):
-        reading.validate(apply_changes(shipped, {"scratch.epochs": None}), "params.yaml")
 
 
 @pytest.mark.parametrize(

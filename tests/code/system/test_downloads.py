@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +21,8 @@ NAME = "weights.bin"
 
 @pytest.fixture
 def served(tmp_path):
-    (tmp_path / "served").mkdir()
-    (tmp_path / "served" / NAME).write_bytes(os.urandom(300_000))
-    with loopback(tmp_path / "served") as serving:
+    (tmp_path / NAME).write_bytes(os.urandom(300_000))
+    with loopback(tmp_path) as serving:
         yield serving
 
 
@@ -90,13 +89,9 @@ def test_damaged_file_in_the_cache_is_fetched_again_and_a_whole_one_is_not(serve
 
 
 def test_threads_that_need_the_same_file_download_it_once(served, file):
-    sizes = []
-    threads = [threading.Thread(target=lambda: sizes.append(len(fetch(file)))) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sizes == [300_000] * 3
+    with ThreadPoolExecutor(3) as executor:
+        contents = list(executor.map(fetch, [file] * 3))
+    assert [len(content) for content in contents] == [300_000] * 3
     assert served.downloads(NAME) == 1
 
 
@@ -133,8 +128,9 @@ def test_needed_downloads_follow_from_the_params(repository):
     assert downloads.VGG16_WITH_TOP not in preflight.needed_downloads(reading.validate(tree, "p"))
 
 
-def test_names_addresses_and_hashes_are_those_of_keras(tensorflow):
+def test_names_addresses_hashes_and_cache_are_those_of_keras(tensorflow):
     from keras.src.applications import imagenet_utils, vgg16
+    from keras.src.backend import config
     from keras.src.datasets import cifar10
 
     source = {
@@ -143,14 +139,9 @@ def test_names_addresses_and_hashes_are_those_of_keras(tensorflow):
         downloads.VGG16_NOTOP: inspect.getsource(vgg16),
         downloads.VGG16_WITH_TOP: inspect.getsource(vgg16),
     }
+    assert str(downloads.cache()) == config.keras_home()
     for file, text in source.items():
         text = text.replace('"\n    "', "")
         assert f'"{file.digest}"' in text
         assert file.address in text
         assert f'"{file.name.removesuffix("_archive")}"' in text
-
-
-def test_cache_is_that_of_keras(tensorflow):
-    from keras.src.backend import config
-
-    assert str(downloads.cache()) == config.keras_home()
