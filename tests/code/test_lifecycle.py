@@ -102,7 +102,7 @@ def test_other_errors_are_not_explained():
     [
         ("pass", ""),
         ("Path('data/images.npy').write_text('others')", "fitgap: data/images.npy: changed while walk was running"),
-        ("open('/dev/full', 'wb', buffering=0).write(b'x')", "fitgap: walk: [Errno 28] No space left on device; the "),
+        ("raise OSError(28, 'No space left on device')", "fitgap: walk: [Errno 28] No space left on device; the "),
     ],
 )
 def test_stage_ends_with_status_and_line(run, body, line):
