@@ -203,6 +203,7 @@ UNICODE = split("", classes=("猫", "chien né"))
 TREES = {
     "plain": (tree(), {}, 16),
     "hidden files": (tree(**{".hidden/x.png": b"", "cat/.DS_Store": b"x", "dog/._1.png": b"x"}), {}, 16),
+    "files of systems": (tree(**{"cat/Thumbs.db": b"x", "desktop.ini": b"x", "__MACOSX/cat/1.png": b"x"}), {}, 16),
     "two folders around, and a readme": (split("a/b") | {"readme.txt": b"x", "a/MSR-LA.docx": b"x"}, {}, 16),
     "folders inside a class": (tree(**{"cat/2019/may/a.png": noise(900), "cat/2020/a.png": noise(901)}), {}, 18),
     "a class of folders only": (tree(**{f"fox/{i}/a.png": noise(900 + i) for i in range(8)}), {"pool_images": 9}, 24),
