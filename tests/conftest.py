@@ -1,6 +1,7 @@
 """Shared fixtures: the repository's path, TensorFlow started once, and a small repository with trained models."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -52,6 +53,4 @@ def trained(tensorflow, repository, tmp_path_factory) -> Path:
 @pytest.fixture
 def copied(trained, tmp_path) -> Path:
     """A copy of the repository with trained models, which a test may change."""
-    import trained_repository
-
-    return trained_repository.copy(trained, tmp_path / "copied")
+    return shutil.copytree(trained, tmp_path / "copied")

@@ -4,11 +4,7 @@ import atexit
 import dataclasses
 import functools
 import shutil
-import subprocess
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -138,15 +134,3 @@ def children(run_id: str) -> list:
 def curve(run_id: str, metric: str) -> dict[int, float]:
     """Return a metric's values by step."""
     return {point.step: point.value for point in client().get_metric_history(run_id, metric)}
-
-
-def wait_for(address: str, running: subprocess.Popen) -> None:
-    """Wait until a server answers at an address, for at most a minute."""
-    for _ in range(600):
-        assert running.poll() is None, "the server ended"
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise TimeoutError(address)

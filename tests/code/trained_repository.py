@@ -1,7 +1,6 @@
 """Train a repository's small models on pictures in a folder, by the library, as the stages do."""
 
 import os
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -105,8 +104,3 @@ def write(result: Result, top: Path) -> None:
 def environment(repository: Path) -> dict[str, str]:
     """Return variables with which programs of the repository run in another folder."""
     return {**os.environ, "PYTHONPATH": str(repository), "PYTHONUTF8": "1"}
-
-
-def copy(trained: Path, folder: Path) -> Path:
-    """Copy a trained repository to a new folder."""
-    return Path(shutil.copytree(trained, folder))

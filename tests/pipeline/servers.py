@@ -19,13 +19,19 @@ class Server:
         self.folder, self.process, self.port = folder, None, trial_servers.free_port()
         self.database = database or f"sqlite:///{folder / 'mlflow.db'}"
 
+    def __enter__(self) -> "Server":
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.kill()
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self.process = trial_servers.start_tracking_server(self.folder, self.database, self.port)
 
     def kill(self) -> None:
-        if self.process:
-            trial_servers.stop_group(self.process)
+        trial_servers.stop_group(self.process)
 
     @property
     def client(self) -> mlflow.MlflowClient:

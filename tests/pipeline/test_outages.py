@@ -37,12 +37,8 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    started = Server(tmp_path_factory.mktemp("server"))
-    try:
-        started.start()
+    with Server(tmp_path_factory.mktemp("server")) as started:
         yield started
-    finally:
-        started.kill()
 
 
 @pytest.fixture(scope="module")

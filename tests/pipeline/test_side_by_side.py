@@ -4,10 +4,9 @@ import os
 import subprocess
 import time
 
-import mlflow
 import pytest
-import trial_servers
 from conftest import cloned
+from servers import Server
 
 ROUNDS = int(os.environ.get("FITGAP_ROUNDS", "1"))
 PATIENCE = 300  # seconds
@@ -15,9 +14,7 @@ PATIENCE = 300  # seconds
 
 def experiments(clone) -> dict[str | None, str]:
     """Return the status of the single run of `prepare` by DVC experiment, or by None for runs outside of one."""
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{clone.path / 'mlflow.db'}")
-    (experiment,) = [each for each in client.search_experiments() if each.name == "fitgap"]
-    runs = client.search_runs([experiment.experiment_id], "tags.stage = 'prepare'")
+    runs = clone.store.search_runs(["1"], "tags.stage = 'prepare'")
     names = [run.data.tags.get("dvc_experiment") for run in runs]
     assert len(names) == len(set(names))
     return dict(zip(names, (run.info.status for run in runs), strict=True))
@@ -51,22 +48,13 @@ def test_two_temporary_experiments_at_once_while_the_ui_is_open(number, reposito
     clone = cloned(repository, tmp_path / "clone")
     clone.run("dvc", "repro", "prepare")
     run = ["dvc", "--wait-for-lock", "exp", "run", "--temp"]  # DVC gives up after 3 s else; slow machines need more
-    database = f"sqlite:///{clone.path / 'mlflow.db'}"
-    server = trial_servers.start_tracking_server(clone.path, database, trial_servers.free_port())  # as `make ui` does
-    try:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    options = {"cwd": clone.path, "env": clone.environment, **pipes}
+    with Server(clone.path):  # as `make ui` does
         started = [
-            subprocess.Popen(
-                [*run, "--name", name, "--set-param", f"data.split_seed={seed}", "prepare"],
-                cwd=clone.path,
-                env=clone.environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+            subprocess.Popen([*run, "--name", name, "--set-param", f"data.split_seed={seed}", "prepare"], **options)
             for name, seed in (("one", 1), ("two", 2))
         ]
         said = [process.communicate(timeout=PATIENCE)[0] for process in started]
-    finally:
-        trial_servers.stop_group(server)
     assert [process.returncode for process in started] == [0, 0], said
     assert experiments(clone) == {"one": "FINISHED", "two": "FINISHED", None: "FINISHED"}

@@ -31,13 +31,8 @@ pytestmark = [
 
 @pytest.fixture
 def server(tmp_path):
-    with postgres() as address:
-        started = Server(tmp_path, address)
-        try:
-            started.start()
-            yield started
-        finally:
-            started.kill()
+    with postgres() as address, Server(tmp_path, address) as started:
+        yield started
 
 
 def clone(folder: Path, server: Server) -> subprocess.Popen:

@@ -40,7 +40,7 @@ def start_tracking_server(folder: Path, database: str, port: int) -> subprocess.
     variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     running = subprocess.Popen(command, cwd=folder, env=variables, start_new_session=True, **QUIET)
     try:
-        _wait_for(running, lambda: urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5).close())
+        wait_for_address(running, f"http://{HOST}:{port}/health")
     except BaseException:
         stop_group(running)
         raise
@@ -52,6 +52,11 @@ def stop_group(running: subprocess.Popen) -> None:
     if running.poll() is None:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
+
+
+def wait_for_address(running: subprocess.Popen, address: str) -> None:
+    """Wait until a server answers at an HTTP address."""
+    _wait_for(running, lambda: urllib.request.urlopen(address, timeout=5).close())
 
 
 def postgres_binaries() -> Path | None:

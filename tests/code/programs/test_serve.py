@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tracking_samples as samples
 import trained_repository
+import trial_servers
 
 from fitgap.prediction.predictor import load_predictor
 from fitgap.prediction.trained_models import TrainedModels, build_network
@@ -33,33 +34,28 @@ def test_port_that_cannot_be_had_is_one_line():
 def test_without_a_model_in_mlflow_one_line_says_what_to_do(copied, monkeypatch):
     samples.repository(copied, monkeypatch)
     with pytest.raises(UserError, match="its model is not in MLflow; `make sync` writes it"):
-        serve.main("--port", str(free_port()))
+        serve.main("--port", str(trial_servers.free_port()))
     shutil.rmtree(copied / "results")
     with pytest.raises(UserError, match="no model can answer .*`make repro` trains"):
-        serve.main("--port", str(free_port()))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+        serve.main("--port", str(trial_servers.free_port()))
 
 
 @pytest.fixture(scope="module")
 def served(repository, trained, tmp_path_factory):
     """Attach the best model to its run and serve it; give the port, a picture, and what `load_predictor` says of it."""
     with pytest.MonkeyPatch.context() as patch:
-        folder = trained_repository.copy(trained, tmp_path_factory.mktemp("served") / "copy")
+        folder = shutil.copytree(trained, tmp_path_factory.mktemp("served") / "copy")
         samples.repository(folder, patch)
         found = TrainedModels(folder)
         best = found.find()
         run_id = runs.log_result(best)
         models.log_model(run_id, lambda: build_network(found, best), best.record.classes)
-        port, environment = free_port(), trained_repository.environment(repository)
+        port, environment = trial_servers.free_port(), trained_repository.environment(repository)
         command = [sys.executable, "-m", "fitgap.programs.serve", "--port", str(port)]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         running = subprocess.Popen(command, cwd=folder, env=environment, **quiet)
         try:
-            samples.wait_for(f"http://127.0.0.1:{port}/ping", running)
+            trial_servers.wait_for_address(running, f"http://127.0.0.1:{port}/ping")
             picture = folder / "pictures/café/0.png"
             yield port, picture, load_predictor(root=folder).predict_files(picture).probabilities.iloc[0]
         finally:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import tracking_samples as samples
-import trial_servers
+from servers import Server
 
 from fitgap.tracking import models, registry, runs
 
@@ -13,13 +13,12 @@ from fitgap.tracking import models, registry, runs
 @pytest.fixture
 def server(tmp_path):
     """Start MLflow's server on a free port; give its address, with a password that it does not ask for."""
-    port, folder = trial_servers.free_port(), tmp_path / "served"
-    folder.mkdir()
-    running = trial_servers.start_tracking_server(folder, f"sqlite:///{folder / 'mlflow.db'}", port)
-    yield f"http://ada:s3cret@127.0.0.1:{port}"
-    trial_servers.stop_group(running)
+    (tmp_path / "served").mkdir()
+    with Server(tmp_path / "served") as running:
+        yield f"http://ada:s3cret@127.0.0.1:{running.port}"
 
 
+@pytest.mark.slow  # the other files here test the same without a server
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups")
 def test_server_holds_the_same_as_a_file_and_shows_no_password(server, tensorflow, tmp_path, monkeypatch, capsys):
     here = samples.repository(tmp_path / "repository", monkeypatch)
