@@ -90,7 +90,3 @@ def test_claims_without_an_estimate_or_an_interval_are_listed():
 def test_legend_counts_the_verdicts():
     text = draw({}, {}, {"verdict": "no relevant difference"})
     assert re.findall(r"(\d [a-z ]+)</li>", text) == ["2 supported", "1 no relevant difference"]
-
-
-def test_odd_statements_are_shown_and_not_run():
-    assert "&lt;b&gt;" in draw_row(statement="<b>{0}%s</b>")
