@@ -50,20 +50,6 @@ def run_code(clone: Clone, code: str, **variables: str) -> subprocess.CompletedP
     return Clone(clone.path, {**clone.variables, **variables}).run(sys.executable, "-c", program, check=False)
 
 
-def one_line(ended: subprocess.CompletedProcess) -> str:
-    """Return the only line on standard error of a program that refused."""
-    assert ended.returncode == 1, ended.stderr
-    (line,) = ended.stderr.strip().splitlines()
-    return line
-
-
-def test_a_cluster_gives_the_bytes_of_one_machine(first, clone):
-    before = outputs(first)
-    for stage in ("features", "scratch@dropout"):
-        clone.repro("--force", "--single-item", stage)
-    assert outputs(clone) == before
-
-
 def test_pictures_are_decoded_to_the_bytes_of_one_machine(clone, tmp_path):
     path = tmp_path / "pictures"
     trained_repository.paint(path)
@@ -122,19 +108,8 @@ def test_what_dies_costs_no_result(first, clone, cluster, victim):
 @pytest.mark.parametrize("changes", [{"RAY_AUTH_TOKEN": "f" * 64}, {"RAY_AUTH_MODE": "disabled"}])
 def test_a_wrong_token_gets_one_line(clone, changes):
     ended = Clone(clone.path, {**clone.variables, **changes}).run(*PREFLIGHT, check=False)
-    assert "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN must be those of the cluster's head" in one_line(ended)
-
-
-def test_a_node_that_differs_is_named(clone):
-    code = """
-def main():
-    from fitgap.cluster import work
-    described = work.describe
-    work.describe = lambda stage: {**described(stage), "stages/scratch.py": "another"}
-    list(work.Cluster("scratch@baseline", 1, tensorflow=False).map("builtins:str", [1]))
-"""
-    line = one_line(run_code(clone, code))
-    assert line.startswith("fitgap: node ") and ": stages/scratch.py: not as on the machine that runs the stage" in line
+    assert "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN must be those of the cluster's head" in ended.stderr
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
 
 
 @pytest.mark.parametrize(

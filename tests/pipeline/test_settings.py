@@ -113,7 +113,6 @@ def test_without_a_network_one_line_says_what_goes_where(clone):
     ("assignment", "told"),
     [
         ("data.path", "should be KEY=VALUE"),
-        ("scratch.epochs=many", "scratch.epochs: 'many'"),
         ("scratch.epoch=3", "did you mean 'epochs'"),
         ("seeds=[0", "seeds: '[0': not readable as YAML"),
         ("data.path=nowhere", "data.path"),

@@ -29,14 +29,13 @@ class RayCluster:
     ----------
     cpus : the CPUs of each node
     gpus : the GPUs that each node pretends to have
-    memory : the bytes of memory that each node pretends to have; None for the truth
     """
 
-    def __init__(self, *cpus: int, gpus: int = 0, memory: int | None = None):
+    def __init__(self, *cpus: int, gpus: int = 0):
         # Ray's own folder would be /tmp/ray, which all users of a machine share.
         self._folder = tempfile.TemporaryDirectory(prefix="fitgap-ray-", ignore_cleanup_errors=True)
         variables = {**ON_LOOPBACK, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        options = {"num_gpus": gpus, "object_store_memory": OBJECT_STORE, **({"memory": memory} if memory else {})}
+        options = {"num_gpus": gpus, "object_store_memory": OBJECT_STORE}
         own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": self._folder.name, OPTIONS: json.dumps(options)}
         others = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}  # of another cluster
         command = [sys.executable, __file__, *map(str, cpus)]

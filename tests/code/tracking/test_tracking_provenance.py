@@ -24,15 +24,12 @@ def repository(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_clean_revision_dvc_lock_and_untracked_files_do_not_count(repository):
+def test_an_edited_file_makes_it_dirty_and_dvc_lock_and_untracked_files_do_not(repository):
     (repository / "untracked.txt").touch()
     (repository / "dvc.lock").write_text("changed: true\n", encoding="utf-8")
     tags = provenance_tags("scratch")
     assert tags["git_revision"] == tags["mlflow.source.git.commit"] == git("rev-parse", "HEAD")
     assert tags["git_dirty"] == "false"
-
-
-def test_edited_file_makes_it_dirty(repository):
     (repository / "params.yaml").write_text("seeds: [1]\n", encoding="utf-8")
     assert provenance_tags("scratch")["git_dirty"] == "true"
 

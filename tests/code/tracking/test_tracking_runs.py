@@ -94,14 +94,6 @@ def test_run_deleted_in_the_ui_is_written_anew():
     assert len(samples.children(second)) == 3
 
 
-def test_report_links_to_the_models():
-    ids = runs.log_results([samples.single("report"), samples.model()])
-    runs.link_report(ids["report"], {"scratch@dropout": ids["scratch@dropout"]})
-    link = f"[scratch@dropout](#/experiments/1/runs/{ids['scratch@dropout']})"
-    assert link in samples.client().get_run(ids["report"]).data.tags["mlflow.note.content"]
-    assert "runs.json" in files(ids["report"])
-
-
 @pytest.mark.parametrize("method", ["log_batch", "set_terminated", "log_dict"])
 def test_what_a_killed_process_left_is_replaced(fail, method):
     with pytest.raises(KeyboardInterrupt):

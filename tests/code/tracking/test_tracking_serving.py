@@ -1,9 +1,9 @@
 """Test what a served model reads, refuses and answers: through MLflow's own reading of requests."""
 
-import ast
 import base64
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -88,16 +88,12 @@ def test_picture_files_in_base64_get_the_answers_of_their_pixels(served, network
         (["héllo"], "text 1 is not base64"),
         ([picture(IMAGES[0]), "aGVsbG8="], "file 2: not a picture in JPEG, PNG"),
         ([picture(IMAGES[0]), IMAGES[0].tolist()], "different shapes"),
-        ([None], "values of type object"),
         (IMAGES / 255, "float64 values from"),
-        (IMAGES / 127.5 - 1, "float64 values from -1 to"),
         (BLACK_AND_WHITE / 255, "no float64 value above 1"),
         (BLACK_AND_WHITE // 255, "no int64 value above 1"),
         (IMAGES.astype(int) * 2, "int64 values from"),
         (IMAGES[0], "shape (8, 8, 3)"),
-        (IMAGES[..., :1], "shape (3, 8, 8, 1)"),
         (IMAGES.astype(str), "values of type <U"),
-        ([IMAGES[0].tolist(), IMAGES[1, :4].tolist()], "different shapes"),
     ],
 )
 def test_request_with_other_values_is_refused(served, images, reason):
@@ -128,11 +124,7 @@ def test_in_python_the_answer_is_a_table(served, network):
 def test_model_holds_the_network_once_and_no_code_that_needs_fitgap(address):
     assert [file.name for file in address.rglob("*") if file.suffix in (".keras", ".h5", ".pkl")] == ["model.keras"]
     for file in (address / "code").glob("*.py"):
-        imports = [
-            node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
-        ]
-        names = [getattr(node, "module", None) or node.names[0].name for node in imports]
-        assert not [name for name in names if name.split(".")[0] == "fitgap"]
+        assert not re.search(r"^\s*(from|import) fitgap\b", file.read_text(), re.MULTILINE)
 
 
 @pytest.mark.slow
