@@ -17,6 +17,7 @@ def assembly(tensorflow, repository, tmp_path_factory):
     from fitgap.networks import vgg16
     from fitgap.networks.assembly import Assembly
 
+    keras.utils.set_random_seed(0)  # whatever other tests have drawn before
     weights = tmp_path_factory.mktemp("backbone") / "vgg16.weights.h5"
     vgg16.convolutional_base(None, 32).save_weights(weights)
     chosen = load_params(repository / "params.yaml")
