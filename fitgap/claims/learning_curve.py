@@ -33,18 +33,18 @@ class Crossing:
     ahead: bool  # whether borrowing is ahead at the smallest size
 
     def in_words(self, classes: int) -> str:
-        """Return a clause such as "catches up at about 230 training images (23 a class; 95% interval 180 to 320)"."""
+        """Return a clause: "catches up at about 230 training images (23 a class; 95% interval from 180 to 320)"."""
         if self.size is None and not self.ahead:
             return f"is not behind even with {self.smallest} training images"
         if self.size is None:
             upwards = f"from {self.low:.0f}, {self.low / classes:.0f} a class, upwards" if self.low else ""
             limit = f" (95% interval: {upwards})" if upwards else ""
             return f"does not catch up within {self.largest} training images{limit}"
-        low = f"below {self.smallest}" if self.low is None else f"{self.low:.0f}"
-        high = f"above {self.largest}" if self.high is None else f"{self.high:.0f}"
+        low = f"fewer than {self.smallest}" if self.low is None else f"{self.low:.0f}"
+        high = f"more than {self.largest}" if self.high is None else f"{self.high:.0f}"
         return (
             f"catches up at about {self.size:.0f} training images ({self.size / classes:.0f} a class; "
-            f"95% interval {low} to {high})"
+            f"95% interval from {low} to {high})"
         )
 
 

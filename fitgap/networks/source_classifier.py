@@ -10,13 +10,13 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+import yaml
+from pydantic import ConfigDict, TypeAdapter
 
 from fitgap.data.prepared import PreparedImages
 from fitgap.data.record import Record
 from fitgap.networks import architectures, vgg16
 from fitgap.networks.storage import StoredBackbone
-from fitgap.params.reading import read_tree
 from fitgap.system import downloads
 from fitgap.system.errors import UserError
 
@@ -145,12 +145,16 @@ def read_class_map(path: Path) -> ClassMap:
 
     Raises a UserError if the file is not valid YAML, or not a mapping of unique names to lists of text.
     """
-    tree = read_tree(path)
     try:
-        return TypeAdapter(ClassMap, config=ConfigDict(strict=True)).validate_python(tree)
-    except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
-        raise UserError(f"{path}: {place}: should be 'target class: [source classes]', all of them text") from None
+        text = path.read_text(encoding="utf-8")
+        tree = TypeAdapter(ClassMap, config=ConfigDict(strict=True)).validate_python(yaml.safe_load(text) or {})
+        names = [key.value for key, _ in yaml.compose(text).value] if tree else []
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: should be 'target class: [source classes]', all of them text ({reason})") from None
+    if len(set(names)) < len(names):  # PyYAML keeps the last
+        raise UserError(f"{path}: a target class stands there twice")
+    return tree
 
 
 def target_classes(names: list[str], ids: list[str], targets: list[str], mapping: ClassMap) -> list[str]:
