@@ -206,7 +206,7 @@ def test_crossing_is_found_where_the_curves_cross(monkeypatch):
     claim = by_id(study)["head_pays_with_few_labels"]
     assert claim["verdict"] == SUPPORTED
     words = f"catches up at about {found.size:.0f} training images ({found.size / 10:.0f} a class; 95% interval "
-    assert f"{words}{found.low:.0f} to {found.high:.0f})" in claim["note"]
+    assert f"{words}from {found.low:.0f} to {found.high:.0f})" in claim["note"]
 
 
 def test_curves_that_do_not_cross(monkeypatch):
