@@ -53,6 +53,8 @@ def check_path(key: str, path: str) -> None:
     place, outputs = Path(path).resolve(), [Path(name).resolve() for name in WRITTEN]
     if any(place == output or place in output.parents or output in place.parents for output in outputs):
         raise UserError(f"{key}: {path!r}: fitgap writes its own files there; name another folder")
+    if path == "data/README.md":  # the default of both paths
+        raise UserError(f"{key}: {path!r}: names no files of your own; name a folder, such as data/pictures")
     if not place.exists():
         raise UserError(f"{key}: {path!r}: not found; paths begin at the repository's top folder")
 

@@ -28,10 +28,7 @@ def experiment_name() -> str | None:
 
 
 def copy_report(reports: Path) -> None:
-    """Copy an experiment's report to experiments/<experiment name>/ in the real repository.
-
-    Outside a DVC experiment this does nothing.
-    """
+    """Copy an experiment's report to experiments/NAME/ in the real repository; outside of one, do nothing."""
     if experiment_name() is None:
         return
     with fresh_folder(root() / "experiments" / experiment_name()) as folder:

@@ -61,3 +61,8 @@ def test_folder_whose_name_dvc_or_mlflow_cannot_store_is_refused(tmp_path):
         with pytest.raises(UserError, match="cannot work in a folder with % or .*; rename the folder"):
             check_name(tmp_path / name)
     check_name(tmp_path / 'b#c it\'s "x" 한국')
+
+
+def test_a_source_without_a_path_of_ones_own_is_named_before_the_work(check):
+    with pytest.raises(UserError, match="data.path: 'data/README.md': names no files of your own; .* data/pictures"):
+        check("data/README.md")
