@@ -2,19 +2,23 @@
 
 import errno
 import importlib
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitgap.cluster.work import train_on_cluster
-from fitgap.data.record import Result
+from fitgap.data.draws import trial_seeds
+from fitgap.data.record import NO_TRIALS, Result
 from fitgap.definitions.determinism import start_tensorflow
 from fitgap.definitions.families import FAMILIES
 from fitgap.params.reading import load_params
+from fitgap.params.schema import Choice
 from fitgap.pipeline import inputs, timings
 from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.pipeline.timings import Clock
@@ -113,49 +117,68 @@ def finish(
     return runs.log_result(result, artifacts, tables or {})
 
 
-def train_stage(experiment: Callable[[str], "Experiment | ThreeWays"], weights: str = "none") -> None:
-    """Run a training stage, then exit: train a model per seed, here or on a cluster, and write what it leaves.
+def train_stage(experiment: "Callable[..., Experiment | ThreeWays]", is_contestant: bool = False) -> None:
+    """Run a training stage, then exit: choose by trials, train a model per seed, here or on a cluster, and write.
 
-    Finished seeds stay in a checkpoint until the results are written.
+    Finished trials and seeds stay in a checkpoint until the results are written.
 
     Parameters
     ----------
-    experiment : takes the stage's argument (a variant, a depth or a size); called after TensorFlow has been started
-    weights : whose weights stay in models/: of "every seed", of the "best seed", or "none"
+    experiment : takes the stage's argument (a variant, a depth or a size), and a choice where the model has candidates;
+        called after TensorFlow has been started
+    is_contestant : whether it leaves trials, and weights in models/: the best seed's, or every seed's if fine-tuning
+        starts from them
     """
-    run(partial(_train_and_write, experiment, weights))
+    run(partial(_train_and_write, experiment, is_contestant))
 
 
-def _train_and_write(experiment: Callable[[str], "Experiment | ThreeWays"], weights: str, name: str) -> None:
+def _train_and_write(experiment: "Callable[..., Experiment | ThreeWays]", is_contestant: bool, name: str) -> None:
     clock, params, family = Clock(), load_params(), Path(sys.argv[0]).stem
     stage, models, folder = f"{family}@{name}", MODELS / family / name, RESULTS / family / name
     start_tensorflow(0, params.compute.threads)
-    trained = experiment(name)
-    if trained.obstacle is not None:
-        if weights != "none":
+    declared = experiment(name)
+    if declared.obstacle is not None:
+        if is_contestant:
             with fresh_folder(models):
                 pass  # DVC expects the folder
-        finish(trained.obstacle, clock, folder)
+        finish(replace(declared.obstacle, trials=NO_TRIALS if is_contestant else None), clock, folder)
         return
     with open_checkpoint(stage) as checkpoint:
         with clock.working(), open_live_run(stage) as live:
-            train_on_cluster(stage, params.compute.threads, trained.seeds, checkpoint)
+            trained, choice, add_trials = _choose(declared, partial(experiment, name), checkpoint)
+            train_on_cluster(stage, params.compute.threads, trained.seeds, checkpoint, choice)
             outcome = trained.run(trained.seeds, checkpoint, live.add_epoch)
-        record = outcome.result.record
-        if weights != "none":
+        result = add_trials(outcome.result) if is_contestant else outcome.result
+        if is_contestant:
             with fresh_folder(models) as made:
-                outcome.save_weights(made, trained.seeds if weights == "every seed" else [record.best_seed])
-        run_id = finish(outcome.result, clock, folder, **outcome.times)
+                outcome.save_weights(made, trained.seeds if trained.is_start else [result.record.best_seed])
+                if trained.is_start:  # of fine-tuning, whose trials have draws of their own
+                    draws = trial_seeds(trained.seeds)
+                    trained.run(draws, checkpoint).save_weights(made, draws)
+        run_id = finish(result, clock, folder, **outcome.times)
     if run_id is not None and family in FAMILIES and FAMILIES[family].attached == "all":
-        attach_models([outcome.result], {outcome.result.name: run_id}, params, MODELS, BACKBONE)
+        attach_models([result], {result.name: run_id}, params, MODELS, BACKBONE)
 
 
-def train_seeds(family: str, name: str, seeds: list[int], checkpoint: Checkpoint) -> None:
+def _choose(
+    declared: "Experiment | ThreeWays", decide: "Callable[[Choice], Experiment]", checkpoint: Checkpoint
+) -> "tuple[Experiment | ThreeWays, Choice, Callable[[Result], Result]]":
+    """Run the trials of a model that has candidates; return its experiment, the choice, and what adds the trials."""
+    if not declared.candidates:
+        return declared, {}, partial(replace, trials=NO_TRIALS)
+    from fitgap.training.trials import run_trials  # imports TensorFlow
+
+    trials = run_trials(declared, decide, checkpoint)
+    return trials.experiment, trials.choice, trials.added_to
+
+
+def train_seeds(family: str, name: str, choice: Choice, seeds: list[int], checkpoint: Checkpoint) -> None:
     """Train seeds of a stage into a checkpoint: the task of a node of a cluster."""
-    _experiment_of(family, name).run(seeds, checkpoint, show_nothing)
+    _experiment_of(family, name, json.dumps(choice)).run(seeds, checkpoint, show_nothing)
 
 
 @cache
-def _experiment_of(family: str, name: str) -> "Experiment | ThreeWays":
+def _experiment_of(family: str, name: str, choice: str) -> "Experiment | ThreeWays":
     """Build the experiment once for all seeds of a process: it compiles its network."""
-    return importlib.import_module(f"stages.{family}").experiment(name)
+    experiment, chosen = importlib.import_module(f"stages.{family}").experiment, json.loads(choice)
+    return experiment(name, chosen) if chosen else experiment(name)

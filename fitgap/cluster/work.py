@@ -7,7 +7,7 @@ elsewhere.
 import itertools
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,9 @@ class Batches:
         return np.concatenate([outputs[start] for start in sorted(outputs)])
 
 
-def train_on_cluster(stage: str, threads: int | str, seeds: Sequence[int], checkpoint: Checkpoint) -> None:
+def train_on_cluster(
+    stage: str, threads: int | str, seeds: Sequence[int], checkpoint: Checkpoint, choice: Mapping[str, Any]
+) -> None:
     """Train a stage's seeds on the cluster, if RAY_ADDRESS names one; leave each in the checkpoint when it is finished.
 
     The entry seed-N is the last one that the training of seed N leaves there.
@@ -139,12 +141,13 @@ def train_on_cluster(stage: str, threads: int | str, seeds: Sequence[int], check
     ----------
     stage : DVC's name, such as "scratch@dropout"
     threads : as in params.yaml
+    choice : key -> value, where the model has candidates; its trials ran here
     """
     if not is_wanted():
         return
     family, _, variant = stage.partition("@")
     missing = [seed for seed in seeds if checkpoint.load(f"seed-{seed}") is None]
-    results = Cluster(stage, threads).map("fitgap.lifecycle:train_seeds", missing, family, variant, trains=True)
+    results = Cluster(stage, threads).map("fitgap.lifecycle:train_seeds", missing, family, variant, choice, trains=True)
     for seed, files in Progress(results, f"{stage} on {len(connection.nodes())} nodes", len(missing), unit="seeds"):
         ending = f"seed-{seed}.npz"
         for name in sorted(files, key=lambda name: (name == ending, name)):

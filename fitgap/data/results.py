@@ -6,6 +6,7 @@ Stages, claims, the report, MLflow's registry, predict and serve choose a model 
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,11 @@ def best(results: Iterable[Result]) -> Result | None:
     offered = [result for result in results if result.is_model and FAMILIES[result.record.stage].is_offered]
     trained = [result for result in offered if "val_loss_best" in result.seeds and not has_diverged(result)]
     return min(trained, key=lambda result: result.seeds["val_loss_best"].astype(float).mean(), default=None)
+
+
+def chosen_strengths(result: Result) -> dict[str, Any]:
+    """Return what trials chose for a model, without its learning rate, which is not that of models made from it."""
+    return {key: value for key, value in (result.record.choice or {}).items() if key != "learning_rate"}
 
 
 def weights_file(seed: int) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
@@ -58,6 +58,29 @@ Amount = Annotated[int | str, PlainValidator(_amount)]
 AmountOrNone = Annotated[int | str, PlainValidator(_amount_or_none)]
 
 PathText = Annotated[str, AfterValidator(_path)]
+
+
+TUNE = "tune"  # in params.yaml: the candidates that the program knows for a key
+
+
+def one_or_more(kind: Any, candidates: tuple = ()) -> Any:
+    """Return the type of a value of `kind`, or of a list of candidates for it; `tune` stands for `candidates`."""
+    adapter = TypeAdapter(kind, config=ConfigDict(strict=True))
+
+    def validate(value: Any) -> Any:
+        values = list(candidates) if value == TUNE and candidates else value
+        try:
+            if not isinstance(values, list):
+                return adapter.validate_python(values)
+            several = unique([adapter.validate_python(item) for item in values])
+            return several if len(several) > 1 else several[0]
+        except IndexError:
+            raise ValueError("should have a candidate") from None
+        except ValidationError as error:
+            also = f"; or a list of candidates{f', or {TUNE}' if candidates else ''}"
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ") + also) from None
+
+    return Annotated[Any, PlainValidator(validate)]
 
 
 class Section(BaseModel):

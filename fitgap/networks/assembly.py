@@ -13,7 +13,7 @@ from pathlib import Path
 
 import keras
 
-from fitgap.definitions.vgg16_layers import activation_shape, freeze_point
+from fitgap.definitions.vgg16_layers import activation_shape, feature_shape, freeze_point
 from fitgap.networks import architectures, vgg16
 from fitgap.params.schema import ModelSpec, Params
 
@@ -49,15 +49,15 @@ class Assembly:
         return self._upper_layers(model, head)
 
     def _head(self, model: ModelSpec, seed: int) -> keras.Model:
-        """Build the classifier with a variant's remedies, from features to logits."""
-        features = activation_shape(self.params.head.layer, self.params.data.image_size)
-        return architectures.build_classifier(features, self.classes, self.params.head, model.variant, seed)
+        """Build the classifier with a variant's remedies, from the cells of a layer to logits."""
+        features = feature_shape(model.head.layer, self.params.data.image_size)
+        return architectures.build_classifier(features, self.classes, model.head, model.variant, seed)
 
     def _upper_layers(self, model: ModelSpec, head: keras.Model) -> keras.Model:
-        size, below = self.params.data.image_size, freeze_point(model.name)
+        size, below, top = self.params.data.image_size, freeze_point(model.name), model.head.layer
         base = vgg16.convolutional_base(self.backbone, size)
         features = keras.Input(activation_shape(below, size), name="features")
-        upper = vgg16.upper_layers(base, below, self.params.head.layer)
+        upper = [*vgg16.upper_layers(base, below, top), *vgg16.cell_layers(top, size)]
         return keras.Model(features, vgg16.apply_layers([*upper, *head.layers[1:]], features), name="finetune")
 
     def whole(self, model: ModelSpec, weights: Path) -> keras.Model:
@@ -67,10 +67,13 @@ class Assembly:
         """
         network = self.build(model, seed=0)
         network.load_weights(weights)
-        size = self.params.data.image_size
-        below = [] if model.family.name == "scratch" else vgg16.frozen_layers(self.backbone, size, self.top(model))
+        size, below = self.params.data.image_size, []
+        if model.family.name != "scratch":
+            below = vgg16.frozen_layers(self.backbone, size, self.top(model))
+        if model.family.name == "head":
+            below += vgg16.cell_layers(model.head.layer, size)
         return architectures.build_whole(network, size, below)
 
     def top(self, model: ModelSpec) -> str:
         """Return the name of the last frozen layer; the model was trained on its activations."""
-        return freeze_point(model.name) if model.family.name == "finetune" else self.params.head.layer
+        return freeze_point(model.name) if model.family.name == "finetune" else model.head.layer

@@ -1,6 +1,9 @@
 """Schema of params.yaml as a whole: checks across its sections, and the models that it declares."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
@@ -9,9 +12,13 @@ from fitgap.definitions.families import FAMILIES, Family
 from fitgap.definitions.fields import Name, Section, Seed, unique
 from fitgap.definitions.vgg16_layers import LAYERS, first_layer
 from fitgap.params import sections
-from fitgap.params.sections import Training
-from fitgap.params.variants import Variant
+from fitgap.params.sections import Head, Training
+from fitgap.params.variants import HEAD_KEYS, SETTINGS, Variant
 from fitgap.system.errors import UserError
+
+Choice = Mapping[str, Any]  # key -> the value chosen among its candidates
+NO_CHOICE: Choice = MappingProxyType({})
+HEAD_LAYERS = (*HEAD_KEYS, "batch_norm_momentum")
 
 
 class Params(Section):
@@ -20,6 +27,7 @@ class Params(Section):
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(unique)]
     data: sections.Data
     backbone: sections.Backbone
+    features: sections.Features
     compute: sections.Compute
     asis: sections.AsIs
     scratch: sections.Scratch
@@ -35,6 +43,16 @@ class Params(Section):
             raise ValueError("variants: no entry 'baseline'; every comparison needs it: add 'baseline: {}'")
         if self.variants["baseline"].remedies:
             raise ValueError("variants.baseline: has remedies, but is what remedies are compared with: empty it")
+        return self
+
+    @model_validator(mode="after")
+    def _layers_are_cached(self):
+        read = {"head.layer": [self.head.layer]}
+        read |= {f"variants.{name}.layer": _values(variant.layer) for name, variant in self.variants.items()}
+        for key, layers in read.items():
+            for layer in layers:
+                if layer not in (None, *self.features.layers):
+                    raise ValueError(f"{key}: {layer!r} is not in features.layers; add it there, or name another layer")
         return self
 
     @model_validator(mode="after")
@@ -66,7 +84,7 @@ class Params(Section):
             self._check_variant("highrate.variants", name)
             if obstacle := self.variants[name].obstacle("highrate"):
                 raise ValueError(f"highrate.variants: {name!r} has no model here: {obstacle}; remove it from the list")
-        rate, usual = self.highrate.learning_rate, self.scratch.learning_rate
+        rate, usual = self.highrate.learning_rate, max(_values(self.scratch.learning_rate))
         if rate <= usual:
             raise ValueError(
                 f"highrate.learning_rate: {rate}: not higher than scratch.learning_rate ({usual}); raise it"
@@ -83,19 +101,40 @@ class Params(Section):
             raise UserError(f"{name!r} is not in `variants` of params.yaml; allowed: {', '.join(self.variants)}")
         return self.variants[name]
 
-    def model(self, family: str, name: str) -> "ModelSpec":
+    def model(self, family: str, name: str, choice: Choice = NO_CHOICE) -> "ModelSpec":
         """Return the specification of a model; raise a UserError if there is no such variant.
 
-        `name` is a variant, or a depth for `finetune`. Fine-tuned models keep the remedies and layers of their head.
+        Parameters
+        ----------
+        name : a variant, or a depth for `finetune`; fine-tuned models keep the remedies and layers of their head
+        choice : key -> value, for keys with candidates
         """
-        own = FAMILIES[family]
-        variant = self.variant(self.finetune.head if family == "finetune" else name)
-        rate = variant.learning_rate if own.takes_variant_rate else None
-        rate = getattr(self, family).learning_rate if rate is None else rate
-        schedule = getattr(self, own.network).model_copy(update={"learning_rate": rate})
-        layers = {"depth": name, "layer": self.head.layer} if family == "finetune" else {}
-        recorded = {**schedule.model_dump(exclude={"depths"}), **layers, **self.data.drawn, **variant.model_dump()}
-        return ModelSpec(own, name, variant, schedule, {**recorded, "learning_rate": rate, "seeds": self.seeds})
+        own, declared = FAMILIES[family], self.variant(self.finetune.head if family == "finetune" else name)
+        rate = getattr(self, family).learning_rate
+        if own.takes_variant_rate and declared.learning_rate is not None:
+            rate = declared.learning_rate
+        candidates = {key: values for key, values in declared.candidates.items() if key != "learning_rate"}
+        candidates = candidates if own.takes_variant_rate else {}
+        candidates |= {"learning_rate": rate} if isinstance(rate, list) else {}
+        rate = choice.get("learning_rate", rate) if isinstance(rate, list) else rate
+        variant = declared.fixed(choice)
+        combinations = math.prod(map(len, candidates.values()))
+        own_head = {k: _values(v)[0] for k in HEAD_KEYS if (v := getattr(variant, k)) is not None}
+        head = self.head.model_copy(update=own_head)
+        section = head if own.network == "head" else getattr(self, own.network)
+        schedule = section.model_copy(update={"learning_rate": rate})
+        layers = {"depth": name, **{key: getattr(head, key) for key in HEAD_LAYERS}} if family == "finetune" else {}
+        settings = {key: value for key, value in schedule if key not in ("depths", "trials")} | layers | self.data.drawn
+        return ModelSpec(
+            family=own,
+            name=name,
+            variant=variant,
+            schedule=schedule,
+            head=head,
+            candidates={key: values for key, values in candidates.items() if key not in choice},
+            trials=min(getattr(self, family).trials, combinations) if candidates else 0,
+            recorded={**variant.model_dump(exclude=set(SETTINGS)), **settings, "seeds": self.seeds},
+        )
 
     def with_train_images(self, size: int, usual: int) -> "Params":
         """Return these params with another size of the training set; the batch sizes in params.yaml are for `usual`.
@@ -136,12 +175,25 @@ class ModelSpec:
     name: str  # the variant, or the depth of a fine-tuned model
     variant: Variant  # its remedies
     schedule: Training  # epochs, batch size, effective learning rate and layer widths
+    head: Head  # how the head of a borrowed model reads the frozen base
+    candidates: dict[str, list]  # key -> its values, of which trials choose one; the weakest first
+    trials: int  # how many combinations of candidates are tried: as many as of the others, if it has as many
     recorded: dict[str, Any]  # all settings as in runs and records; the keys are the same for every family
+
+    @property
+    def label(self) -> str:
+        """DVC's name of its stage, such as scratch@dropout."""
+        return f"{self.family.name}@{self.name}"
 
     @property
     def obstacle(self) -> str:
         """Why this model cannot be trained; an empty string if it can."""
         return self.variant.obstacle(self.family.name)
+
+
+def _values(value: Any) -> list:
+    """Return the candidates of a key; of a single value, this value."""
+    return value if isinstance(value, list) else [value]
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

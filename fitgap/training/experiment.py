@@ -16,6 +16,7 @@ from fitgap.data.record import Identity, Record, Result, not_applicable
 from fitgap.data.results import weights_file
 from fitgap.definitions.measurements import MOMENTS, name_at
 from fitgap.definitions.vgg16_layers import count_parameters as count_frozen
+from fitgap.networks.architectures import set_unit_size
 from fitgap.networks.assembly import Assembly
 from fitgap.networks.storage import StoredBackbone
 from fitgap.params.schema import ModelSpec, Params
@@ -39,6 +40,8 @@ class Experiment:
     blank: Callable[[], keras.Model]  # -> a network of that shape, with any weights
     frozen_parameters: int = 0  # number of frozen weights below the network
     fast: bool = True  # whether to use hand-written kernels (`compute.hand_written_kernels`)
+    is_start: bool = False  # whether fine-tuning starts from its models
+    compiled: Trainer | None = None  # of an experiment with the same network and remedies
 
     @property
     def seeds(self) -> list[int]:
@@ -53,10 +56,19 @@ class Experiment:
         record = Record(self.model.family.name, self.model.name, self.model.recorded, self.inputs, measured={})
         return not_applicable(record, self.model.obstacle, pd.DataFrame(columns=["seed", "epoch"]))
 
+    @property
+    def candidates(self) -> dict[str, list]:
+        """Key -> its values, of which trials choose one."""
+        return self.model.candidates
+
+    def sharing(self, other: "Experiment | None") -> "Experiment":
+        """Return this experiment with the compiled networks of another, whose model differs in the learning rate."""
+        return replace(self, compiled=other and other.trainer)
+
     @cached_property
     def trainer(self) -> Trainer:
         """Compiled once, for all seeds."""
-        return Trainer(self.blank(), self.model.schedule, self.model.variant.active, self.fast)
+        return self.compiled or Trainer(self.blank(), self.model.schedule, self.model.variant.active, self.fast)
 
     def run(
         self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None
@@ -92,11 +104,24 @@ class Experiment:
         best, *others = np.stack([repetition.probabilities for repetition in repetitions.values()], axis=1)
         return Outcome(Result(record, history, best, np.stack(others)), repetitions, self.trainer.network)
 
+    def measure_trial(self, draw: int) -> dict[str, float]:
+        """Train one model on a draw, and measure it on training and validation images only."""
+        history, epochs = (trained := self._train(draw, curves=False)).history.set_index("epoch"), trained.epochs
+        best = {f"{name}_best": history.loc[epochs["best"], name] for name in ("val_loss", "val_accuracy")}
+        last = {f"{name}_last": history.loc[epochs["last"], name] for name in CURVES}
+        return {name: float(value) for name, value in (best | last).items()} | {"epochs_to_best": epochs["best"]}
+
+    def _train(
+        self, seed: int, on_epoch: Callable[[Row], None] = lambda row: None, curves: bool = True
+    ) -> TrainedModel:
+        splits, rate = self.draw(seed), self.model.schedule.learning_rate
+        start, train, validation = self.build(seed), splits["train"], splits["validation"]
+        return self.trainer.train(start, train, validation, seed, on_epoch, learning_rate=rate, curves=curves)
+
     def _repeat(self, checkpoint: Checkpoint, seed: int, on_epoch: Callable[[Row], None]) -> "Repetition":
         """Train and test the model of one seed, and save it in the checkpoint."""
-        splits, trainer = self.draw(seed), self.trainer
-        trained = trainer.train(self.build(seed), splits["train"], splits["validation"], seed, on_epoch)
-        probabilities = trainer.test(trained, splits["test"][0])
+        trained = self._train(seed, on_epoch)
+        probabilities = self.trainer.test(trained, self.draw(seed)["test"][0])
         repetition = Repetition(replace(trained, other_weights={}), probabilities, describe_processor())
         checkpoint.save(f"seed-{seed}", repetition.arrays())
         return repetition
@@ -211,13 +236,24 @@ def build_experiment(
     """
     assembly = Assembly(params, len(images.class_names), backbone and backbone.weights)
     borrowed = {"backbone": backbone.identity} if backbone else {}
+
+    def draw(seed: int) -> dict[str, Examples]:
+        return examples_of(images, inputs, draw_rows(images, params.data, seed))
+
+    def build(seed: int) -> keras.Model:
+        network = assembly.build(model, seed, start_head)
+        if model.family.name == "head":
+            set_unit_size(network, draw(seed)["train"][0][:])
+        return network
+
     return Experiment(
         model=model,
         inputs={"data": images.identity, **borrowed},
         classes=images.class_names,
-        draw=lambda seed: examples_of(images, inputs, draw_rows(images, params.data, seed)),
-        build=lambda seed: assembly.build(model, seed, start_head),
+        draw=draw,
+        build=build,
         blank=lambda: assembly.build(model, seed=0),
         frozen_parameters=count_frozen(assembly.top(model)) if backbone else 0,
         fast=params.compute.hand_written_kernels,
+        is_start=model.label == f"head@{params.finetune.head}",
     )

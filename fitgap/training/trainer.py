@@ -73,7 +73,7 @@ class Trainer:
     def __init__(self, network: keras.Model, schedule: Training, remedies: Sequence[Remedy] = (), fast: bool = True):
         self.network, self._schedule = network, schedule
         self._loss, self._fast = _loss_of(remedies), fast
-        self._optimizer = _optimizer_of(remedies, schedule.learning_rate)
+        self._optimizer = _optimizer_of(remedies, 0.001)
         self._optimizer.build(network.trainable_variables)
         self._optimizer_at_start = [variable.numpy() for variable in self._optimizer.variables]
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
@@ -89,6 +89,8 @@ class Trainer:
         validation: Examples,
         seed: int,
         on_epoch: Callable[[Row], None] = lambda row: None,
+        learning_rate=None,
+        curves=True,
     ) -> TrainedModel:
         """Train from the weights of `start`, then restore the weights of the best epoch.
 
@@ -109,6 +111,7 @@ class Trainer:
             with penalty and dropout), penalty and weight_norm (both at the epoch's end).
         """
         self._begin_from(start)
+        self._optimizer.learning_rate.assign(learning_rate)
         training = training[0][:], training[1]
         epochs, observer = self._schedule.epochs, HistoryRecorder(self.network, self.evaluator, training, validation)
         begin = time.perf_counter()

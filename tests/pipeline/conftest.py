@@ -26,15 +26,20 @@ SMALL = {
     "data.validation_images": 100,
     "data.test_images": 200,
     "backbone.glyphs.images": 96,
+    "features.layers": ["block4_pool", "block5_pool"],
     "scratch.epochs": 3,
+    "scratch.learning_rate": 0.003,
+    "scratch.trials": 2,
     "scratch.filters": [8, 16],
     "highrate.variants": ["baseline"],
     "head.epochs": 3,
+    "head.learning_rate": 0.001,
     "finetune.epochs": 2,
+    "finetune.learning_rate": 0.0002,
     "finetune.depths": ["block5"],
     "learning_curve.sizes": [20],
     "learning_curve.repetitions": 2,
-    "variants": {"baseline": {}, "dropout": {"dropout": 0.5}},
+    "variants": {"baseline": {}, "dropout": {"dropout": [0.3, 0.5]}},
 }
 
 

@@ -71,7 +71,7 @@ def test_frozen_bases_compute_the_same(tensorflow, tmp_path, monkeypatch, peer):
     monkeypatch.setattr(base, "IMAGES", {32: 4})
     monkeypatch.setattr(base, "BATCHES", {32: (4,)})
     base.write_weights(weights := tmp_path / "vgg16_notop.weights.h5")
-    expected = FrozenBase(weights, 32, [base.TOP]).activations(base.images(32))[base.TOP][0].ravel()
+    expected = FrozenBase(weights, 32, {base.TOP: base.TOP}).activations(base.images(32))[base.TOP][0].ravel()
     answer = np.array(getattr(base, peer)(weights, 32)()["answer"])
     assert np.linalg.norm(answer - expected) < 1e-5 * np.linalg.norm(expected)
 
