@@ -3,8 +3,8 @@
     record.json             what was measured, on which inputs, with which params: per seed, in full
     metrics.json            the few numbers that `dvc metrics show` and `dvc exp show` list
     history.csv             one row per seed and epoch (training stages only)
-    test_probabilities.npy  float32, (seeds, test images, classes) (models only; for probes and the learning curve
-                            a layer or a way comes first)
+    test_probabilities.npy  float32, (seeds, test images, classes) (models only; a moment comes first for trained
+                            models, a layer for probes, a way for the learning curve)
 
 MLflow's runs and the report are written from these files. They contain no clock time, run id or absolute path, so
 that the same computation writes the same bytes. Wall times are stored separately (timings.py).
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fitgap.definitions.measurements import HEADLINES
+from fitgap.definitions.measurements import HEADLINES, name_at
 
 RECORD, METRICS, HISTORY = "record.json", "metrics.json", "history.csv"
 PROBABILITIES = "test_probabilities.npy"
@@ -42,6 +42,7 @@ class Record:
     layers: list[str] | None = None  # the layers that probes were fitted on
     ways: list[str] | None = None  # those to a classifier that a point of the learning curve compares
     contestants: dict[str, list[dict[str, Any]]] | None = None  # way -> records of what it trains in turn (choice only)
+    moments: list[str] | None = None  # the epochs that a trained model was tested at
     test_positions: list[int] | None = None  # in the test split, that a model was evaluated on; None if all
     known_classes: list[str] | None = None  # in both the source and the target data (way 1)
     parameters: dict[str, int] | None = None  # numbers of weights: total, trainable, frozen
@@ -68,9 +69,10 @@ class Result:
 
     record: Record
     history: pd.DataFrame | None = None  # columns `seed`, `epoch` (from 1), then per-epoch measurements
-    # float32, (seeds, test images, classes), in the order of `record.seeds`; with an axis of layers or ways in front
-    # where there are several
+    # float32, (seeds, test images, classes), in the order of `record.seeds`; of the best epoch if there are moments;
+    # with an axis of layers or ways in front where there are several
     test_probabilities: np.ndarray | None = None
+    other_moments: np.ndarray | None = None  # the same at the moments after the first; the moment comes first
 
     @property
     def name(self) -> str:
@@ -95,6 +97,21 @@ class Result:
         means = {name: float(self.seeds[name].mean()) for name in HEADLINES if name in self.seeds}
         return {**means, "test_accuracy_sd": standard_deviation(self.seeds["test_accuracy"])}
 
+    def at(self, moment: str) -> "Result":
+        """Return this result as if each model were the one of that moment; unchanged if it has no moments.
+
+        The test and the columns of the best and of the last epoch then speak of that moment.
+        """
+        if not self.record.moments:
+            return self
+        columns = {name: name_at(name, moment) for name in ("test_accuracy", "test_loss")}
+        columns |= {f"{name}_{end}": f"{name}_{moment}" for name in ("gap", "accuracy_gap") for end in ("best", "last")}
+        columns |= {f"{name}_best": f"{name}_{moment}" for name in ("val_loss", "val_accuracy")}
+        rows = [row | {name: row[source] for name, source in columns.items()} for row in self.record.seeds]
+        place = self.record.moments.index(moment)
+        probabilities = self.other_moments[place - 1] if place else self.test_probabilities
+        return Result(replace(self.record, seeds=rows, moments=None), self.history, probabilities)
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the record and the history: equal for equal measurements on any machine."""
@@ -110,7 +127,8 @@ class Result:
         if self.history is not None:
             (folder / HISTORY).write_text(_csv(self.history), encoding="utf-8")
         if self.test_probabilities is not None:
-            np.save(folder / PROBABILITIES, self.test_probabilities)
+            first, others = self.test_probabilities, self.other_moments
+            np.save(folder / PROBABILITIES, first if others is None else np.stack([first, *others]))
 
 
 def not_applicable(record: Record, why: str, history: pd.DataFrame | None = None) -> Result:
@@ -126,6 +144,8 @@ def read_result(folder: Path) -> Result:
     probabilities = np.load(saved) if saved.exists() else None
     if probabilities is not None and not probabilities.size:  # empty: the stage has no model
         probabilities = None
+    if probabilities is not None and record.get("moments"):
+        return Result(Record(**record), history, probabilities[0], probabilities[1:])
     return Result(Record(**record), history, probabilities)
 
 

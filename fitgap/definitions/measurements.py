@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# The epochs at which every training is measured, as suffixes of measured names: the lowest validation loss, the highest
+# validation accuracy (the first of equals), the last epoch.
+MOMENTS = ("best", "peak", "last")
 # unit -> display factor and suffix
 UNITS = {"share": (100, " points"), "nats": (1, " nats"), "epochs": (1, " epochs"), "": (1, "")}
 
@@ -22,12 +25,19 @@ MEASUREMENTS = {
     measurement.name: measurement
     for measurement in (
         Measurement("test_accuracy", "test accuracy", "share", 1, margin=0.02),
+        Measurement("test_accuracy_last", "test accuracy at the last epoch", "share", 1, margin=0.02),
         Measurement("val_accuracy_best", "best validation accuracy", "share", 1, margin=0.02),
         Measurement("val_loss_best", "best validation loss", "nats", -1, margin=0.05),
         Measurement("gap_last", "final gap", "nats", -1, margin=0.1),
+        Measurement("accuracy_gap_last", "final gap in accuracy", "share", -1, margin=0.02),
         Measurement("gap_best", "gap at best epoch", "nats", -1, margin=0.1),
         Measurement("epochs_to_best", "epochs to best", "epochs", 0, margin=2),
         Measurement("weight_norm_last", "norm of the weights", "", 0, is_headline=False),
     )
 }
 HEADLINES = tuple(name for name, measurement in MEASUREMENTS.items() if measurement.is_headline)
+
+
+def name_at(name: str, moment: str) -> str:
+    """Return the name of a test's measurement at a moment: test_loss at the first of MOMENTS, or test_loss_last."""
+    return name if moment == MOMENTS[0] else f"{name}_{moment}"

@@ -1,7 +1,7 @@
 """Train one model of the comparison once per seed, and measure every seed the same way."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from fitgap.data.draws import Examples, draw_rows, examples_of
 from fitgap.data.prepared import PreparedImages
 from fitgap.data.record import Identity, Record, Result, not_applicable
 from fitgap.data.results import weights_file
+from fitgap.definitions.measurements import MOMENTS, name_at
 from fitgap.definitions.vgg16_layers import count_parameters as count_frozen
 from fitgap.networks.assembly import Assembly
 from fitgap.networks.storage import StoredBackbone
@@ -22,6 +23,8 @@ from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.processor import describe_processor
 from fitgap.system.progress import TrainingProgress
 from fitgap.training.trainer import Row, TrainedModel, Trainer
+
+CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")  # columns of the history
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Experiment:
     def run(
         self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None
     ) -> "Outcome":
-        """Train one model per seed, and test each once, after its training.
+        """Train one model per seed, and test each after its training, at each of MOMENTS.
 
         Seeds in the checkpoint, from an earlier killed run of the same stage, are not trained again. `on_epoch` is
         called after each epoch with its row of the history and the `seed`.
@@ -79,20 +82,22 @@ class Experiment:
             params=self.model.recorded,
             inputs=self.inputs,
             classes=self.classes,
+            moments=list(MOMENTS),
             parameters=count_parameters(self.trainer.network, self.frozen_parameters),
             best_seed=min(rows, key=lambda row: np.nan_to_num(row["val_loss_best"], nan=np.inf))["seed"],
             seeds=rows,
         )
         history = pd.concat([r.trained.history.assign(seed=seed) for seed, r in repetitions.items()])
         history.insert(0, "seed", history.pop("seed"))
-        probabilities = np.stack([repetition.probabilities for repetition in repetitions.values()])
-        return Outcome(Result(record, history, probabilities), repetitions, self.trainer.network)
+        best, *others = np.stack([repetition.probabilities for repetition in repetitions.values()], axis=1)
+        return Outcome(Result(record, history, best, np.stack(others)), repetitions, self.trainer.network)
 
     def _repeat(self, checkpoint: Checkpoint, seed: int, on_epoch: Callable[[Row], None]) -> "Repetition":
         """Train and test the model of one seed, and save it in the checkpoint."""
         splits, trainer = self.draw(seed), self.trainer
         trained = trainer.train(self.build(seed), splits["train"], splits["validation"], seed, on_epoch)
-        repetition = Repetition(trained, trainer.evaluator.probabilities(splits["test"][0]), describe_processor())
+        probabilities = trainer.test(trained, splits["test"][0])
+        repetition = Repetition(replace(trained, other_weights={}), probabilities, describe_processor())
         checkpoint.save(f"seed-{seed}", repetition.arrays())
         return repetition
 
@@ -102,7 +107,7 @@ class Repetition:
     """The finished work of one seed."""
 
     trained: TrainedModel
-    probabilities: np.ndarray  # float32, (test images, classes), from the weights of the best epoch
+    probabilities: np.ndarray  # float32, (moments, test images, classes)
     processor: str  # what computed it
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -154,30 +159,31 @@ def _resume(checkpoint: Checkpoint, seed: int) -> Repetition | None:
 
 
 def measure_seed(trained: TrainedModel, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Summarise one seed's training and test.
+    """Summarise one seed's training and test, at each of MOMENTS.
 
-    The gap is validation loss minus training loss. The suffix `_best` marks the epoch with the lowest validation
-    loss, and the test uses its weights. The suffix `_last` marks the last epoch.
+    A gap is validation loss minus training loss; an accuracy gap is training accuracy minus validation accuracy. The
+    suffix is the moment. The test of the best epoch has none.
 
     Parameters
     ----------
-    probabilities : float32, (test images, classes)
+    probabilities : float32, (moments, test images, classes)
     labels : int64, (test images,)
     """
-    history = trained.history.set_index("epoch")
-    losses = history["val_loss"].fillna(np.inf)  # diverged trainings are measured too
-    best, last = int(losses.idxmin()), int(history.index[-1])
-    row: dict[str, float] = {"epochs_to_best": best}
-    for moment, epoch in (("best", best), ("last", last)):
-        for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
-            row[f"{name}_{moment}"] = float(history.loc[epoch, name])
-        row[f"gap_{moment}"] = row[f"val_loss_{moment}"] - row[f"train_loss_{moment}"]
-    row["weight_norm_last"] = float(history.loc[last, "weight_norm"])
-    row["updates"] = trained.updates
+    history, epochs = trained.history.set_index("epoch"), trained.epochs
+    row: dict[str, float] = {f"epochs_to_{moment}": epochs[moment] for moment in ("best", "peak")}
+    for (moment, epoch), answers in zip(epochs.items(), probabilities, strict=True):
+        now = {name: float(history.loc[epoch, name]) for name in CURVES}
+        now["gap"] = now["val_loss"] - now["train_loss"]
+        now["accuracy_gap"] = now["train_accuracy"] - now["val_accuracy"]
+        row |= {f"{name}_{moment}": value for name, value in now.items()}
+        row |= {name_at(name, moment): value for name, value in _measure_test(answers, labels).items()}
+    return row | {"weight_norm_last": float(history["weight_norm"].iloc[-1]), "updates": trained.updates}
+
+
+def _measure_test(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    row["test_loss"] = float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
-    row["test_accuracy"] = float((probabilities.argmax(axis=1) == labels).mean())
-    return row
+    loss = -np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean()
+    return {"test_loss": float(loss), "test_accuracy": float((probabilities.argmax(axis=1) == labels).mean())}
 
 
 def count_parameters(network: keras.Model, frozen: int) -> dict[str, int]:

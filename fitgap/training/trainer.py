@@ -7,7 +7,7 @@ both.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import keras
@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from fitgap.data.draws import Examples
 from fitgap.definitions.determinism import derive_seed
+from fitgap.definitions.measurements import MOMENTS
 from fitgap.networks.evaluation import Evaluator, penalty, weight_norm
 from fitgap.networks.kernels import fast_kernels
 from fitgap.params.sections import Training
@@ -28,16 +29,24 @@ SCALARS = ("updates", "seconds", "images_per_second")
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A finished training, and the weights of its best epoch."""
+    """A finished training, and the weights of its best epoch; until it is tested, also those of the other moments."""
 
     weights: list[np.ndarray]
     history: pd.DataFrame
     updates: int
     seconds: float
     images_per_second: float
+    other_weights: dict[str, list[np.ndarray]] = field(default_factory=dict)  # moment -> weights
+
+    @property
+    def epochs(self) -> dict[str, int]:
+        """The epoch of each of MOMENTS; a diverged epoch has the highest loss."""
+        history = self.history.set_index("epoch")
+        best, peak = history["val_loss"].fillna(np.inf).idxmin(), history["val_accuracy"].idxmax()
+        return dict(zip(MOMENTS, map(int, (best, peak, history.index[-1])), strict=True))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the fields as named arrays, for a checkpoint."""
+        """Return the fields as named arrays, for a checkpoint; without the weights of other moments."""
         weights = {f"weights/{position:04d}": array for position, array in enumerate(self.weights)}
         columns = {f"history/{name}": values.to_numpy() for name, values in self.history.items()}
         numbers = {name: np.array(getattr(self, name)) for name in SCALARS}
@@ -120,9 +129,20 @@ class Trainer:
             on_epoch(observer.rows[-1])
         seconds = time.perf_counter() - begin
         updates = int(self._optimizer.iterations)
-        self.network.set_weights(observer.best_weights)
         rate = epochs * self._passes * len(training[1]) / (seconds - observer.seconds)
-        return TrainedModel(observer.best_weights, pd.DataFrame(observer.rows), updates, seconds, rate)
+        others = {**observer.weights, "last": self.network.get_weights()}
+        best = others.pop("best")
+        self.network.set_weights(best)
+        return TrainedModel(best, pd.DataFrame(observer.rows), updates, seconds, rate, others)
+
+    def test(self, trained: TrainedModel, inputs: np.ndarray) -> np.ndarray:
+        """Return class probabilities at each of MOMENTS, float32 (moments, n, classes)."""
+        by_epoch: dict[int, np.ndarray] = {}
+        for moment, epoch in trained.epochs.items():
+            if epoch not in by_epoch:
+                self.network.set_weights(trained.other_weights.get(moment, trained.weights))
+                by_epoch[epoch] = self.evaluator.probabilities(inputs)
+        return np.stack([by_epoch[epoch] for epoch in trained.epochs.values()])
 
     def _begin_from(self, start: keras.Model) -> None:
         for own, given in zip(self.network.variables, start.variables, strict=True):
@@ -177,13 +197,13 @@ def epoch_orders(count: int, epochs: int, seed: int) -> Iterator[np.ndarray]:
 
 
 class HistoryRecorder:
-    """Measure both splits in inference mode after every epoch, and keep the best epoch's weights."""
+    """Measure both splits in inference mode after every epoch; copy the weights of the best epoch and of the peak."""
 
     def __init__(self, network: keras.Model, evaluator: Evaluator, training: Examples, validation: Examples):
         self._network, self._evaluator, self._training, self._validation = network, evaluator, training, validation
         self.rows: list[Row] = []
-        self.best_weights: list[np.ndarray] = []
-        self._lowest = np.inf
+        self.weights: dict[str, list[np.ndarray]] = {}  # moment -> weights
+        self._highest = {"best": -np.inf, "peak": -np.inf}  # of the validation loss times -1, and of the accuracy
         self.seconds = 0.0
 
     def add_epoch(self, objective: float) -> None:
@@ -203,6 +223,9 @@ class HistoryRecorder:
                 "weight_norm": weight_norm(self._network),
             }
         )
-        if val_loss < self._lowest or not self.best_weights:  # NaN is never the lowest
-            self.best_weights, self._lowest = self._network.get_weights(), min(val_loss, self._lowest)
+        now = {"best": -val_loss, "peak": val_accuracy}
+        higher = {moment: value for moment, value in now.items() if value > self._highest[moment]}  # NaN is not
+        if higher or not self.weights:
+            self.weights |= dict.fromkeys(higher if self.weights else now, self._network.get_weights())
+            self._highest |= higher
         self.seconds += time.perf_counter() - begin

@@ -9,6 +9,7 @@ import yaml
 from fitgap.claims.study import Study
 from fitgap.data.prepared import PreparedImages
 from fitgap.data.record import Record, Result
+from fitgap.definitions.measurements import MOMENTS, name_at
 from fitgap.definitions.vgg16_layers import BLOCKS, POOLS
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
@@ -81,12 +82,14 @@ def curves(random, accuracy: float, floor: float, rise: float, epochs: int) -> p
 
 def measurements(history: pd.DataFrame) -> dict[str, float]:
     """Return one seed's measurements from its history, like a training stage."""
-    best, last = history.loc[history["val_loss"].idxmin()], history.iloc[-1]
-    found = {"epochs_to_best": int(best["epoch"])}
-    for when, row in (("best", best), ("last", last)):
+    best, peak = history.loc[history["val_loss"].idxmin()], history.loc[history["val_accuracy"].idxmax()]
+    last = history.iloc[-1]
+    found = {"epochs_to_best": int(best["epoch"]), "epochs_to_peak": int(peak["epoch"])}
+    for when, row in (("best", best), ("peak", peak), ("last", last)):
         for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
             found[f"{name}_{when}"] = float(row[name])
         found[f"gap_{when}"] = float(row["val_loss"] - row["train_loss"])
+        found[f"accuracy_gap_{when}"] = float(row["train_accuracy"] - row["val_accuracy"])
     return {**found, "weight_norm_last": float(last["weight_norm"]), "updates": 4 * len(history)}
 
 
@@ -103,7 +106,7 @@ def probabilities(random, labels: np.ndarray, classes: int, accuracy: float, see
 
 
 def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epochs=30, character=None) -> Result:
-    """Return the result of a training stage."""
+    """Return the result of a training stage; its answers to the test are the same at each moment."""
     accuracy, floor, rise = character or CHARACTERS.get(variant, CHARACTERS["baseline"])
     accuracy = min(accuracy + SHIFT[stage], 0.99)
     random = np.random.default_rng([sum(map(ord, f"{stage}@{variant}")), len(seeds)])
@@ -112,8 +115,10 @@ def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epoch
     given = probabilities(random, labels, len(data.class_names), accuracy, len(seeds))
     measured = [measurements(history) for history in histories]
     for row, answers in zip(measured, given, strict=True):
-        row["test_accuracy"] = float((answers.argmax(axis=-1) == labels).mean())
-        row["test_loss"] = float(-np.log(answers[np.arange(len(labels)), labels]).mean())
+        accuracy = float((answers.argmax(axis=-1) == labels).mean())
+        loss = float(-np.log(answers[np.arange(len(labels)), labels]).mean())
+        row |= {name_at("test_accuracy", moment): accuracy for moment in MOMENTS}
+        row |= {name_at("test_loss", moment): loss for moment in MOMENTS}
     history = pd.concat([h.assign(seed=seed) for seed, h in zip(seeds, histories, strict=True)])
     record = {
         "stage": stage,
@@ -121,12 +126,13 @@ def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epoch
         "params": {f"{stage}.epochs": epochs},
         "inputs": {"prepared": data.identity},
         "classes": data.class_names,
+        "moments": list(MOMENTS),
         "parameters": {"total": 812_000, "trainable": 812_000, "frozen": 0},
         "best_seed": seeds[0],
         "seeds": [{"seed": seed, **row} for seed, row in zip(seeds, measured, strict=True)],
     }
     columns = ["seed", *[name for name in history if name != "seed"]]
-    return Result(Record(**record), history[columns].reset_index(drop=True), given)
+    return Result(Record(**record), history[columns].reset_index(drop=True), given, np.stack([given, given]))
 
 
 def probe(data: PreparedImages, seeds=(0, 1, 2)) -> Result:

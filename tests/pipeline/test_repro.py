@@ -60,7 +60,7 @@ def test_numbers_of_the_summary_are_those_of_the_results(clone):
 
 def test_accuracy_is_that_of_the_stored_probabilities(clone):
     labels = np.load(clone.path / "data/prepared/labels.npy")
-    answers = np.load(clone.path / "results/scratch/baseline/test_probabilities.npy").argmax(axis=-1)
+    answers = np.load(clone.path / "results/scratch/baseline/test_probabilities.npy")[0].argmax(axis=-1)
     accuracy = (answers == labels[-answers.shape[1] :]).mean()
     assert clone.summary.loc["scratch@baseline", "test_accuracy_mean"] == pytest.approx(accuracy)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from fitgap.data.record import Record, Result, read_result
+from fitgap.definitions.measurements import MOMENTS, name_at
 from fitgap.pipeline import timings
 
 
@@ -28,6 +29,40 @@ def test_round_trip_keeps_every_bit(tmp_path):
     pd.testing.assert_frame_equal(read.history, written.history, check_exact=True)
     assert (read.test_probabilities == written.test_probabilities).all()
     assert read.fingerprint == written.fingerprint
+
+
+MEASURED = ("gap", "accuracy_gap", "val_loss", "val_accuracy")
+
+
+def trained() -> Result:
+    """A model whose measurements and answers tell which moment they are of."""
+    row = {f"{name}_{moment}": float(place) for place, moment in enumerate(MOMENTS) for name in MEASURED}
+    for place, moment in enumerate(MOMENTS):
+        row |= {name_at("test_accuracy", moment): float(place), name_at("test_loss", moment): float(place)}
+    first, *others = np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1).repeat(2, axis=1)
+    record = Record("scratch", "l1", {}, {}, moments=list(MOMENTS), seeds=[{"seed": s, **row} for s in (0, 1)])
+    return Result(record, None, first, np.stack(others))
+
+
+def test_answers_at_every_moment_are_written_and_read(tmp_path):
+    trained().write(tmp_path)
+    read = read_result(tmp_path)
+    assert np.load(tmp_path / "test_probabilities.npy").shape == (3, 2, 1, 1)
+    np.testing.assert_array_equal(read.test_probabilities, trained().test_probabilities)
+    np.testing.assert_array_equal(read.other_moments, trained().other_moments)
+
+
+@pytest.mark.parametrize(("place", "moment"), enumerate(MOMENTS))
+def test_a_result_at_a_moment_speaks_of_that_moment_throughout(place, moment):
+    moved = trained().at(moment)
+    assert (moved.test_probabilities == place).all()
+    for name in ("test_accuracy", "test_loss", "gap_last", "gap_best", "accuracy_gap_last", "val_loss_best"):
+        assert (moved.seeds[name] == place).all(), name
+
+
+def test_a_result_without_moments_is_the_same_at_each():
+    one = result()
+    assert one.at("last") is one
 
 
 def test_fingerprint_tells_measurements_apart():

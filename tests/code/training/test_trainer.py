@@ -55,6 +55,17 @@ def test_network_ends_with_the_weights_of_its_best_epoch(build, trainer, example
     assert cross_entropy(made.network, *examples[1]) == pytest.approx(best["val_loss"], rel=1e-5)
 
 
+def test_each_moment_is_tested_with_the_weights_of_its_epoch(build, trainer, examples):
+    made, (inputs, labels) = trainer(0.1), examples[1]
+    trained = made.train(build(1), *examples, 1)
+    history, epochs = trained.history.set_index("epoch"), trained.epochs
+    assert len(set(epochs.values())) == 3, "two moments are one epoch, so less is tested"
+    assert history["val_accuracy"][: epochs["peak"] - 1].max() < history["val_accuracy"].max()
+    for answers, epoch in zip(made.test(trained, inputs), epochs.values(), strict=True):
+        loss = -np.log(answers[np.arange(len(labels)), labels].astype(float)).mean()
+        assert loss == pytest.approx(history["val_loss"][epoch], rel=1e-4)
+
+
 def test_history_is_in_inference_mode_and_without_penalty(build, trainer, examples):
     """At a learning rate of nothing the weights stay, so every epoch must show the same, dropout or not."""
     network = build(dropout=0.5, l2=0.1)
@@ -141,7 +152,9 @@ def test_evaluation_does_not_depend_on_the_batch(build, examples, monkeypatch):
 def test_diverged_training_is_measured_not_hidden(build, trainer, examples):
     from fitgap.training.experiment import measure_seed
 
-    one = trainer(1e30).train(build(), *examples, 0)
-    row = measure_seed(one, np.full((30, 3), np.nan, np.float32), examples[1][1])
+    made = trainer(1e30)
+    one = made.train(build(), *examples, 0)
+    row = measure_seed(one, made.test(one, examples[1][0]), examples[1][1])
     assert not np.isfinite(row["val_loss_last"])
     assert row["epochs_to_best"] >= 1
+    assert 0 <= row["test_accuracy_last"] <= 1
