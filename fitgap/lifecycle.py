@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fitgap.training.experiment import Experiment
-    from fitgap.training.learning_curve import ThreeWays
+    from fitgap.training.learning_curve import BothWays
 
 MODELS, RESULTS, BACKBONE = Path("models"), Path("results"), Path("data/backbone/vgg16_notop.weights.h5")
 LITTLE = 1_000_000  # free bytes below which a disk counts as full
@@ -117,7 +117,7 @@ def finish(
     return runs.log_result(result, artifacts, tables or {})
 
 
-def train_stage(experiment: "Callable[..., Experiment | ThreeWays]", is_contestant: bool = False) -> None:
+def train_stage(experiment: "Callable[..., Experiment | BothWays]", is_contestant: bool = False) -> None:
     """Run a training stage, then exit: choose by trials, train a model per seed, here or on a cluster, and write.
 
     Finished trials and seeds stay in a checkpoint until the results are written.
@@ -132,7 +132,7 @@ def train_stage(experiment: "Callable[..., Experiment | ThreeWays]", is_contesta
     run(partial(_train_and_write, experiment, is_contestant))
 
 
-def _train_and_write(experiment: "Callable[..., Experiment | ThreeWays]", is_contestant: bool, name: str) -> None:
+def _train_and_write(experiment: "Callable[..., Experiment | BothWays]", is_contestant: bool, name: str) -> None:
     clock, params, family = Clock(), load_params(), Path(sys.argv[0]).stem
     stage, models, folder = f"{family}@{name}", MODELS / family / name, RESULTS / family / name
     start_tensorflow(0, params.compute.threads)
@@ -161,8 +161,8 @@ def _train_and_write(experiment: "Callable[..., Experiment | ThreeWays]", is_con
 
 
 def _choose(
-    declared: "Experiment | ThreeWays", decide: "Callable[[Choice], Experiment]", checkpoint: Checkpoint
-) -> "tuple[Experiment | ThreeWays, Choice, Callable[[Result], Result]]":
+    declared: "Experiment | BothWays", decide: "Callable[[Choice], Experiment]", checkpoint: Checkpoint
+) -> "tuple[Experiment | BothWays, Choice, Callable[[Result], Result]]":
     """Run the trials of a model that has candidates; return its experiment, the choice, and what adds the trials."""
     if not declared.candidates:
         return declared, {}, partial(replace, trials=NO_TRIALS)
@@ -178,7 +178,7 @@ def train_seeds(family: str, name: str, choice: Choice, seeds: list[int], checkp
 
 
 @cache
-def _experiment_of(family: str, name: str, choice: str) -> "Experiment | ThreeWays":
+def _experiment_of(family: str, name: str, choice: str) -> "Experiment | BothWays":
     """Build the experiment once for all seeds of a process: it compiles its network."""
     experiment, chosen = importlib.import_module(f"stages.{family}").experiment, json.loads(choice)
     return experiment(name, chosen) if chosen else experiment(name)

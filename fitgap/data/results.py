@@ -14,6 +14,7 @@ from fitgap.data.record import Result
 from fitgap.definitions.families import FAMILIES
 from fitgap.params.schema import Params
 
+WAYS = {"scratch": ("scratch",), "borrowed": ("head", "finetune")}  # ways to a classifier -> families
 ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # if one is not finite, the model diverged
 
 
@@ -46,6 +47,13 @@ def best(results: Iterable[Result]) -> Result | None:
 def chosen_strengths(result: Result) -> dict[str, Any]:
     """Return what trials chose for a model, without its learning rate, which is not that of models made from it."""
     return {key: value for key, value in (result.record.choice or {}).items() if key != "learning_rate"}
+
+
+def best_of_both(results: Iterable[Result]) -> dict[str, Result]:
+    """Return the best model from scratch and the best that borrows VGG16, by WAYS; a way without a best is left out."""
+    results = list(results)
+    chosen = {way: best(result for result in results if result.record.stage in WAYS[way]) for way in WAYS}
+    return {way: result for way, result in chosen.items() if result is not None}
 
 
 def weights_file(seed: int) -> str:

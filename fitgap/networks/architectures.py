@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from fitgap.definitions.determinism import derive_seed
-from fitgap.params.sections import Head, Scratch
+from fitgap.params.sections import HeadLayers, Scratch
 from fitgap.params.variants import Variant
 from fitgap.remedies.remedy import Remedy, Site
 
@@ -88,7 +88,9 @@ def build_cnn(image_size: int, classes: int, scratch: Scratch, variant: Variant,
     return keras.Model(images, make.logits(x, classes), name="scratch")
 
 
-def build_classifier(features: tuple[int, ...], classes: int, head: Head, variant: Variant, seed: int) -> keras.Model:
+def build_classifier(
+    features: tuple[int, ...], classes: int, head: HeadLayers, variant: Variant, seed: int
+) -> keras.Model:
     """Build the classifier on frozen features: scaled to unit size, a dense layer unless it has 0 units, then logits.
 
     One number scales all features (`set_unit_size`): unit by unit, units that are almost always zero would blow up.

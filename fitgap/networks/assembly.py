@@ -1,4 +1,4 @@
-"""Build networks from params.yaml and weight files: the trained part of each family, and whole networks.
+"""Build networks from specifications and weight files: the trained part of each family, and whole networks.
 
 Way 3 of the notes unfreezes upper layers of the base and trains them together with an already trained head.
 Everything below the freeze point is constant, so it is computed once: the trained network starts at the freeze
@@ -15,14 +15,14 @@ import keras
 
 from fitgap.definitions.vgg16_layers import activation_shape, feature_shape, freeze_point
 from fitgap.networks import architectures, vgg16
-from fitgap.params.schema import ModelSpec, Params
+from fitgap.params.schema import ModelSpec
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """Build the networks for one set of params."""
+    """Build the networks for images of one size."""
 
-    params: Params
+    image_size: int  # side of the square images in pixels
     classes: int  # number of target classes
     backbone: Path | None = None  # the base's weights in Keras's notop format; None for random ones
 
@@ -39,8 +39,7 @@ class Assembly:
         start_head : takes the head of a fine-tuned model and the seed, and sets its trained weights
         """
         if model.family.network == "scratch":
-            params = self.params
-            return architectures.build_cnn(params.data.image_size, self.classes, params.scratch, model.variant, seed)
+            return architectures.build_cnn(self.image_size, self.classes, model.schedule, model.variant, seed)
         head = self._head(model, seed)
         if model.family.name != "finetune":
             return head
@@ -50,11 +49,11 @@ class Assembly:
 
     def _head(self, model: ModelSpec, seed: int) -> keras.Model:
         """Build the classifier with a variant's remedies, from the cells of a layer to logits."""
-        features = feature_shape(model.head.layer, self.params.data.image_size)
+        features = feature_shape(model.head.layer, self.image_size)
         return architectures.build_classifier(features, self.classes, model.head, model.variant, seed)
 
     def _upper_layers(self, model: ModelSpec, head: keras.Model) -> keras.Model:
-        size, below, top = self.params.data.image_size, freeze_point(model.name), model.head.layer
+        size, below, top = self.image_size, freeze_point(model.name), model.head.layer
         base = vgg16.convolutional_base(self.backbone, size)
         features = keras.Input(activation_shape(below, size), name="features")
         upper = [*vgg16.upper_layers(base, below, top), *vgg16.cell_layers(top, size)]
@@ -67,7 +66,7 @@ class Assembly:
         """
         network = self.build(model, seed=0)
         network.load_weights(weights)
-        size, below = self.params.data.image_size, []
+        size, below = self.image_size, []
         if model.family.name != "scratch":
             below = vgg16.frozen_layers(self.backbone, size, self.top(model))
         if model.family.name == "head":

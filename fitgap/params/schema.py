@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -12,13 +12,12 @@ from fitgap.definitions.families import FAMILIES, Family
 from fitgap.definitions.fields import Name, Section, Seed, unique
 from fitgap.definitions.vgg16_layers import LAYERS, first_layer
 from fitgap.params import sections
-from fitgap.params.sections import Head, Training
+from fitgap.params.sections import HeadLayers, Training
 from fitgap.params.variants import HEAD_KEYS, SETTINGS, Variant
 from fitgap.system.errors import UserError
 
 Choice = Mapping[str, Any]  # key -> the value chosen among its candidates
 NO_CHOICE: Choice = MappingProxyType({})
-HEAD_LAYERS = (*HEAD_KEYS, "batch_norm_momentum")
 
 
 class Params(Section):
@@ -123,8 +122,9 @@ class Params(Section):
         head = self.head.model_copy(update=own_head)
         section = head if own.network == "head" else getattr(self, own.network)
         schedule = section.model_copy(update={"learning_rate": rate})
-        layers = {"depth": name, **{key: getattr(head, key) for key in HEAD_LAYERS}} if family == "finetune" else {}
-        settings = {key: value for key, value in schedule if key not in ("depths", "trials")} | layers | self.data.drawn
+        layers = {"depth": name, **{key: getattr(head, key) for key in HeadLayers.model_fields}}
+        settings = {key: value for key, value in schedule if key != "depths"} | self.data.drawn
+        settings |= layers if family == "finetune" else {}
         return ModelSpec(
             family=own,
             name=name,
@@ -136,18 +136,9 @@ class Params(Section):
             recorded={**variant.model_dump(exclude=set(SETTINGS)), **settings, "seeds": self.seeds},
         )
 
-    def with_train_images(self, size: int, usual: int) -> "Params":
-        """Return these params with another size of the training set; the batch sizes in params.yaml are for `usual`.
-
-        Batches grow with it, so that every size has the same number of epochs and of updates. Otherwise networks with
-        few images would hardly be trained.
-        """
-        changed: dict[str, Any] = {"data": self.data.model_copy(update={"train_images": size})}
-        for name in ("scratch", "head", "finetune"):
-            section = getattr(self, name)
-            batch = max(2, round(section.batch_size * size / usual))
-            changed[name] = section.model_copy(update={"batch_size": batch})
-        return self.model_copy(update=changed)
+    def with_train_images(self, size: int) -> "Params":
+        """Return these params with another size of the training set."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"train_images": size})})
 
     @property
     def curve_seeds(self) -> list[int]:
@@ -175,10 +166,11 @@ class ModelSpec:
     name: str  # the variant, or the depth of a fine-tuned model
     variant: Variant  # its remedies
     schedule: Training  # epochs, batch size, effective learning rate and layer widths
-    head: Head  # how the head of a borrowed model reads the frozen base
-    candidates: dict[str, list]  # key -> its values, of which trials choose one; the weakest first
-    trials: int  # how many combinations of candidates are tried: as many as of the others, if it has as many
+    head: HeadLayers | None  # how the head of a borrowed model reads the frozen base; None if unknown
     recorded: dict[str, Any]  # all settings as in runs and records; the keys are the same for every family
+    candidates: dict[str, list] = field(default_factory=dict)  # key -> values, of which trials choose one
+    trials: int = 0  # how many combinations of candidates are tried: as many as of others, if there are as many
+    passes: int = 1  # over the training images in each epoch; more in the learning curve's small sizes
 
     @property
     def label(self) -> str:

@@ -116,13 +116,17 @@ class HighRate(Section):
     variants: Annotated[list[Name], AfterValidator(unique)]
 
 
-class Head(Contestants):
-    """Section `head`: way 2, a new classifier on frozen features."""
+class HeadLayers(Section):
+    """How a head reads the frozen base."""
 
     layer: Literal[POOLS]
     pooling: Literal["average", "flatten"]
     dense_units: Annotated[int, Field(ge=0, le=MAX_COUNT)]
     batch_norm_momentum: Fraction
+
+
+class Head(HeadLayers, Contestants):
+    """Section `head`: way 2, a new classifier on frozen features."""
 
 
 class Finetune(Contestants):
@@ -133,7 +137,7 @@ class Finetune(Contestants):
 
 
 class LearningCurve(Section):
-    """Section `learning_curve`: the three ways at several sizes of the training set."""
+    """Section `learning_curve`: the best from scratch and the best that borrows, at several training-set sizes."""
 
     sizes: Annotated[list[Count], AfterValidator(unique)]
     repetitions: Count

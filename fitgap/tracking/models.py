@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fitgap.data.as_trained import model_as_trained
 from fitgap.data.record import Result
 from fitgap.data.results import best, weights_file
 from fitgap.definitions.families import FAMILIES
@@ -195,4 +196,4 @@ def _load_network(result: Result, params: Params, folder: Path, backbone: Path):
 
     record = result.record
     weights = folder / record.stage / record.variant / weights_file(record.best_seed)
-    return Assembly(params, len(record.classes), backbone).whole(params.model(record.stage, record.variant), weights)
+    return Assembly(params.data.image_size, len(record.classes), backbone).whole(model_as_trained(record), weights)

@@ -68,7 +68,8 @@ class Experiment:
     @cached_property
     def trainer(self) -> Trainer:
         """Compiled once, for all seeds."""
-        return self.compiled or Trainer(self.blank(), self.model.schedule, self.model.variant.active, self.fast)
+        model = self.model
+        return self.compiled or Trainer(self.blank(), model.schedule, model.variant.active, self.fast, model.passes)
 
     def run(
         self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None
@@ -234,7 +235,7 @@ def build_experiment(
     backbone : the base of those activations
     start_head : takes a head and a seed; sets the trained weights that fine-tuning starts from
     """
-    assembly = Assembly(params, len(images.class_names), backbone and backbone.weights)
+    assembly = Assembly(images.images.shape[1], len(images.class_names), backbone and backbone.weights)
     borrowed = {"backbone": backbone.identity} if backbone else {}
 
     def draw(seed: int) -> dict[str, Examples]:
