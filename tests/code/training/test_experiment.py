@@ -30,7 +30,7 @@ def described(tensorflow, repository):
     head = load_params(repository / "params.yaml").head
     remedies = Variant(dropout=0.4, batch_norm=True)
     return Experiment(
-        model=ModelSpec(FAMILIES["head"], "x", remedies, SCHEDULE, {"seeds": SEEDS}),
+        model=ModelSpec(FAMILIES["head"], "x", remedies, SCHEDULE, head, {"seeds": SEEDS}),
         inputs={},
         classes=["a", "b", "c"],
         draw=lambda seed: {name: (inputs[rows], labels[rows]) for name, rows in parts(seed).items()},
@@ -47,12 +47,12 @@ def test_seeds_that_were_trained_are_taken_over_to_the_bit(described, tmp_path, 
     calm = described.run(SEEDS, Checkpoint(tmp_path / "calm"))
     train, trained = trainer.Trainer.train, []
 
-    def train_until_killed(self, start, training, validation, seed, on_epoch):
+    def train_until_killed(self, start, training, validation, seed, on_epoch, **options):
         if len(trained) == 2:
             trained.append("killed")
             raise KeyboardInterrupt
         trained.append(seed)
-        return train(self, start, training, validation, seed, on_epoch)
+        return train(self, start, training, validation, seed, on_epoch, **options)
 
     monkeypatch.setattr(trainer.Trainer, "train", train_until_killed)
     with pytest.raises(KeyboardInterrupt):

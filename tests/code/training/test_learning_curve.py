@@ -37,7 +37,8 @@ def point(tensorflow, tmp_path):
     }
     choice = Record("choice", None, {}, {}, contestants=records)
     images, random = synthetic.prepared(), np.random.default_rng(0)
-    np.save(tmp_path / "block5_pool.npy", random.normal(size=(len(images.images), 1, 1, 512)).astype(np.float32))
+    (tmp_path / "cells").mkdir()
+    np.save(tmp_path / "cells/block5_pool.npy", random.normal(size=(len(images.images), 1, 1, 512)).astype(np.float32))
     now = synthetic.params(**{"seeds": SEEDS, "learning_curve.repetitions": 2, "data.train_images": 100})
     backbone = StoredBackbone(tmp_path, {"weights": "none", "digest": "0"})
     return BothWays(now, 20, choice, images, backbone, tmp_path)
