@@ -29,8 +29,9 @@ def test_multiply_adds_of_the_pipeline_are_those_of_its_networks(tensorflow, rep
     assert counts["backbone"] == (3 * params.backbone.glyphs.images + arithmetic.HELD_OUT) * base
     assert counts["features"] == 1797 * base
     head = 512 * 256 + 256 * 10
-    assert counts["head"] == 8 * 20 * (40 * (4 * 100 + 200) + 897) * head  # augmentation has no head
-    assert counts["highrate"] * len(params.variants) == counts["scratch"] * len(params.highrate.variants)
+    repetitions, trials = 20 * (40 * (4 * 100 + 200) + 3 * 897), (12 + 6 + 3) * 40 * (3 * 100 + 200)
+    block1 = 64 * 10  # the first candidates of best_block
+    assert counts["head"] == (repetitions + trials) * (9 * head + block1)  # augmentation has no head
 
 
 def test_ratios_are_taken_within_a_round():
