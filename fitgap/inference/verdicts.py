@@ -86,10 +86,16 @@ def judge(comparisons: list[Comparison]) -> Finding:
 
 
 def _seeds_needed(comparisons: list[Comparison]) -> int | None:
-    """Return the approximate number of seeds to decide all comparisons, or the clearest one against the claim."""
-    bad = [c for c in comparisons if c.direction * c.estimate.value < 0]
-    if bad:
-        level = 1 - ERROR / len(comparisons)
-        return min((n for c in bad if (n := c.estimate.seeds_needed(level))), default=None)
-    needed = [c.estimate.seeds_needed() for c in comparisons]
-    return None if None in needed else max(needed)
+    """Return the approximate number of seeds that would settle the claim, by the quickest of three plans.
+
+    All comparisons become clear; one becomes clear against the claim; or one difference proves smaller than its margin.
+    """
+    error = ERROR / len(comparisons)
+    against = [c for c in comparisons if c.direction * c.estimate.value < 0]
+    together = [None] if against else [c.estimate.seeds_needed() for c in comparisons]
+    plans = [
+        None if None in together else max(together),
+        *(c.estimate.seeds_needed(1 - error) for c in against),
+        *(c.estimate.seeds_needed(1 - 2 * error, c.margin) for c in comparisons if c.margin),
+    ]
+    return min((seeds for seeds in plans if seeds), default=None)

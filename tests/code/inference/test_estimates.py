@@ -188,6 +188,24 @@ def test_seeds_needed_agrees_with_simulated_power():
     assert np.mean(found) == pytest.approx(0.8, abs=0.05)
 
 
+def test_seeds_needed_for_a_small_difference_agree_with_simulated_power():
+    estimate = Estimate(0.001, 20, 0.05**2)
+    assert estimate.seeds_needed() is None  # to exclude 0
+    needed = estimate.seeds_needed(0.9, margin=0.02)
+    assert needed == judge(compared(estimate, margin=0.02)).seeds_needed == 56
+    random = np.random.default_rng(1)
+    studies = [compared(estimate_over_seeds(random.normal(0.001, 0.05, needed)), margin=0.02) for _ in range(2000)]
+    assert np.mean([pair.is_equivalent() for (pair,) in studies]) == pytest.approx(0.8, abs=0.03)
+    assert Estimate(0.03, 20, 0.05**2).seeds_needed(0.9, margin=0.02) is None
+
+
+def test_the_quicker_plan_counts():
+    clear_soon = Estimate(0.019, 20, 0.05**2)  # above 0 sooner than below the margin
+    assert judge(compared(clear_soon, margin=0.02)).seeds_needed == clear_soon.seeds_needed()
+    small_soon = Estimate(0.005, 20, 0.05**2)
+    assert judge(compared(small_soon, margin=0.02)).seeds_needed < small_soon.seeds_needed()
+
+
 def test_no_number_of_seeds_settles_what_the_test_images_leave_open():
     assert Estimate(0.01, 3, 0.0001, image_variance=0.0004).seeds_needed() is None
     assert Estimate(0.0, 3, 0.0001).seeds_needed() is None
