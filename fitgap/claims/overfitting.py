@@ -25,7 +25,7 @@ from fitgap.claims.comparisons import (
 )
 from fitgap.claims.study import Study
 from fitgap.inference.estimates import Estimate, estimate_over_seeds, estimate_over_seeds_and_images
-from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, SUPPORTED, Comparison, Finding, judge
+from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Comparison, Finding, judge, ties
 from fitgap.params.schema import Params
 
 DROPOUT, BATCHNORM = "scratch@dropout", "scratch@batchnorm"
@@ -221,9 +221,16 @@ def no_winner_everywhere(study: Study, families: tuple[str, ...]) -> Finding:
     opposites = [judge(comparisons) for comparisons in contests if comparisons]
     if not opposites:
         raise CannotTellError("there are no two variants to compare")
-    turned = {SUPPORTED: CONTRADICTED, INCONCLUSIVE: INCONCLUSIVE, CONTRADICTED: SUPPORTED, NO_DIFFERENCE: SUPPORTED}
-    shown = min(opposites, key=lambda finding: list(turned).index(finding.verdict))
-    return _turn(shown, turned[shown.verdict]).with_note(failed_in(study, *families))
+    order = (CONTRADICTED, INCONCLUSIVE, SUPPORTED)
+    shown = min(opposites, key=lambda finding: order.index(_opposite(finding)))
+    return _turn(shown, _opposite(shown)).with_note(failed_in(study, *families))
+
+
+def _opposite(finding: Finding) -> str:
+    """Return the verdict on "does not win everywhere" from the finding on "wins everywhere"; one tie suffices."""
+    if finding.verdict == INCONCLUSIVE:
+        return SUPPORTED if ties(finding.comparisons) else INCONCLUSIVE
+    return CONTRADICTED if finding.verdict == SUPPORTED else SUPPORTED
 
 
 def _turn(finding: Finding, verdict: str) -> Finding:

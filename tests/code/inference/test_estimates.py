@@ -117,6 +117,24 @@ def test_contradicted_by_one_comparison_counts_before_another_without_relevant_d
     assert judge(compared(small, bad, margin=1.0)).verdict == CONTRADICTED
 
 
+def test_ahead_of_all_but_one_and_equal_to_that_one_names_it():
+    clear, equal = estimate_over_seeds([9.0, 9.1, 8.9, 9.0]), estimate_over_seeds([0.1, -0.1, 0.05, 0.0])
+    finding = judge(compared(clear, equal, clear, margin=1.0))
+    assert (finding.verdict, finding.deciding.label) == (NO_DIFFERENCE, "pair 1")
+
+
+def test_a_tie_is_not_the_news_while_another_rival_is_ahead():
+    """The 95% interval of the rival lies below 0, the one widened for three comparisons does not."""
+    equal, clear = estimate_over_seeds([0.1, -0.1, 0.05, 0.0]), estimate_over_seeds([9.0, 9.1, 8.9, 9.0])
+    ahead = estimate_over_seeds([-5.0, -3.0, -1.0, -4.0])
+    assert ahead.interval()[1] < 0 < ahead.interval(1 - 0.05 / 3)[1]
+    finding = judge(compared(equal, ahead, clear, margin=1.0))
+    assert (finding.verdict, finding.deciding.label) == (INCONCLUSIVE, "pair 1")
+    barely = estimate_over_seeds([-0.1, -0.11, -0.02, -0.1])  # behind, but by less than the margin
+    assert barely.interval()[1] < 0 < barely.interval(1 - 0.05 / 3)[1]
+    assert judge(compared(equal, barely, clear, margin=1.0)).verdict == NO_DIFFERENCE
+
+
 def test_equivalence_of_one_among_many_is_corrected_for_their_number():
     """One rival of m: the half-width at error 0.05 / m decides, by Bonferroni."""
     values = [0.1, -0.1, 0.2, -0.2, 0.05]
