@@ -73,6 +73,17 @@ def test_the_opposite_is_contradicted():
     assert found["batchnorm_lowers_loss"]["verdict"] == CONTRADICTED
 
 
+@pytest.mark.parametrize(("gap", "verdict"), [(0.3, SUPPORTED), (0.1, INCONCLUSIVE), (0.02, CONTRADICTED)])
+def test_batch_normalisation_overfits_if_its_gap_is_relevant(study, gap, verdict):
+    """Whatever gap the baseline has, and whether or not the best epoch is the last."""
+    usual = study.results["scratch@batchnorm"]
+    seeds = [row | {"gap_last": gap + noise} for row, noise in zip(usual.record.seeds, (-0.01, 0, 0.012), strict=True)]
+    changed = replace(usual, record=replace(usual.record, seeds=seeds))
+    found = by_id(Study.gather(study.params, [*study.results.values(), changed], DATA))
+    assert found["batchnorm_still_overfits"]["verdict"] == verdict
+    assert found["batchnorm_still_overfits"]["estimate"] == pytest.approx(gap - 0.1, abs=0.002)
+
+
 @pytest.mark.parametrize(
     ("baseline", "batchnorm", "verdict"),
     [
