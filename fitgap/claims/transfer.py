@@ -22,6 +22,7 @@ from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
 
 HEAD = "head@baseline"
+TARGET = 0.95  # share of the scratch baseline's late accuracy that is "the same accuracy"
 
 
 def claims(params: Params) -> list[Claim]:
@@ -34,7 +35,8 @@ def claims(params: Params) -> list[Claim]:
             topic="transfer",
             statement="Transfer learning is a quick way to a good baseline: fewer epochs to the same accuracy.",
             models=(HEAD, BASELINE),
-            statistic="difference of the epochs until the scratch baseline's best validation accuracy is reached",
+            statistic=f"difference of the epochs until the validation accuracy reaches {TARGET:.0%} of the scratch "
+            "baseline's mean over its last quarter of epochs, and holds it on average with the next epoch",
             direction="below",
             rule=RULE_ONE.format(side="below") + "; where it is never reached, as one epoch more than were run",
             evaluate=fewer_epochs,
@@ -85,9 +87,16 @@ def _fine_tuning(start: str, depth: str, stop: str) -> list[Claim]:
 
 
 def fewer_epochs(study: Study) -> Finding:
-    """Judge the claim that a head on the frozen base reaches the scratch baseline's best accuracy in fewer epochs."""
+    """Judge the claim that a head on the frozen base gets as accurate as the scratch baseline in fewer epochs.
+
+    The target is a choice; the report also judges by others. The highest of the baseline's accuracies is no target: the
+    maximum of many noisy values lies above what the network can do, by more the more epochs there are, and one lucky
+    epoch decides when it is reached. So the target is a mean over many epochs, the last quarter, and two epochs must
+    reach it together. 95% of it is what a reader takes for the same accuracy, where the mean itself is half the time
+    above the curve that it is the mean of. Each repetition has its own target, as it has its own validation images.
+    """
     scratch, head = study.history(BASELINE), study.history(HEAD)
-    targets = scratch.groupby("seed")["val_accuracy"].max()
+    targets = TARGET * late_accuracy(scratch)
     targets = targets[targets.index.isin(head["seed"])]
     own, longest = epochs_until(head, targets), float(head["epoch"].max())
     never = np.isinf(own)
@@ -102,13 +111,20 @@ def fewer_epochs(study: Study) -> Finding:
     return finding.with_note(note if never.any() else "")
 
 
-def epochs_until(history: pd.DataFrame, targets: pd.Series) -> pd.Series:
-    """Return each seed's first epoch with at least its target validation accuracy; infinity if there is none.
+def late_accuracy(history: pd.DataFrame) -> pd.Series:
+    """Return each seed's mean validation accuracy over the last quarter of its epochs."""
+    late = history[history["epoch"] > 0.75 * history["epoch"].max()]
+    return late.groupby("seed")["val_accuracy"].mean()
 
-    `targets` maps seeds to validation accuracies.
+
+def epochs_until(history: pd.DataFrame, targets: pd.Series) -> pd.Series:
+    """Return each seed's first epoch that reaches its target, as its mean with the next epoch does; infinity if none.
+
+    `targets` maps seeds to validation accuracies. After the last epoch nothing is asked of a next one.
     """
     curves = history.pivot(index="epoch", columns="seed", values="val_accuracy").reindex(columns=targets.index)
-    reached = curves.ge(targets, axis="columns")
+    with_next = (curves + curves.shift(-1).fillna(curves)) / 2
+    reached = np.minimum(curves, with_next).ge(targets, axis="columns")
     return reached.idxmax().astype(float).where(reached.any(), np.inf)
 
 

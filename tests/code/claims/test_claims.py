@@ -14,6 +14,7 @@ from fitgap.claims.claim import TOPICS, judge_claim
 from fitgap.claims.learning_curve import find_crossing, lead
 from fitgap.claims.overfitting import unsteadiness
 from fitgap.claims.study import Study
+from fitgap.claims.transfer import epochs_until, late_accuracy
 from fitgap.data.record import Record, Result
 from fitgap.inference.verdicts import (
     CONTRADICTED,
@@ -71,6 +72,33 @@ def test_the_opposite_is_contradicted():
     assert found["dropout_separates_least"]["verdict"] == CONTRADICTED
     assert found["dropout_gap_below_baseline"]["verdict"] == CONTRADICTED
     assert found["batchnorm_lowers_loss"]["verdict"] == CONTRADICTED
+
+
+def curves_of(*accuracies):
+    rows = [(0, epoch, accuracy) for epoch, accuracy in enumerate(accuracies, start=1)]
+    return pd.DataFrame(rows, columns=["seed", "epoch", "val_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "epoch"),
+    [
+        ((0.5, 0.7, 0.8, 0.8), 3),
+        ((0.5, 0.9, 0.6, 0.8, 0.8), 4),  # one lucky epoch is not enough
+        ((0.5, 0.9, 0.7, 0.8, 0.8), 2),
+        ((0.5, 0.6, 0.6, 0.8), 4),  # the last epoch stands alone
+        ((0.5, 0.6, 0.79, 0.7), np.inf),
+    ],
+)
+def test_target_is_reached_by_two_epochs_together(accuracies, epoch):
+    assert epochs_until(curves_of(*accuracies), pd.Series({0: 0.8}))[0] == epoch
+
+
+def test_target_does_not_move_with_the_number_of_noisy_epochs():
+    """Noise of 2 points around 90%: the maximum rises with more epochs, the late mean does not."""
+    noise = np.random.default_rng(0).normal(0.9, 0.02, 400)
+    assert noise.max() - noise[:20].max() > 0.01
+    late = [late_accuracy(curves_of(*noise[:epochs]))[0] for epochs in (20, 400)]
+    assert late == pytest.approx([0.9, 0.9], abs=0.01)
 
 
 @pytest.mark.parametrize(("gap", "verdict"), [(0.3, SUPPORTED), (0.1, INCONCLUSIVE), (0.02, CONTRADICTED)])
