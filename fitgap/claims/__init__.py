@@ -23,8 +23,8 @@ def declare(params: Params) -> list[Claim]:
 def judge_all(study: Study) -> list[dict[str, Any]]:
     """Judge every claim; return the content of claims.json.
 
-    Each dict has id, topic, statement, models, statistic, direction, compared, unit, n, estimate, ci_low, ci_high,
-    margin, win_rate, win_rate_low, win_rate_high, confidence, verdict, rule, seeds_needed, note, comparisons. Missing
-    numbers are None.
+    Each dict has id, kind, topic, statement, models, statistic, direction, compared, unit, n, estimate, ci_low,
+    ci_high, margin, win_rate, win_rate_low, win_rate_high, confidence, verdict, rule, seeds_needed, note, comparisons.
+    Missing numbers are None.
     """
     return [describe_claim(claim, judge_claim(claim, study)) for claim in declare(study.params)]

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.claim import CannotTellError, Claim
+from fitgap.claims.claim import CHECKS, CannotTellError, Claim
 from fitgap.claims.comparisons import (
     ACCURACY,
     BASELINE,
@@ -155,7 +155,7 @@ def _regulariser(params: Params, variant: str) -> list[Claim]:
     smaller = f"{title} regularisation shrinks the weights."
     return [
         against(f"{variant}_steadier", "regularisers", steadier, pair, JUMPS, -1, stop),
-        against(f"{variant}_smaller_weights", "regularisers", smaller, pair, WEIGHT_NORM, -1, stop),
+        against(f"{variant}_smaller_weights", CHECKS, smaller, pair, WEIGHT_NORM, -1, stop),
     ]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.claim import CannotTellError, Claim
+from fitgap.claims.claim import CHECKS, CannotTellError, Claim
 from fitgap.claims.comparisons import (
     ACCURACY,
     ACCURACY_MARGIN,
@@ -45,7 +45,7 @@ def claims(params: Params) -> list[Claim]:
         ),
         Claim(
             id="way1_names_source_classes_only",
-            topic="transfer",
+            topic=CHECKS,
             statement="Way 1, the network unchanged: it can only name the classes it was trained on.",
             models=("asis",),
             statistic="share of test images lost because its classes are not the target's",

@@ -1,5 +1,6 @@
 """Format numbers, and the texts and table rows shared by report.html and report.md."""
 
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from fitgap.claims.calibration import Calibration
 from fitgap.claims.claim import TOPICS
 from fitgap.data.record import standard_deviation
 from fitgap.definitions.measurements import HEADLINES, MEASUREMENTS, UNITS
-from fitgap.inference.estimates import Estimate
-from fitgap.inference.verdicts import INCONCLUSIVE, NO_DIFFERENCE
+from fitgap.inference.estimates import ERROR, Estimate
+from fitgap.inference.verdicts import INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE
 from fitgap.params.sections import Data
 
 ACCURACY, *OTHERS = (MEASUREMENTS[name].title for name in HEADLINES)
@@ -97,6 +98,17 @@ def calibration_rows(calibrations: list[Calibration]) -> list[tuple[str, ...]]:
         error = percent(errors.mean(), standard_deviation(errors))
         rows.append((own.model, error, points(own.difference), _points(own.answers.overconfidence)))
     return rows
+
+
+def by_chance(counts: Mapping[str, int]) -> str:
+    """Return a sentence on the false verdicts to expect among findings; `counts` maps verdicts to their numbers."""
+    number = sum(count for verdict, count in counts.items() if verdict != NOT_APPLICABLE)
+    return (
+        f"{number} statements are judged at once. Where nothing differs, one is still supported or contradicted by "
+        f"chance in {ERROR:.0%} of all runs; if nothing differed anywhere, {ERROR * number:.1f} of {number} would be. "
+        "Intervals are not widened for the number of statements, because each is a question of its own, read by itself "
+        "(Rothman 1990, doi:10.1097/00001648-199001000-00010)."
+    )
 
 
 def by_topic(claims: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

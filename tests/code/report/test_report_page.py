@@ -15,7 +15,7 @@ import synthetic_results as synthetic
 
 from fitgap import claims
 from fitgap.claims.study import Study
-from fitgap.report import page
+from fitgap.report import formatting, page
 from fitgap.report.figures.canvas import COLOURS
 
 ABOUT = {"Python": "3.11", "git revision": "abc123"}
@@ -124,6 +124,26 @@ def test_page_shows_the_verdicts_of_the_claims(study, html):
     markdown = render(study, page.render_markdown)
     for verdict in ("supported", "contradicted", "no relevant difference", "inconclusive"):
         assert markdown.count(f" {verdict} |") == sum(c["verdict"] == verdict for c in claims.judge_all(study))
+
+
+def test_checks_stand_apart_and_in_no_count(study, html):
+    judged = claims.judge_all(study)
+    checks = [claim for claim in judged if claim["kind"] == "check"]
+    assert {claim["id"] for claim in checks} == {
+        *(f"{name}_smaller_weights" for name in ("l1", "l2", "elasticnet")),
+        "way1_names_source_classes_only",
+    }
+    content = page.measure(study, judged, ABOUT)
+    assert sum(content["tally"].values()) == len(judged) - len(checks)
+    table = html[html.index("<h3>Checks of the mechanism") :]
+    forest = html[html.index('<figure class="forest">') : html.index('<h2 id="claims">')]
+    for check in checks:
+        assert f'id="claim-{check["id"]}"' in table and f"#claim-{check['id']}" not in forest
+
+
+def test_false_verdicts_to_expect_are_those_of_the_findings_judged():
+    said = formatting.by_chance({"supported": 12, "inconclusive": 8, "not applicable": 6})
+    assert said.startswith("20 statements are judged at once.") and "1.0 of 20 would be" in said
 
 
 def test_learning_curve_has_figure_sentences_and_table(study, html):
