@@ -32,6 +32,7 @@ from fitgap.inference.estimates import Estimate
 from fitgap.params.schema import Params
 
 BINS = 15  # as Guo et al. 2017
+SIMULATED = 20  # sets of answers for each repetition
 STATEMENTS = {
     "dropout": "A remedy that closes the gap makes the probabilities more honest too: dropout lowers the calibration "
     "error.",
@@ -72,6 +73,18 @@ def signed_gaps(confidences: np.ndarray, right: np.ndarray) -> np.ndarray:
     return gaps * np.where(sums < 0, -1.0, 1.0)[place]
 
 
+def expected_by_chance(confidences: np.ndarray) -> float:
+    """Return the calibration error that a perfectly calibrated model of these confidences has by chance alone.
+
+    Its answers are right as often as it is sure, image by image: the mean of the error over simulated answers, with a
+    fixed seed. This is the floor that so few images leave under every measured error (consistency resampling: Bröcker
+    and Smith, Increasing the Reliability of Reliability Diagrams, Weather and Forecasting 22 (2007),
+    doi:10.1175/WAF993.1).
+    """
+    many = np.tile(confidences, (SIMULATED, 1))
+    return float(signed_gaps(many, np.random.default_rng(0).random(many.shape) < many).mean())
+
+
 @dataclass(frozen=True)
 class Answers:
     """A model's confidences and whether it is right: DataFrames, one row per seed, one column per test image."""
@@ -89,6 +102,11 @@ class Answers:
     def errors(self) -> pd.Series:
         """The expected calibration error of each seed."""
         return self.parts.mean(axis=1)
+
+    @property
+    def floor(self) -> float:
+        """The mean error that chance alone would give."""
+        return expected_by_chance(self.confidences.to_numpy())
 
     @property
     def overconfidence(self) -> float:

@@ -96,6 +96,7 @@ def calibration_rows(calibrations: list[Calibration]) -> list[tuple[str, ...]]:
     for own in calibrations:
         errors = own.answers.errors
         error = percent(errors.mean(), standard_deviation(errors))
+        error += f", of which {percent(own.answers.floor)} is expected by chance"
         rows.append((own.model, error, points(own.difference), _points(own.answers.overconfidence)))
     return rows
 

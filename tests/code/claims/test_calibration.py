@@ -11,6 +11,7 @@ from fitgap import claims
 from fitgap.claims.calibration import (
     BINS,
     Answers,
+    expected_by_chance,
     measure_calibrations,
     read_answers,
     signed_gaps,
@@ -69,6 +70,17 @@ def test_parts_say_what_each_image_contributes(drawn):
         without = [np.delete(values[0], image) for values in (confidences, right)]
         expected = (images * parts.mean() - parts[image]) / (images - 1)
         assert textbook_error(*without) == pytest.approx(expected, rel=1e-6)
+
+
+def test_chance_alone_gives_an_error_that_shrinks_with_more_images():
+    random = np.random.default_rng(3)
+    for images in (200, 3200):
+        confidences = random.uniform(0.3, 1, (200, images))
+        errors = answers(confidences, random.random(confidences.shape) < confidences).errors
+        assert expected_by_chance(confidences) == pytest.approx(errors.mean(), rel=0.05)
+    # Four equal coins that are sure of a half: |4 x 0.5 - right| / 4 is 0, 1/4, 1/2 with chances 6/16, 8/16, 2/16.
+    assert expected_by_chance(np.full((2000, 4), 0.5)) == pytest.approx(3 / 16, rel=0.02)
+    assert expected_by_chance(np.ones((3, 100))) == 0
 
 
 def test_reliability_gives_each_bin_its_share():
