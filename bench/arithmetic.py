@@ -44,10 +44,11 @@ def pipeline(params: Params, images: dict[str, int], classes: int) -> dict[str, 
     """Count the pipeline's multiply-adds by stage; linear probes are negligible and left out.
 
     `images` maps "train", "validation" and "test" to numbers of images, and "all" to that of the prepared ones. The
-    learning curve is counted with the last depth of fine-tuning, the deepest one by default.
+    learning curve is counted with the baseline, and with the last depth of fine-tuning, the deepest one by default.
     """
     from fitgap.networks.assembly import Assembly
     from fitgap.networks.vgg16 import convolutional_base
+    from fitgap.training.learning_curve import count_passes
 
     assembly, glyphs = Assembly(params, classes), params.backbone.glyphs.images
     base = sum(forward(convolutional_base(None, params.data.image_size)))
@@ -56,7 +57,8 @@ def pipeline(params: Params, images: dict[str, int], classes: int) -> dict[str, 
         model = params.model(family, name)
         network = assembly.build(model, seed=0)
         tested = images["test"] * sum(forward(network))
-        return training(network, model.schedule.epochs, drawn, drawn + images["validation"]) + tested
+        passes = count_passes(drawn, images["train"], model.schedule.batch_size)
+        return training(network, model.schedule.epochs, passes * drawn, drawn + images["validation"]) + tested
 
     start, drawn, seeds = params.finetune.head, images["train"], len(params.seeds)
     ways = (("scratch", start), ("head", start), ("finetune", params.finetune.depths[-1]))

@@ -93,11 +93,11 @@ def read_findings(report: str) -> list[str]:
 
 
 def select_rows(table: pd.DataFrame, findings: list[str]) -> pd.DataFrame:
-    """Select the models to show: those of SHOWN, the fine-tuned ones, and the variants that the findings name."""
+    """Select the models to show: those of SHOWN, the fine-tuned ones, and those that the findings name."""
     missing = sorted(set(SHOWN) - set(table["model"]))
     if missing:
         raise UserError(f"the report has no {missing[0]}, which the README shows; restore it in params.yaml")
-    named = {f"scratch@{name}" for sentence in findings for name in re.findall(r"\*\*(.+?)\*\*", sentence)}
+    named = {name for sentence in findings for name in re.findall(r"\*\*(.+?)\*\*", sentence)}
     return table[table["model"].isin(named.union(SHOWN)) | (table["family"] == "finetune")]
 
 

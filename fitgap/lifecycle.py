@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fitgap.training.experiment import Experiment
-    from fitgap.training.learning_curve import ThreeWays
+    from fitgap.training.learning_curve import BothWays
 
 MODELS, RESULTS, BACKBONE = Path("models"), Path("results"), Path("data/backbone/vgg16_notop.weights.h5")
 LITTLE = 1_000_000  # free bytes below which a disk counts as full
@@ -113,7 +113,7 @@ def finish(
     return runs.log_result(result, artifacts, tables or {})
 
 
-def train_stage(experiment: Callable[[str], "Experiment | ThreeWays"], weights: str = "none") -> None:
+def train_stage(experiment: Callable[[str], "Experiment | BothWays"], weights: str = "none") -> None:
     """Run a training stage, then exit: train a model per seed, here or on a cluster, and write what it leaves.
 
     Finished seeds stay in a checkpoint until the results are written.
@@ -126,7 +126,7 @@ def train_stage(experiment: Callable[[str], "Experiment | ThreeWays"], weights: 
     run(partial(_train_and_write, experiment, weights))
 
 
-def _train_and_write(experiment: Callable[[str], "Experiment | ThreeWays"], weights: str, name: str) -> None:
+def _train_and_write(experiment: Callable[[str], "Experiment | BothWays"], weights: str, name: str) -> None:
     clock, params, family = Clock(), load_params(), Path(sys.argv[0]).stem
     stage, models, folder = f"{family}@{name}", MODELS / family / name, RESULTS / family / name
     start_tensorflow(0, params.compute.threads)
@@ -156,6 +156,6 @@ def train_seeds(family: str, name: str, seeds: list[int], checkpoint: Checkpoint
 
 
 @cache
-def _experiment_of(family: str, name: str) -> "Experiment | ThreeWays":
+def _experiment_of(family: str, name: str) -> "Experiment | BothWays":
     """Build the experiment once for all seeds of a process: it compiles its network."""
     return importlib.import_module(f"stages.{family}").experiment(name)

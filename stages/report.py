@@ -24,7 +24,7 @@ from fitgap.tracking import models, registry, runs
 
 PREPARED, RESULTS, REPORTS = Path("data/prepared"), Path("results"), Path("reports")
 MODELS, BEST, BACKBONE = Path("models"), Path("models/best"), Path("data/backbone/vgg16_notop.weights.h5")
-SOURCES = ("prepare", "backbone", "features", PROBE)
+SOURCES = ("prepare", "backbone", "features", PROBE, "choice")
 ARTIFACTS = ("report.html", "report.md", "summary.csv", "claims.json")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from fitgap.data.draws import count_drawn, drawn_splits
 from fitgap.data.prepared import PreparedImages
 from fitgap.data.record import Result
-from fitgap.data.results import best, declared_models, has_diverged
+from fitgap.data.results import best, best_of_both, declared_models, has_diverged
 from fitgap.definitions.families import family_of
 from fitgap.params.schema import Params
 
@@ -105,6 +105,11 @@ class Study:
         """Name of the best model (`fitgap.data.results.best`); None if there is none."""
         chosen = best(self.results.values())
         return chosen and chosen.name
+
+    @cached_property
+    def contestants(self) -> dict[str, str]:
+        """The best model from scratch and the best that borrows: way -> name, as the stage `choice` has them."""
+        return {way: result.name for way, result in best_of_both(self.results.values()).items()}
 
     def has_answers(self, name: str) -> bool:
         """Whether a model has predictions on the test images."""

@@ -13,6 +13,7 @@ from fitgap.data.record import Result
 from fitgap.definitions.families import FAMILIES
 from fitgap.params.schema import Params
 
+WAYS = {"scratch": ("scratch",), "borrowed": ("head", "finetune")}  # ways to a classifier -> families
 ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # if one is not finite, the model diverged
 
 
@@ -40,6 +41,13 @@ def best(results: Iterable[Result]) -> Result | None:
     offered = [result for result in results if result.is_model and FAMILIES[result.record.stage].is_offered]
     trained = [result for result in offered if "val_loss_best" in result.seeds and not has_diverged(result)]
     return min(trained, key=lambda result: result.seeds["val_loss_best"].astype(float).mean(), default=None)
+
+
+def best_of_both(results: Iterable[Result]) -> dict[str, Result]:
+    """Return the best model from scratch and the best that borrows VGG16, by WAYS; a way without a best is left out."""
+    results = list(results)
+    chosen = {way: best(result for result in results if result.record.stage in WAYS[way]) for way in WAYS}
+    return {way: result for way, result in chosen.items() if result is not None}
 
 
 def weights_file(seed: int) -> str:

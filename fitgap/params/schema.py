@@ -97,18 +97,9 @@ class Params(Section):
         recorded = {**schedule.model_dump(exclude={"depths"}), **layers, **self.data.drawn, **variant.model_dump()}
         return ModelSpec(own, name, variant, schedule, {**recorded, "learning_rate": rate, "seeds": self.seeds})
 
-    def with_train_images(self, size: int, usual: int) -> "Params":
-        """Return these params with another size of the training set; the batch sizes in params.yaml are for `usual`.
-
-        Batches grow with it, so that every size has the same number of epochs and of updates. Otherwise networks with
-        few images would hardly be trained.
-        """
-        changed: dict[str, Any] = {"data": self.data.model_copy(update={"train_images": size})}
-        for name in ("scratch", "head", "finetune"):
-            section = getattr(self, name)
-            batch = max(2, round(section.batch_size * size / usual))
-            changed[name] = section.model_copy(update={"batch_size": batch})
-        return self.model_copy(update=changed)
+    def with_train_images(self, size: int) -> "Params":
+        """Return these params with another size of the training set."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"train_images": size})})
 
     @property
     def curve_seeds(self) -> list[int]:
@@ -137,6 +128,7 @@ class ModelSpec:
     variant: Variant  # its remedies
     schedule: Training  # epochs, batch size, effective learning rate and layer widths
     recorded: dict[str, Any]  # all settings as in runs and records; the keys are the same for every family
+    passes: int = 1  # over the training images in each epoch; more in the learning curve's small sizes
 
     @property
     def obstacle(self) -> str:

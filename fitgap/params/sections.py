@@ -119,7 +119,7 @@ class Finetune(Training):
 
 
 class LearningCurve(Section):
-    """Section `learning_curve`: the three ways at several sizes of the training set."""
+    """Section `learning_curve`: the best from scratch and the best that borrows, at several training-set sizes."""
 
     sizes: Annotated[list[Count], AfterValidator(unique)]
     repetitions: Count

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from fitgap.data.as_trained import model_as_trained, params_as_trained
 from fitgap.data.prepared import PreparedImages, read_prepared
-from fitgap.data.record import RECORD, Record, Result, read_result
+from fitgap.data.record import RECORD, Result, read_result
 from fitgap.data.results import best, declared_models, weights_file
-from fitgap.definitions.families import FAMILIES, TRAINED
+from fitgap.definitions.families import TRAINED
 from fitgap.networks.storage import StoredBackbone, read_backbone
 from fitgap.params.reading import load_params
-from fitgap.params.schema import ModelSpec, Params
-from fitgap.params.sections import Head, Scratch
-from fitgap.params.variants import Variant
+from fitgap.params.schema import Params
 from fitgap.system.errors import UserError
 
 if TYPE_CHECKING:
@@ -126,25 +125,12 @@ def build_network(models: TrainedModels, result: Result) -> "keras.Model":
 
     weights, backbone = models.weights(result), models.backbone
     try:
-        params, model = _params_as_trained(models, result.record), _model_as_trained(result.record)
-        assembly = Assembly(params, len(result.record.classes), backbone and backbone.weights)
+        record, size = result.record, models.prepared.images.shape[1]
+        first = models.results[f"head@{record.params['head']}"].record if record.stage == "finetune" else record
+        params, model = params_as_trained(models.params, first, size), model_as_trained(record)
+        assembly = Assembly(params, len(record.classes), backbone and backbone.weights)
         with warnings.catch_warnings(action="ignore"):  # Keras warns of layers without weights before it raises
             return assembly.whole(model, weights)
     except (ValidationError, KeyError, ValueError, OSError) as error:  # of another version's record; of Keras and h5py
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{weights}: does not fit results/ of {result.name} ({why}); {WAY}") from None
-
-
-def _params_as_trained(models: TrainedModels, record: Record) -> Params:
-    """Return params that are those of the training as far as networks depend on them."""
-    section, kind = ("scratch", Scratch) if record.stage == "scratch" else ("head", Head)
-    # A fine-tuned model's own record does not say how wide its head is.
-    own = models.results[f"head@{record.params['head']}"].record if record.stage == "finetune" else record
-    data = models.params.data.model_copy(update={"image_size": models.prepared.images.shape[1]})
-    network = kind(**{key: own.params[key] for key in kind.model_fields})
-    return models.params.model_copy(update={"data": data, section: network})
-
-
-def _model_as_trained(record: Record) -> ModelSpec:
-    variant = Variant(**{key: record.params[key] for key in Variant.model_fields if key in record.params})
-    return ModelSpec(FAMILIES[record.stage], record.variant, variant, schedule=None, recorded=record.params)

@@ -75,7 +75,7 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "params": study.params,
         "table": table,
         "data_title": formatting.data_title(study.params.data),
-        "answer": write_answer(study, table, claims, curve),
+        "answer": write_answer(study, table, curve),
         "curve_families": curves.families_with_curves(study),
         "images": count_images(study),
         "claims": claims,

@@ -56,7 +56,7 @@ class Experiment:
     @cached_property
     def trainer(self) -> Trainer:
         """Compiled once, for all seeds."""
-        return Trainer(self.blank(), self.model.schedule, self.model.variant.active, self.fast)
+        return Trainer(self.blank(), self.model.schedule, self.model.variant.active, self.fast, self.model.passes)
 
     def run(
         self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None

@@ -8,6 +8,7 @@ both.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import keras
 import numpy as np
@@ -68,10 +69,18 @@ class Trainer:
     schedule : epochs, batch size, and the learning rate of Adam (Kingma & Ba 2014, arXiv:1412.6980)
     remedies : may replace the loss or the optimizer; the other remedies are part of the network
     fast : whether to use hand-written kernels; results are equal up to rounding
+    passes : over the training examples in each epoch
     """
 
-    def __init__(self, network: keras.Model, schedule: Training, remedies: Sequence[Remedy] = (), fast: bool = True):
-        self.network, self._schedule = network, schedule
+    def __init__(
+        self,
+        network: keras.Model,
+        schedule: Training,
+        remedies: Sequence[Remedy] = (),
+        fast: bool = True,
+        passes: int = 1,
+    ):
+        self.network, self._schedule, self._passes = network, schedule, passes
         self._loss, self._fast = _loss_of(remedies), fast
         self._optimizer = _optimizer_of(remedies, schedule.learning_rate)
         self._optimizer.build(network.trainable_variables)
@@ -113,12 +122,14 @@ class Trainer:
         epochs, observer = self._schedule.epochs, HistoryRecorder(self.network, self.evaluator, training, validation)
         begin = time.perf_counter()
         examples = tuple(tf.constant(array) for array in training)
-        for order in epoch_orders(len(training[1]), epochs, seed):
-            observer.add_epoch(self._epoch(examples, order))
+        orders = epoch_orders(len(training[1]), epochs * self._passes, seed)
+        for _ in range(epochs):
+            objectives = [self._epoch(examples, order) for order in islice(orders, self._passes)]
+            observer.add_epoch(float(np.mean(objectives)))
             on_epoch(observer.rows[-1])
         seconds = time.perf_counter() - begin
         updates = int(self._optimizer.iterations)
-        rate = epochs * len(training[1]) / (seconds - observer.seconds)
+        rate = epochs * self._passes * len(training[1]) / (seconds - observer.seconds)
         others = {**observer.weights, "last": self.network.get_weights()}
         best = others.pop("best")
         self.network.set_weights(best)

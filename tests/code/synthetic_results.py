@@ -29,7 +29,7 @@ SHIFT = {"scratch": 0.0, "highrate": 0.0, "head": -0.06, "finetune": 0.035}
 AT_HIGH_RATE = {"baseline": (0.11, 2.3, 0.0), "batchnorm": (0.935, 0.002, 0.3)}
 PROBES = (0.85, 0.93, 0.96, 0.95, 0.87)  # accuracy by block
 # way -> accuracy with 10, 100 and 400 training images; in between by the logarithm
-BY_SIZE = {"scratch": (0.3, 0.92, 0.985), "head": (0.7, 0.86, 0.87), "finetune": (0.72, 0.955, 0.96)}
+BY_SIZE = {"scratch": (0.3, 0.92, 0.985), "borrowed": (0.72, 0.955, 0.96)}
 KNOTS = (10, 100, 400)
 
 
@@ -162,7 +162,8 @@ def curve_point(size: int, data: PreparedImages, seeds=(0, 1, 2)) -> Result:
     history = pd.DataFrame({"train_images": size, "seed": seeds})
     for way, answers in zip(shares, given, strict=True):
         history[f"{way}_test_accuracy"] = (answers.argmax(axis=-1) == labels).mean(axis=-1)
-    record = {"stage": "learning_curve", "variant": str(size), "params": {"train_images": size}}
+    names = {"scratch": "scratch@dropout", "borrowed": "finetune@block5"}
+    record = {"stage": "learning_curve", "variant": str(size), "params": {"train_images": size, **names}}
     record |= {"inputs": {"prepared": data.identity}, "classes": data.class_names}
     return Result(Record(**record, ways=list(shares)), history, given)
 

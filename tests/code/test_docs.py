@@ -33,8 +33,8 @@ CLAIMS.append({"verdict": "supported", "kind": "check"})
 REPORT = """\
 # fitgap
 
-1. **l2** is closest.
-2. **batchnorm** is best.
+1. **scratch@l2** is closest.
+2. **scratch@batchnorm** is best.
 
 ## What the notes say, and what was measured
 
@@ -112,7 +112,7 @@ def test_readme_is_filled_from_the_reports(reports, tmp_path):
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith("above\n") and readme.endswith("\nbelow\n") and "old" not in readme
     assert "| `scratch@l2` | the notes' network from random weights, l2 | 92.0 ± 2.0% | 0.10 ± 0.05 |" in readme
-    assert "- **l2** is closest." in readme and "no finding" not in readme
+    assert "- **scratch@l2** is closest." in readme and "no finding" not in readme
     assert ": 1 supported, 1 inconclusive." in readme
     assert "graph LR\n  a --> b\n  b --> c\n```" in readme
     assert (tmp_path / "docs/report.html").read_text() == HTML

@@ -14,6 +14,7 @@ import pytest
 from fitgap.data.draws import draw_rows
 from fitgap.data.prepared import read_prepared
 from fitgap.data.record import read_result
+from fitgap.data.results import WAYS
 from fitgap.params.reading import load_params
 from fitgap.pipeline.plan import read_plan
 
@@ -27,7 +28,7 @@ COLUMNS = (
 
 
 def test_every_stage_runs_once(first_run):
-    assert sorted(first_run) == sorted(["prepare", "backbone", "features", "probe", *MODELS, CURVE, "report"])
+    assert sorted(first_run) == sorted(["prepare", "backbone", "features", "probe", *MODELS, "choice", CURVE, "report"])
 
 
 def test_reports_are_whole(clone):
@@ -75,17 +76,23 @@ def test_each_seed_has_drawn_its_own_images(clone):
     assert np.load(clone.path / "results/probe/test_probabilities.npy").shape == (5, 2, 200, 10)
 
 
-def test_learning_curve_has_the_three_ways_of_every_seed(clone):
+def test_learning_curve_has_both_ways_of_every_seed(clone):
     point = read_result(clone.path / "results/learning_curve/20")
-    assert point.record.ways == ["scratch", "head", "finetune"]
-    assert point.test_probabilities.shape == (3, 2, 200, 10)
+    assert point.record.ways == ["scratch", "borrowed"]
+    losses = clone.summary["val_loss_best_mean"]
+    for way, families in WAYS.items():
+        best = losses[losses.index.str.startswith(families)].idxmin()
+        assert point.record.params[way] == best
+        updates = read_result(clone.path / "results" / best.replace("@", "/")).seeds["updates"]
+        assert point.history[f"{way}_updates"].tolist() == updates.tolist()
+    assert point.test_probabilities.shape == (2, 2, 200, 10)
     assert point.history["seed"].tolist() == [0, 1]
     assert set(point.history["train_images"]) == {20}
     right = point.test_probabilities.argmax(axis=-1) == read_prepared(clone.path / "data/prepared").part("test")[1]
     for way, own in zip(point.record.ways, right, strict=True):
         assert point.history[f"{way}_test_accuracy"].tolist() == pytest.approx(own.mean(axis=1).tolist())
     claims = {claim["id"]: claim for claim in clone.claims}
-    assert "training from scratch" in claims["finetune_pays_with_few_labels"]["note"]
+    assert "training from scratch" in claims["borrowing_pays_with_few_labels"]["note"]
 
 
 def test_nothing_to_do_runs_nothing(clone):
@@ -93,13 +100,15 @@ def test_nothing_to_do_runs_nothing(clone):
 
 
 NEW = {"dropout": 0.3, "batch_norm": True}
+AFTER = {"choice", CURVE, "report"}  # the curve runs only if the choice is another
 EDITS = {  # changes of params -> the stages that run
-    "a variant": ({"variants.dropout.dropout": 0.25}, {"scratch@dropout", "head@dropout", "report"}),
-    "a new variant": ({"variants.dropout_bn": NEW}, {"scratch@dropout_bn", "head@dropout_bn", "report"}),
-    "a deleted variant": ({"variants": {"baseline": {}}}, {"report"}),
-    "the start of fine-tuning": ({"finetune.head": "dropout"}, {"finetune@block5", CURVE, "report"}),
+    "a variant": ({"variants.dropout.dropout": 0.25}, {"scratch@dropout", "head@dropout", *AFTER}),
+    "a new variant": ({"variants.dropout_bn": NEW}, {"scratch@dropout_bn", "head@dropout_bn", *AFTER}),
+    "a deleted variant": ({"variants": {"baseline": {}}}, AFTER),
+    "the start of fine-tuning": ({"finetune.head": "dropout"}, {"finetune@block5", *AFTER}),
+    "the higher rate": ({"highrate.learning_rate": 0.03}, {"highrate@baseline", "report"}),
     "a new size": ({"learning_curve.sizes": [20, 50]}, {"prepare", "learning_curve@50"}),
-    "epochs of heads": ({"head.epochs": 4}, {"head@baseline", "head@dropout", "finetune@block5", CURVE, "report"}),
+    "epochs of heads": ({"head.epochs": 4}, {"head@baseline", "head@dropout", "finetune@block5", *AFTER}),
     "the division": ({"data.split_seed": 7}, {"prepare"}),
 }
 
@@ -186,7 +195,7 @@ def test_edit_undone_is_restored_not_run_again(clone):
 @pytest.mark.slow
 def test_plots_of_two_experiments_side_by_side(clone):
     clone.edit(**{"variants.dropout.dropout": 0.25})
-    assert clone.repro() == ["scratch@dropout", "head@dropout", "report"]
+    assert {"scratch@dropout", "head@dropout", "choice", "report"} <= set(clone.repro())
     clone.run("dvc", "exp", "save", "--name", "softer")
     clone.edit(**{"variants.dropout.dropout": 0.5})
     assert clone.repro() == ["report"]

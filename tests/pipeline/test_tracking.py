@@ -23,8 +23,8 @@ def runs(store):
 
 
 def test_every_stage_has_its_run(runs):
-    others = {"prepare", "backbone", "features", "asis", "probe", "highrate@baseline", "learning_curve@20", "report"}
-    assert {*others, "scratch@baseline", "head@dropout", "finetune@block5"} <= runs.keys()
+    others = {"prepare", "backbone", "features", "asis", "probe", "highrate@baseline", "choice", "learning_curve@20"}
+    assert {*others, "report", "scratch@baseline", "head@dropout", "finetune@block5"} <= runs.keys()
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
 

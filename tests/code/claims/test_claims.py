@@ -62,7 +62,7 @@ def test_wide_margins_are_found(study):
     expected = ["dropout_separates_least", "dropout_gap_below_baseline", "l2_smaller_weights", "way1_rarely_useful"]
     expected += [f"finetune_{depth}_beats_frozen" for depth in study.params.finetune.depths]
     expected += ["batchnorm_lowers_loss", "batchnorm_bears_higher_rate", "upper_layers_are_specific"]
-    expected += ["head_pays_with_few_labels", "finetune_pays_with_few_labels"]
+    expected += ["borrowing_pays_with_few_labels"]
     assert {name: verdicts[name] for name in expected} == dict.fromkeys(expected, SUPPORTED)
 
 
@@ -195,7 +195,7 @@ def test_without_weights_nothing_is_said_of_transfer():
     found = claims.judge_all(synthetic.study(synthetic.params(**{"backbone.weights": "none"})))
     own = ("scratch", "highrate")
     of_transfer = [claim for claim in found if any(model.split("@")[0] not in own for model in claim["models"])]
-    assert len(of_transfer) == 10
+    assert len(of_transfer) == 9
     assert {claim["verdict"] for claim in of_transfer} == {NOT_APPLICABLE}
     assert all("none" in claim["note"] for claim in of_transfer)
 
@@ -227,43 +227,57 @@ def test_a_variant_with_other_remedies_cannot_stand_for_the_statement():
     assert "remedies" in found["dropout_improves_accuracy"]["note"]
 
 
-def catching_up(monkeypatch, way: str, *accuracies: float) -> Study:
-    """Return a study where `way` has these accuracies with 20, 100, 400 images; from scratch they are 50, 70, 90%."""
+def catching_up(monkeypatch, *accuracies: float) -> Study:
+    """Return a study where borrowing has these accuracies with 20, 100, 400 images; from scratch 50, 70 and 90%."""
     monkeypatch.setattr(synthetic, "KNOTS", (20, 100, 400))
-    monkeypatch.setattr(synthetic, "BY_SIZE", {**synthetic.BY_SIZE, "scratch": (0.5, 0.7, 0.9), way: accuracies})
+    monkeypatch.setattr(synthetic, "BY_SIZE", {"scratch": (0.5, 0.7, 0.9), "borrowed": accuracies})
     settings = synthetic.params(**{"learning_curve.sizes": [20, 50, 100, 200, 400], "data.train_images": 300})
     whole = synthetic.study(settings, DATA)
     return replace(whole, results={})  # without the models at the usual size: the points of the curve alone
 
 
 def test_crossing_is_found_where_the_curves_cross(monkeypatch):
-    study = catching_up(monkeypatch, "head", 0.7, 0.7, 0.7)
-    found = find_crossing(lead(study, "head"))
+    study = catching_up(monkeypatch, 0.7, 0.7, 0.7)
+    found = find_crossing(lead(study))
     assert found.low < 100 < found.high
     assert found.size == pytest.approx(100, rel=0.15)
     assert 20 < found.low < found.size < found.high < 400
-    claim = by_id(study)["head_pays_with_few_labels"]
+    claim = by_id(study)["borrowing_pays_with_few_labels"]
     assert claim["verdict"] == SUPPORTED
     words = f"catches up at about {found.size:.0f} training images ({found.size / 10:.0f} a class; 95% interval "
     assert f"{words}from {found.low:.0f} to {found.high:.0f})" in claim["note"]
 
 
-def test_curves_that_do_not_cross(monkeypatch):
-    study = catching_up(monkeypatch, "head", 0.3, 0.5, 0.7)
-    assert find_crossing(lead(study, "head")).size is None
-    claim = by_id(study)["head_pays_with_few_labels"]
-    assert claim["verdict"] == CONTRADICTED
-    assert "is not behind even with 20 training images" in claim["note"]
-    study = catching_up(monkeypatch, "finetune", 0.95, 0.97, 0.99)
-    found = find_crossing(lead(study, "finetune"))
-    assert (found.size, found.low, found.high) == (None, None, None)
-    assert "does not catch up within 400 training images" in by_id(study)["finetune_pays_with_few_labels"]["note"]
+@pytest.mark.parametrize(
+    ("accuracies", "ends", "verdict", "words"),
+    [
+        ((0.3, 0.5, 0.7), (None, None), CONTRADICTED, "is not clearly behind even with 20 training images"),
+        (
+            (0.5, 0.5, 0.5),
+            (None, 30),
+            INCONCLUSIVE,
+            "is not clearly behind even with 20 training images (95% interval: up",
+        ),
+        (
+            (0.9, 0.9, 0.9),
+            (400, None),
+            SUPPORTED,
+            "does not clearly catch up within 400 training images (95% interval: from",
+        ),
+        ((0.95, 0.97, 0.99), (None, None), SUPPORTED, "does not catch up within 400 training images"),
+    ],
+)
+def test_catching_up_outside_the_sizes_measured_has_no_number(monkeypatch, accuracies, ends, verdict, words):
+    study = catching_up(monkeypatch, *accuracies)
+    found, claim = find_crossing(lead(study)), by_id(study)["borrowing_pays_with_few_labels"]
+    assert (found.low is None, found.high is None) == tuple(end is None for end in ends)
+    assert claim["verdict"] == verdict and words in claim["note"] and "about" not in claim["note"]
 
 
-def test_learning_curve_of_one_size_leaves_its_claims_unasked(study):
+def test_learning_curve_of_one_size_leaves_its_claim_unasked(study):
     found = by_id(synthetic.study(synthetic.params(**{"learning_curve.sizes": []}), DATA))
-    assert found["head_pays_with_few_labels"]["verdict"] == NOT_APPLICABLE
-    without = by_id(replace(study, curve={}))["finetune_pays_with_few_labels"]
+    assert found["borrowing_pays_with_few_labels"]["verdict"] == NOT_APPLICABLE
+    without = by_id(replace(study, curve={}))["borrowing_pays_with_few_labels"]
     assert without["verdict"] == INCONCLUSIVE
     assert "at least two sizes" in without["note"]
 

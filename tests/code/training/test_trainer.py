@@ -125,6 +125,21 @@ def test_epoch_does_what_keras_fit_would_do(build, examples):
             np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4, err_msg=one.path)
 
 
+def test_passes_of_an_epoch_are_epochs_that_are_not_measured(build, examples):
+    from fitgap.training.trainer import Trainer
+
+    start = build(3)
+    often, seldom = (
+        Trainer(build(3), Training(epochs=epochs, batch_size=8, learning_rate=0.01), passes=passes).train(
+            start, *examples, 0
+        )
+        for epochs, passes in ((6, 1), (2, 3))
+    )
+    assert often.updates == seldom.updates == 6 * 4  # the last batch of a pass has 6 of the 30 examples
+    assert seldom.history["val_loss"].tolist() == often.history["val_loss"][2::3].tolist()
+    assert seldom.history["objective"][1] == pytest.approx(often.history["objective"][3:].mean())
+
+
 def test_evaluation_does_not_depend_on_the_batch(build, examples, monkeypatch):
     from fitgap.networks import evaluation
 
