@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.choices import OF_ANSWERS
 from fitgap.claims.claim import CannotTellError, Claim
 from fitgap.claims.comparisons import (
     ACCURACY_MARGIN,
@@ -24,7 +25,6 @@ from fitgap.claims.comparisons import (
     IMAGES,
     Quantity,
     against,
-    paired_difference,
     variant_obstacle,
 )
 from fitgap.claims.study import Study
@@ -143,7 +143,7 @@ def calibration_difference(study: Study, model: str, other: str) -> Estimate:
     answers = {name: read_answers(study, name) for name in (model, other)}
     for name in (name for name in answers if answers[name] is None):
         raise CannotTellError(f"{name} left no answers on the test images")
-    return paired_difference(answers[model].parts, answers[other].parts)
+    return study.paired_difference(answers[model].parts, answers[other].parts)
 
 
 # The margin is the test accuracy's: a probability is read as an accuracy to expect, and both are shares of images.
@@ -154,6 +154,7 @@ CALIBRATION_ERROR = Quantity(
     margin=ACCURACY_MARGIN,
     difference=calibration_difference,
     allows_for=IMAGES,
+    choices=OF_ANSWERS,
 )
 
 
@@ -170,7 +171,7 @@ def measure_calibrations(study: Study, family: str) -> list[Calibration]:
     answers = {name: own for name in study.names(family) if (own := read_answers(study, name)) is not None}
     start = f"{family}@baseline"
     compared = [name for name in answers if start in answers and name != start]
-    differences = {name: paired_difference(answers[name].parts, answers[start].parts) for name in compared}
+    differences = {name: study.paired_difference(answers[name].parts, answers[start].parts) for name in compared}
     return [Calibration(name, own, differences.get(name)) for name, own in answers.items()]
 
 

@@ -42,6 +42,8 @@ class Claim:
     evaluate: Callable[[Study], Finding]  # raises CannotTellError if the results cannot decide the claim
     needed: tuple[str, ...] = ()  # models (or the probe) without which the claim is not applicable
     may_fail: tuple[str, ...] = ()  # those of `needed` that may diverge: their failure is evidence too
+    choices: tuple[str, ...] = ()  # ids of the CHOICES that apply to it
+    moved: tuple[str, ...] = ()  # models that have another strength under a choice of one
     obstacle: str = ""  # why the claim is not applicable with these params; empty if it is
 
     @property

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.choices import OF_ACCURACY, OF_ANSWERS, OF_GAP
 from fitgap.claims.claim import CHECKS, CannotTellError, Claim
 from fitgap.claims.comparisons import (
     ACCURACY,
@@ -17,6 +18,7 @@ from fitgap.claims.comparisons import (
     Quantity,
     against,
     ahead_of_all,
+    as_chosen,
     compare,
     failed_in,
     right_answers,
@@ -24,7 +26,7 @@ from fitgap.claims.comparisons import (
     variant_obstacle,
 )
 from fitgap.claims.study import Study
-from fitgap.inference.estimates import Estimate, estimate_over_seeds, estimate_over_seeds_and_images
+from fitgap.inference.estimates import Estimate, estimate_over_seeds
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Comparison, Finding, judge, ties
 from fitgap.params.schema import Params
 
@@ -78,6 +80,8 @@ def _batch_normalisation(params: Params) -> list[Claim]:
             rule=f"supported if the 95% interval of the final gap lies above {margin}; contradicted if it lies below",
             evaluate=partial(still_overfits, model=BATCHNORM),
             needed=(BATCHNORM,),
+            choices=OF_GAP,
+            moved=(BATCHNORM,),
             obstacle=stop,
         ),
         against("batchnorm_lowers_loss", "batch normalisation", lower, pair, BEST_LOSS, -1, stop),
@@ -91,8 +95,9 @@ def still_overfits(study: Study, model: str) -> Finding:
     after the best epoch: by the definition of that epoch the validation loss cannot fall below it, and the training
     loss goes on falling, so the answer is yes in any case, or nothing at all where the best epoch is the last.
     """
-    beyond = estimate_over_seeds(study.seeds(model)["gap_last"] - GAP.margin)
-    return judge([Comparison(f"{model}: final gap - {GAP.margin:g} {GAP.unit}", beyond, 1, GAP.unit)])
+    gap = as_chosen(study, GAP)
+    beyond = estimate_over_seeds(study.seeds(model)[gap.measured] - gap.margin)
+    return judge([Comparison(f"{model}: {gap.title} - {gap.margin:g}", beyond, 1, gap.unit)])
 
 
 def _learning_rate(params: Params) -> Claim:
@@ -110,6 +115,7 @@ def _learning_rate(params: Params) -> Claim:
         evaluate=tolerates_higher_rate,
         needed=HIGH_RATE + USUAL_RATE,
         may_fail=HIGH_RATE,
+        choices=OF_ANSWERS,
         obstacle=variant_obstacle(params, "batchnorm", {"batch_norm"}),
     )
 
@@ -131,8 +137,7 @@ def tolerates_higher_rate(study: Study) -> Finding:
         ),
     }
     comparisons = [
-        Comparison(label, estimate_over_seeds_and_images(values.to_numpy()), 1, "share")
-        for label, values in compared.items()
+        Comparison(label, study.over_images(values.to_numpy()), 1, "share") for label, values in compared.items()
     ]
     return judge(comparisons).with_note(_accuracies_in_words(study))
 
@@ -204,6 +209,8 @@ def _no_winner(params: Params) -> Claim:
         "by less than the margin, from scratch or on frozen features, by intervals widened for all its comparisons "
         "(Bonferroni); contradicted if one remedy is ahead of all variants in all of them",
         evaluate=partial(no_winner_everywhere, families=families),
+        choices=tuple(dict.fromkeys((*OF_ACCURACY, *OF_GAP))),
+        moved=tuple(model for model in every if params.variants[model.split("@")[1]].remedies),
     )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.choices import AS_STATED, TARGETS
 from fitgap.claims.claim import CHECKS, CannotTellError, Claim
 from fitgap.claims.comparisons import (
     ACCURACY,
@@ -17,12 +18,11 @@ from fitgap.claims.comparisons import (
 from fitgap.claims.study import PROBE, Study
 from fitgap.definitions.measurements import MEASUREMENTS
 from fitgap.definitions.vgg16_layers import POOLS
-from fitgap.inference.estimates import Proportion, estimate_over_seeds, estimate_over_seeds_and_images
+from fitgap.inference.estimates import Proportion, estimate_over_seeds
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
 
 HEAD = "head@baseline"
-TARGET = 0.95  # share of the scratch baseline's late accuracy that is "the same accuracy"
 
 
 def claims(params: Params) -> list[Claim]:
@@ -35,12 +35,14 @@ def claims(params: Params) -> list[Claim]:
             topic="transfer",
             statement="Transfer learning is a quick way to a good baseline: fewer epochs to the same accuracy.",
             models=(HEAD, BASELINE),
-            statistic=f"difference of the epochs until the validation accuracy reaches {TARGET:.0%} of the scratch "
-            "baseline's mean over its last quarter of epochs, and holds it on average with the next epoch",
+            statistic="difference of the epochs until the validation accuracy reaches "
+            f"{AS_STATED.target:.0%} of the scratch baseline's mean over its last quarter of epochs, and holds it on "
+            "average with the next epoch",
             direction="below",
             rule=RULE_ONE.format(side="below") + "; where it is never reached, as one epoch more than were run",
             evaluate=fewer_epochs,
             needed=(HEAD, BASELINE),
+            choices=TARGETS,
             obstacle=stop,
         ),
         Claim(
@@ -68,6 +70,7 @@ def claims(params: Params) -> list[Claim]:
             rule=f"{RULE_ONE.format(side='above')}; it allows for {IMAGES}",
             evaluate=specific_at_the_end,
             needed=(PROBE,),
+            choices=("seeds",),
             obstacle=stop,
         ),
     ]
@@ -96,7 +99,7 @@ def fewer_epochs(study: Study) -> Finding:
     above the curve that it is the mean of. Each repetition has its own target, as it has its own validation images.
     """
     scratch, head = study.history(BASELINE), study.history(HEAD)
-    targets = TARGET * late_accuracy(scratch)
+    targets = study.choice.target * late_accuracy(scratch)
     targets = targets[targets.index.isin(head["seed"])]
     own, longest = epochs_until(head, targets), float(head["epoch"].max())
     never = np.isinf(own)
@@ -161,7 +164,7 @@ def specific_at_the_end(study: Study) -> Finding:
     lower = int(losses[:-1].argmin())
     right = study.right_by_layer(study.probe)
     label = f"probe on {POOLS[lower]} - probe on {POOLS[-1]}: test accuracy"
-    estimate = estimate_over_seeds_and_images(right[lower] - right[-1])
+    estimate = study.over_images(right[lower] - right[-1])
     shares = zip(POOLS, right.mean(axis=(1, 2)), strict=True)
     note = "by block: " + ", ".join(f"{name} {share:.1%}" for name, share in shares)
     return judge([Comparison(label, estimate, 1, "share", ACCURACY_MARGIN)]).with_note(note)

@@ -16,7 +16,6 @@ from fitgap.claims.calibration import (
     read_answers,
     signed_gaps,
 )
-from fitgap.claims.comparisons import paired_difference
 from fitgap.claims.study import Study
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, SUPPORTED
 from fitgap.report.tables import summary_table
@@ -93,9 +92,10 @@ def test_reliability_gives_each_bin_its_share():
 def test_differences_are_paired_by_seed_and_image(drawn):
     confidences, right = drawn
     whole, part = answers(confidences, right), answers(confidences[:, 100:], right[:, 100:], range(100, 500))
-    same = paired_difference(whole.parts, whole.parts)
+    study = synthetic.study(data=DATA)
+    same = study.paired_difference(whole.parts, whole.parts)
     assert same.value == 0 and same.interval() == (0, 0)
-    difference = paired_difference(whole.parts, part.parts)
+    difference = study.paired_difference(whole.parts, part.parts)
     assert difference.seeds == 3 and abs(difference.value) < 0.05
 
 
