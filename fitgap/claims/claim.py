@@ -15,6 +15,7 @@ TOPICS = {  # in the order of the report
     "overall": "Overall results of the notes",
     "dropout": "Dropout",
     "batch normalisation": "Batch normalisation",
+    "early stopping": "Early stopping (fitgap's own question)",
     "regularisers": "Regularisers: L1, L2, ElasticNet",
     "transfer": "Transfer learning with VGG16",
     "labels": "How many labels until borrowing no longer pays (fitgap's own question)",

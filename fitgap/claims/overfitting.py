@@ -14,6 +14,8 @@ from fitgap.claims.comparisons import (
     BASELINE,
     BEST_LOSS,
     GAP,
+    IMAGES,
+    RULE_ONE,
     WEIGHT_NORM,
     Quantity,
     against,
@@ -45,6 +47,7 @@ def claims(params: Params) -> list[Claim]:
         *_dropout(params),
         *_batch_normalisation(params),
         _learning_rate(params),
+        _early_stopping(),
         *(claim for variant in REGULARISERS for claim in _regulariser(params, variant)),
         _no_winner(params),
     ]
@@ -151,6 +154,32 @@ def _accuracies_in_words(study: Study) -> str:
         for usual, high_share, usual_share in zip(USUAL_RATE, *shares, strict=True)
     ]
     return f"at a learning rate of {rates[0]:g} instead of {rates[1]:g}: {', '.join(changes)}"
+
+
+def _early_stopping() -> Claim:
+    return Claim(
+        id="early_stopping",
+        topic="early stopping",
+        statement="Early stopping: stopping at the lowest validation loss is more accurate than training on to the "
+        "last epoch.",
+        models=(BASELINE,),
+        statistic="difference of the test accuracy at the epoch of the lowest validation loss and at the last",
+        direction="above",
+        rule=RULE_ONE.format(side="above") + f"; it allows for {IMAGES}",
+        evaluate=early_stopping,
+        needed=(BASELINE,),
+        choices=("peak", "seeds"),
+    )
+
+
+def early_stopping(study: Study) -> Finding:
+    """Judge the claim that the baseline is more accurate where it is stopped than at its last epoch."""
+    if "test_accuracy_last" not in study.seeds(BASELINE):
+        raise CannotTellError(f"{BASELINE} was not tested at its last epoch")
+    last = (study.as_stated or study).under(replace(study.choice, moment="last"))
+    difference = study.paired_difference(right_answers(study, BASELINE), right_answers(last, BASELINE))
+    label = f"{BASELINE}: test accuracy where it is stopped - at the last epoch"
+    return judge([Comparison(label, difference, 1, ACCURACY.unit, ACCURACY.margin)])
 
 
 def _regulariser(params: Params, variant: str) -> list[Claim]:

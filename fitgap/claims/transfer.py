@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.choices import AS_STATED, TARGETS
+from fitgap.claims.choices import AS_STATED, OF_ANSWERS, TARGETS
 from fitgap.claims.claim import CHECKS, CannotTellError, Claim
 from fitgap.claims.comparisons import (
     ACCURACY,
@@ -12,6 +12,7 @@ from fitgap.claims.comparisons import (
     IMAGES,
     RULE_ONE,
     against,
+    compare,
     right_answers,
     transfer_obstacle,
 )
@@ -58,6 +59,7 @@ def claims(params: Params) -> list[Claim]:
             obstacle=stop,
         ),
         against("way1_rarely_useful", "transfer", useless, ("asis", HEAD), ACCURACY, -1, stop),
+        _best_of_both(params, stop),
         *(claim for depth in params.finetune.depths for claim in _fine_tuning(params.finetune.head, depth, stop)),
         Claim(
             id="upper_layers_are_specific",
@@ -87,6 +89,32 @@ def _fine_tuning(start: str, depth: str, stop: str) -> list[Claim]:
         )
         for rival, (other, statement) in statements.items()
     ]
+
+
+def _best_of_both(params: Params, stop: str) -> Claim:
+    """Return the claim on the best of both sides; neighbouring strengths are no choice where each has its best."""
+    families = {"scratch": params.variants, "head": params.variants, "finetune": params.finetune.depths}
+    return Claim(
+        id="best_borrower_beats_best_scratch",
+        topic="transfer",
+        statement="Both sides at their best: the best borrower is more accurate than the best from scratch.",
+        models=tuple(f"{family}@{name}" for family, names in families.items() for name in names),
+        statistic="difference of the test accuracy of the best model that borrows and the best from scratch, both "
+        "chosen by their validation loss",
+        direction="above",
+        rule=RULE_ONE.format(side="above") + f"; it allows for {IMAGES}",
+        evaluate=best_borrower,
+        choices=OF_ANSWERS,
+        obstacle=stop,
+    )
+
+
+def best_borrower(study: Study) -> Finding:
+    """Judge the claim that the best borrower is ahead of the best from scratch; the test has no say in choosing."""
+    chosen = study.contestants
+    if len(chosen) < 2:
+        raise CannotTellError("one of the two sides has no model with results")
+    return judge(compare(study, chosen["borrowed"], [chosen["scratch"]], ACCURACY, 1))
 
 
 def fewer_epochs(study: Study) -> Finding:

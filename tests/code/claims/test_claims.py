@@ -112,6 +112,28 @@ def test_batch_normalisation_overfits_if_its_gap_is_relevant(study, gap, verdict
     assert found["batchnorm_still_overfits"]["estimate"] == pytest.approx(gap - 0.1, abs=0.002)
 
 
+def test_early_stopping_is_judged_by_the_answers_of_two_epochs(study):
+    usual = study.results["scratch@baseline"]
+    worse = usual.test_probabilities[:, :, ::-1]  # at the last epoch all answers are others
+    peak, last = usual.other_moments
+    for moments, verdict in (([peak, worse], SUPPORTED), ([peak, last], NO_DIFFERENCE)):
+        changed = replace(usual, other_moments=np.stack(moments))
+        found = by_id(Study.gather(study.params, [*study.results.values(), changed], DATA))["early_stopping"]
+        assert found["verdict"] == verdict
+        assert [choice["id"] for choice in found["choices"]] == ["peak", "seeds"]
+        assert {choice["verdict"] for choice in found["choices"]} == {verdict}
+
+
+def test_both_sides_at_their_best_are_chosen_by_validation(study):
+    claim = by_id(study)["best_borrower_beats_best_scratch"]
+    chosen = study.contestants
+    assert claim["compared"] == f"{chosen['borrowed']} - {chosen['scratch']}: test accuracy"
+    losses = {name: study.seeds(name)["val_loss_best"].mean() for name in study.names("scratch")}
+    assert chosen["scratch"] == min(losses, key=losses.get)
+    alone = replace(study, results={name: study.results[name] for name in study.names("scratch")})
+    assert by_id(alone)["best_borrower_beats_best_scratch"]["verdict"] == INCONCLUSIVE
+
+
 @pytest.mark.parametrize(
     ("baseline", "batchnorm", "verdict"),
     [
@@ -195,7 +217,7 @@ def test_without_weights_nothing_is_said_of_transfer():
     found = claims.judge_all(synthetic.study(synthetic.params(**{"backbone.weights": "none"})))
     own = ("scratch", "highrate")
     of_transfer = [claim for claim in found if any(model.split("@")[0] not in own for model in claim["models"])]
-    assert len(of_transfer) == 9
+    assert len(of_transfer) == 10
     assert {claim["verdict"] for claim in of_transfer} == {NOT_APPLICABLE}
     assert all("none" in claim["note"] for claim in of_transfer)
 
