@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from fitgap.claims.calibration import Calibration
+from fitgap.claims.choices import CHOICES
 from fitgap.claims.claim import TOPICS
 from fitgap.data.record import standard_deviation
 from fitgap.definitions.measurements import HEADLINES, MEASUREMENTS, UNITS
@@ -157,6 +158,32 @@ def win_rate(claim: dict[str, Any]) -> str:
 def remark(claim: dict[str, Any]) -> str:
     """Return what the verdict means in numbers, and the claim's note; an empty string if there is neither."""
     return "; ".join(filter(None, [_meaning(claim), claim["note"]]))
+
+
+def dependence(claim: dict[str, Any]) -> str:
+    """Return whether a verdict is robust, or what turns it; an empty string if no choice applies."""
+    if claim["robust"] is None:
+        return ""
+    return claim["turns"] or ("so under every choice" if claim["verdict"] == INCONCLUSIVE else "robust")
+
+
+def compared(claim: dict[str, Any]) -> str:
+    """Return the two sides compared; of several comparisons, those of the one that decides."""
+    number = len(claim["comparisons"])
+    return claim["compared"] if number < 2 else f"decided by one of {number} comparisons: {claim['compared']}"
+
+
+def choice_rows(claims: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the verdict as stated and under each of CHOICES by statement: empty where a choice does not apply.
+
+    Statements to which no choice applies are left out.
+    """
+    judged = {claim["statement"]: {one["id"]: one["verdict"] for one in claim["choices"]} for claim in claims}
+    return {
+        claim["statement"]: [claim["verdict"], *(judged[claim["statement"]].get(choice.id, "") for choice in CHOICES)]
+        for claim in claims
+        if claim["choices"]
+    }
 
 
 def _meaning(claim: dict[str, Any]) -> str:

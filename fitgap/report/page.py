@@ -17,6 +17,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from fitgap.claims.calibration import BINS, Calibration, measure_calibrations
+from fitgap.claims.choices import AS_STATED, CHOICES
 from fitgap.claims.claim import without_checks
 from fitgap.claims.study import Study
 from fitgap.definitions.families import FAMILIES, TRAINED
@@ -81,6 +82,8 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "claims": claims,
         "topics": formatting.by_topic(claims),
         "tally": {verdict: counts[verdict] for verdict in VERDICTS},
+        "choices": [choice.title for choice in (AS_STATED, *CHOICES)],
+        "choice_rows": formatting.choice_rows(without_checks(claims)),
         "chance": formatting.by_chance(counts),
         "signs": SIGNS,
         "headings": formatting.MODEL_HEADINGS,

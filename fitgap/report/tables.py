@@ -70,7 +70,7 @@ def _times(times: dict[str, Any]) -> dict[str, float]:
 
 CLAIM_COLUMNS = (
     *("id", "topic", "statement", "verdict", "estimate", "ci_low", "ci_high", "margin", "win_rate", "unit", "n"),
-    *("compared", "direction", "note", "kind"),
+    *("compared", "direction", "note", "kind", "robust"),
 )
 NO_UNIT = "as it is"
 
