@@ -20,6 +20,7 @@ import networkx as nx
 import pandas as pd
 
 from fitgap import lifecycle
+from fitgap.claims.claim import without_checks
 from fitgap.inference.verdicts import VERDICTS
 from fitgap.report import formatting
 from fitgap.system.errors import UserError
@@ -68,7 +69,8 @@ def read_results(folder: Path) -> dict[str, Any]:
             raise UserError(f"{folder / name}: not found; `make repro` writes it")
     findings = read_findings((folder / "report.md").read_text(encoding="utf-8"))
     table = select_rows(pd.read_csv(folder / "summary.csv"), findings)
-    verdicts = Counter(claim["verdict"] for claim in json.loads((folder / "claims.json").read_text(encoding="utf-8")))
+    claims = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
+    verdicts = Counter(claim["verdict"] for claim in without_checks(claims))
     return {
         "seeds": int(table["seeds"].max()),
         "rows": [

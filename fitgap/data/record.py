@@ -44,6 +44,7 @@ class Record:
     layers: list[str] | None = None  # the layers that probes were fitted on
     ways: list[str] | None = None  # those to a classifier that a point of the learning curve compares
     contestants: dict[str, list[dict[str, Any]]] | None = None  # way -> records of what it trains in turn (choice only)
+    chosen_trial: int | None = None  # the trial whose candidates a model was trained with
     moments: list[str] | None = None  # the epochs that a trained model was tested at
     test_positions: list[int] | None = None  # in the test split, that a model was evaluated on; None if all
     known_classes: list[str] | None = None  # in both the source and the target data (way 1)

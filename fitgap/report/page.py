@@ -17,6 +17,8 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from fitgap.claims.calibration import BINS, Calibration, measure_calibrations
+from fitgap.claims.choices import AS_STATED, CHOICES
+from fitgap.claims.claim import without_checks
 from fitgap.claims.study import Study
 from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
@@ -68,7 +70,7 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
     """
     table, curve = summary_table(study), learning_curve.measure_learning_curve(study)
     measured = {family: measure_calibrations(study, family) for family in REMEDIED}
-    counts = Counter(claim["verdict"] for claim in claims)
+    counts = Counter(claim["verdict"] for claim in without_checks(claims))
     return {
         "study": study,
         "params": study.params,
@@ -80,6 +82,9 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "claims": claims,
         "topics": formatting.by_topic(claims),
         "tally": {verdict: counts[verdict] for verdict in VERDICTS},
+        "choices": [choice.title for choice in (AS_STATED, *CHOICES)],
+        "choice_rows": formatting.choice_rows(without_checks(claims)),
+        "chance": formatting.by_chance(counts),
         "signs": SIGNS,
         "headings": formatting.MODEL_HEADINGS,
         "rows": formatting.model_rows(table),
@@ -131,7 +136,7 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
         "depth": models.draw_depth(study, offered) if study.is_transfer else None,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
         "reliability": {family: models.draw_reliability(family, own) for family, own in calibrations.items()},
-        "forest": arrange_forest(content["claims"]),
+        "forest": arrange_forest(without_checks(content["claims"])),
         "learning_curve": learning_curve.draw_learning_curve(curve) if curve else None,
     }
 

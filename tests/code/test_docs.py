@@ -28,6 +28,8 @@ head@baseline,head,0.89,0.002,0.42,0.02,3
 finetune@block5,finetune,0.90,0.02,0.43,0.04,3
 asis,asis,0.46,,,,0
 """
+CLAIMS = [{"verdict": "inconclusive", "kind": "finding"}, {"verdict": "supported", "kind": "finding"}]
+CLAIMS.append({"verdict": "supported", "kind": "check"})
 REPORT = """\
 # fitgap
 
@@ -57,7 +59,7 @@ def reports(tmp_path, monkeypatch):
     folder.mkdir()
     (tmp_path / "docs").mkdir()
     (folder / "summary.csv").write_text(SUMMARY)
-    (folder / "claims.json").write_text(json.dumps([{"verdict": "inconclusive"}, {"verdict": "supported"}]))
+    (folder / "claims.json").write_text(json.dumps(CLAIMS))
     for name in ("curves-scratch.png", "learning_curve.png"):
         (folder / name).write_bytes(name.encode())
     (folder / "report.md").write_text(REPORT)

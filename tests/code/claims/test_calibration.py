@@ -11,11 +11,11 @@ from fitgap import claims
 from fitgap.claims.calibration import (
     BINS,
     Answers,
+    expected_by_chance,
     measure_calibrations,
     read_answers,
     signed_gaps,
 )
-from fitgap.claims.comparisons import paired_difference
 from fitgap.claims.study import Study
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, SUPPORTED
 from fitgap.report.tables import summary_table
@@ -71,6 +71,17 @@ def test_parts_say_what_each_image_contributes(drawn):
         assert textbook_error(*without) == pytest.approx(expected, rel=1e-6)
 
 
+def test_chance_alone_gives_an_error_that_shrinks_with_more_images():
+    random = np.random.default_rng(3)
+    for images in (200, 3200):
+        confidences = random.uniform(0.3, 1, (200, images))
+        errors = answers(confidences, random.random(confidences.shape) < confidences).errors
+        assert expected_by_chance(confidences) == pytest.approx(errors.mean(), rel=0.05)
+    # Four equal coins that are sure of a half: |4 x 0.5 - right| / 4 is 0, 1/4, 1/2 with chances 6/16, 8/16, 2/16.
+    assert expected_by_chance(np.full((2000, 4), 0.5)) == pytest.approx(3 / 16, rel=0.02)
+    assert expected_by_chance(np.ones((3, 100))) == 0
+
+
 def test_reliability_gives_each_bin_its_share():
     curve = answers([0.5, 0.5, 0.5, 0.9], [1, 0, 0, 1]).reliability()
     np.testing.assert_allclose(curve["share"], [0.75, 0.25])
@@ -81,9 +92,10 @@ def test_reliability_gives_each_bin_its_share():
 def test_differences_are_paired_by_seed_and_image(drawn):
     confidences, right = drawn
     whole, part = answers(confidences, right), answers(confidences[:, 100:], right[:, 100:], range(100, 500))
-    same = paired_difference(whole.parts, whole.parts)
+    study = synthetic.study(data=DATA)
+    same = study.paired_difference(whole.parts, whole.parts)
     assert same.value == 0 and same.interval() == (0, 0)
-    difference = paired_difference(whole.parts, part.parts)
+    difference = study.paired_difference(whole.parts, part.parts)
     assert difference.seeds == 3 and abs(difference.value) < 0.05
 
 

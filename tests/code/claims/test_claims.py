@@ -14,6 +14,7 @@ from fitgap.claims.claim import TOPICS, judge_claim
 from fitgap.claims.learning_curve import find_crossing, lead
 from fitgap.claims.overfitting import unsteadiness
 from fitgap.claims.study import Study
+from fitgap.claims.transfer import epochs_until, late_accuracy
 from fitgap.data.record import Record, Result
 from fitgap.inference.verdicts import (
     CONTRADICTED,
@@ -71,6 +72,66 @@ def test_the_opposite_is_contradicted():
     assert found["dropout_separates_least"]["verdict"] == CONTRADICTED
     assert found["dropout_gap_below_baseline"]["verdict"] == CONTRADICTED
     assert found["batchnorm_lowers_loss"]["verdict"] == CONTRADICTED
+
+
+def curves_of(*accuracies):
+    rows = [(0, epoch, accuracy) for epoch, accuracy in enumerate(accuracies, start=1)]
+    return pd.DataFrame(rows, columns=["seed", "epoch", "val_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "epoch"),
+    [
+        ((0.5, 0.7, 0.8, 0.8), 3),
+        ((0.5, 0.9, 0.6, 0.8, 0.8), 4),  # one lucky epoch is not enough
+        ((0.5, 0.9, 0.7, 0.8, 0.8), 2),
+        ((0.5, 0.6, 0.6, 0.8), 4),  # the last epoch stands alone
+        ((0.5, 0.6, 0.79, 0.7), np.inf),
+    ],
+)
+def test_target_is_reached_by_two_epochs_together(accuracies, epoch):
+    assert epochs_until(curves_of(*accuracies), pd.Series({0: 0.8}))[0] == epoch
+
+
+def test_target_does_not_move_with_the_number_of_noisy_epochs():
+    """Noise of 2 points around 90%: the maximum rises with more epochs, the late mean does not."""
+    noise = np.random.default_rng(0).normal(0.9, 0.02, 400)
+    assert noise.max() - noise[:20].max() > 0.01
+    late = [late_accuracy(curves_of(*noise[:epochs]))[0] for epochs in (20, 400)]
+    assert late == pytest.approx([0.9, 0.9], abs=0.01)
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(0.3, SUPPORTED), (0.1, INCONCLUSIVE), (0.02, CONTRADICTED)])
+def test_batch_normalisation_overfits_if_its_gap_is_relevant(study, gap, verdict):
+    """Whatever gap the baseline has, and whether or not the best epoch is the last."""
+    usual = study.results["scratch@batchnorm"]
+    seeds = [row | {"gap_last": gap + noise} for row, noise in zip(usual.record.seeds, (-0.01, 0, 0.012), strict=True)]
+    changed = replace(usual, record=replace(usual.record, seeds=seeds))
+    found = by_id(Study.gather(study.params, [*study.results.values(), changed], DATA))
+    assert found["batchnorm_still_overfits"]["verdict"] == verdict
+    assert found["batchnorm_still_overfits"]["estimate"] == pytest.approx(gap - 0.1, abs=0.002)
+
+
+def test_early_stopping_is_judged_by_the_answers_of_two_epochs(study):
+    usual = study.results["scratch@baseline"]
+    worse = usual.test_probabilities[:, :, ::-1]  # at the last epoch all answers are others
+    peak, last = usual.other_moments
+    for moments, verdict in (([peak, worse], SUPPORTED), ([peak, last], NO_DIFFERENCE)):
+        changed = replace(usual, other_moments=np.stack(moments))
+        found = by_id(Study.gather(study.params, [*study.results.values(), changed], DATA))["early_stopping"]
+        assert found["verdict"] == verdict
+        assert [choice["id"] for choice in found["choices"]] == ["peak", "seeds"]
+        assert {choice["verdict"] for choice in found["choices"]} == {verdict}
+
+
+def test_both_sides_at_their_best_are_chosen_by_validation(study):
+    claim = by_id(study)["best_borrower_beats_best_scratch"]
+    chosen = study.contestants
+    assert claim["compared"] == f"{chosen['borrowed']} - {chosen['scratch']}: test accuracy"
+    losses = {name: study.seeds(name)["val_loss_best"].mean() for name in study.names("scratch")}
+    assert chosen["scratch"] == min(losses, key=losses.get)
+    alone = replace(study, results={name: study.results[name] for name in study.names("scratch")})
+    assert by_id(alone)["best_borrower_beats_best_scratch"]["verdict"] == INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -156,7 +217,7 @@ def test_without_weights_nothing_is_said_of_transfer():
     found = claims.judge_all(synthetic.study(synthetic.params(**{"backbone.weights": "none"})))
     own = ("scratch", "highrate")
     of_transfer = [claim for claim in found if any(model.split("@")[0] not in own for model in claim["models"])]
-    assert len(of_transfer) == 9
+    assert len(of_transfer) == 10
     assert {claim["verdict"] for claim in of_transfer} == {NOT_APPLICABLE}
     assert all("none" in claim["note"] for claim in of_transfer)
 

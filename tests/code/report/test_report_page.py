@@ -14,8 +14,9 @@ import pytest
 import synthetic_results as synthetic
 
 from fitgap import claims
+from fitgap.claims.choices import CHOICES
 from fitgap.claims.study import Study
-from fitgap.report import page
+from fitgap.report import formatting, page
 from fitgap.report.figures.canvas import COLOURS
 
 ABOUT = {"Python": "3.11", "git revision": "abc123"}
@@ -123,7 +124,63 @@ def test_page_shows_the_verdicts_of_the_claims(study, html):
         assert f"</span> {claim['verdict']}</span>" in row[: row.index("</tr>")]
     markdown = render(study, page.render_markdown)
     for verdict in ("supported", "contradicted", "no relevant difference", "inconclusive"):
-        assert markdown.count(f" {verdict} |") == sum(c["verdict"] == verdict for c in claims.judge_all(study))
+        shown = len(re.findall(rf"^\| . {verdict}[ ,]", markdown, flags=re.MULTILINE))
+        assert shown == sum(c["verdict"] == verdict for c in claims.judge_all(study))
+
+
+def test_choices_are_a_table_of_verdicts_with_words(study, html):
+    judged = [claim for claim in claims.judge_all(study) if claim["choices"] and claim["kind"] == "finding"]
+    table = html[html.index('<table class="choices">') :]
+    table = table[: table.index("</table>")]
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', table)
+    assert [statement for statement, _ in rows] == [claim["statement"] for claim in judged]
+    for claim, (_, cells) in zip(judged, rows, strict=True):
+        said = re.findall('<span class="skip">(.*?)</span>', cells)
+        assert said == [claim["verdict"], *(choice["verdict"] for choice in claim["choices"])]
+        assert cells.count("<td") == len(CHOICES) + 1
+    markdown = render(study, page.render_markdown)
+    for claim in judged:
+        line = next(line for line in markdown.splitlines() if line.startswith(f"| {claim['statement']} |"))
+        assert line.split(" | ")[1] == page.SIGNS[claim["verdict"]] and line.count("|") == len(CHOICES) + 3
+
+
+def test_list_of_verdicts_says_what_turns_them(study, html):
+    for claim in claims.judge_all(study):
+        row = html[html.index(f'id="claim-{claim["id"]}"') :]
+        row = row[: row.index("</tr>")]
+        if claim["turns"]:
+            assert f">{claim['turns']}<" in row
+        else:
+            assert (">robust<" in row) is (claim["robust"] is True and claim["verdict"] != "inconclusive")
+    assert any(claim["turns"] for claim in claims.judge_all(study))
+
+
+def test_the_comparison_that_decides_is_named(study, html):
+    claim = next(one for one in claims.judge_all(study) if one["id"] == "batchnorm_highest_performance")
+    row = html[html.index('id="claim-batchnorm_highest_performance"') :]
+    row = row[: row.index("</tr>")]
+    assert f"decided by one of {len(claim['comparisons'])} comparisons: {claim['compared']}" in row
+    assert row.count("<strong>") == 1 and f"<strong>{claim['compared']}: " in row
+
+
+def test_checks_stand_apart_and_in_no_count(study, html):
+    judged = claims.judge_all(study)
+    checks = [claim for claim in judged if claim["kind"] == "check"]
+    assert {claim["id"] for claim in checks} == {
+        *(f"{name}_smaller_weights" for name in ("l1", "l2", "elasticnet")),
+        "way1_names_source_classes_only",
+    }
+    content = page.measure(study, judged, ABOUT)
+    assert sum(content["tally"].values()) == len(judged) - len(checks)
+    table = html[html.index("<h3>Checks of the mechanism") :]
+    forest = html[html.index('<figure class="forest">') : html.index('<h2 id="claims">')]
+    for check in checks:
+        assert f'id="claim-{check["id"]}"' in table and f"#claim-{check['id']}" not in forest
+
+
+def test_false_verdicts_to_expect_are_those_of_the_findings_judged():
+    said = formatting.by_chance({"supported": 12, "inconclusive": 8, "not applicable": 6})
+    assert said.startswith("20 statements are judged at once.") and "1.0 of 20 would be" in said
 
 
 def test_learning_curve_has_figure_sentences_and_table(study, html):
@@ -250,4 +307,8 @@ def test_files_are_the_same_bytes_every_time(small, tmp_path):
     assert (tmp_path / "one/learning_curve.png").read_bytes().startswith(b"\x89PNG")
     table = pd.read_csv(tmp_path / "one/claims.csv")
     assert table["topic"].tolist() == [claim["topic"] for claim in claims.judge_all(small)]
-    assert table["margin"].notna().any() and table["win_rate"].dropna().between(0, 1).all()
+    assert (
+        table["robust"].notna().any()
+        and table["margin"].notna().any()
+        and table["win_rate"].dropna().between(0, 1).all()
+    )
