@@ -82,7 +82,7 @@ def _neighbour(trials: pd.DataFrame, chosen: int, step: int) -> int | None:
 
 
 def as_trials(results: dict[str, Result], step: int, moved: tuple[str, ...]) -> dict[str, Result]:
-    """Return all models that have trials as these: those in `moved` one step on, if there is such a trial, others as chosen."""
+    """Return all models that have trials as these: those in `moved` one step on where they can, others as chosen."""
     steps = {name: as_trial(result, step) if name in moved else None for name, result in results.items()}
     trials = {name: steps[name] or as_trial(result) for name, result in results.items()}
     return {name: trial for name, trial in trials.items() if trial is not None}
