@@ -17,8 +17,8 @@ import tensorflow as tf
 from fitgap.data.draws import Examples
 from fitgap.definitions.determinism import derive_seed
 from fitgap.definitions.measurements import MOMENTS
-from fitgap.networks.evaluation import Evaluator, penalty, weight_norm
-from fitgap.networks.kernels import fast_kernels
+from fitgap.networks.evaluation import Evaluator
+from fitgap.networks.kernels import fast_adam, fast_kernels
 from fitgap.params.sections import Training
 from fitgap.remedies.remedy import Loss, Remedy
 
@@ -77,9 +77,9 @@ class Trainer:
         self._optimizer.build(network.trainable_variables)
         self._optimizer_at_start = [variable.numpy() for variable in self._optimizer.variables]
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
-        rows = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int64)
+        rows = tf.TensorSpec((None,), tf.int64)
         # XLA's convolutions are many times slower on CPUs.
-        self._updates = tf.function(self._update_all, (inputs, *rows), autograph=False, jit_compile=False)
+        self._updates = tf.function(self._update_all, (inputs, rows, rows), autograph=False, jit_compile=False)
         self.evaluator = Evaluator(network, fast=fast)
 
     def train(
@@ -89,6 +89,8 @@ class Trainer:
         validation: Examples,
         seed: int,
         on_epoch: Callable[[Row], None] = lambda row: None,
+        learning_rate: float | None = None,
+        curves: bool = True,
     ) -> TrainedModel:
         """Train from the weights of `start`, then restore the weights of the best epoch.
 
@@ -98,8 +100,10 @@ class Trainer:
         Parameters
         ----------
         start : a network of the same shape; its weights and dropout state are copied
-        training, validation : inputs (n, ...) and labels, int64 (n,); the training inputs are read into memory
+        training, validation : inputs (n, ...) and labels, int64 (n,); the inputs are read into memory
         on_epoch : is called with the row of `history` after each epoch
+        learning_rate : replaces the schedule's
+        curves : False measures the training examples after the last epoch only; earlier rows have NaN
 
         Returns
         -------
@@ -108,21 +112,22 @@ class Trainer:
             val_accuracy (inference mode, no penalty), objective (mean over the epoch of the optimised function,
             with penalty and dropout), penalty and weight_norm (both at the epoch's end).
         """
-        self._begin_from(start)
-        training = training[0][:], training[1]
-        epochs, observer = self._schedule.epochs, HistoryRecorder(self.network, self.evaluator, training, validation)
-        begin = time.perf_counter()
-        examples = tuple(tf.constant(array) for array in training)
-        for order in epoch_orders(len(training[1]), epochs, seed):
-            observer.add_epoch(self._epoch(examples, order))
-            on_epoch(observer.rows[-1])
-        seconds = time.perf_counter() - begin
-        updates = int(self._optimizer.iterations)
-        rate = epochs * len(training[1]) / (seconds - observer.seconds)
-        others = {**observer.weights, "last": self.network.get_weights()}
-        best = others.pop("best")
+        self._begin_from(start, learning_rate)
+        inputs, labels = (tf.constant(np.concatenate([a[:], b[:]])) for a, b in zip(training, validation, strict=True))
+        epochs, count, recorder = self._schedule.epochs, len(training[1]), HistoryRecorder()
+        begin, seconds = time.perf_counter(), 0.0
+        for epoch, order in enumerate(epoch_orders(count, epochs, seed), start=1):
+            updating = time.perf_counter()
+            objective = float(self._updates(inputs, labels, order))
+            seconds += time.perf_counter() - updating
+            first = 0 if curves or epoch == epochs else count
+            recorder.add_epoch(objective, *self.evaluator.measure(inputs, labels, count, first))
+            on_epoch(recorder.rows[-1])
+        times = time.perf_counter() - begin, epochs * count / seconds
+        others = {moment: [weight.numpy() for weight in weights] for moment, weights in recorder.weights.items()}
+        others["last"], best = self.network.get_weights(), others.pop("best")
         self.network.set_weights(best)
-        return TrainedModel(best, pd.DataFrame(observer.rows), updates, seconds, rate, others)
+        return TrainedModel(best, pd.DataFrame(recorder.rows), int(self._optimizer.iterations), *times, others)
 
     def test(self, trained: TrainedModel, inputs: np.ndarray) -> np.ndarray:
         """Return class probabilities at each of MOMENTS, float32 (moments, n, classes)."""
@@ -133,31 +138,25 @@ class Trainer:
                 by_epoch[epoch] = self.evaluator.probabilities(inputs)
         return np.stack([by_epoch[epoch] for epoch in trained.epochs.values()])
 
-    def _begin_from(self, start: keras.Model) -> None:
+    def _begin_from(self, start: keras.Model, learning_rate: float | None) -> None:
         for own, given in zip(self.network.variables, start.variables, strict=True):
             own.assign(given)
         for own, at_start in zip(self._optimizer.variables, self._optimizer_at_start, strict=True):
             own.assign(at_start)
+        if learning_rate is not None:
+            self._optimizer.learning_rate = learning_rate
 
-    def _epoch(self, examples: tuple[tf.Tensor, tf.Tensor], order: np.ndarray) -> float:
-        """Train on all examples once, in the given order; return the mean objective. The last batch may be smaller."""
-        size = self._schedule.batch_size
-        whole = len(order) // size * size
-        parts = [order[:whole].reshape(-1, size), order[whole:].reshape(1, -1)]
-        sums = [float(self._updates(*examples, part)) * part.shape[1] for part in parts if part.size]
-        return sum(sums) / len(order)
+    def _update_all(self, inputs: tf.Tensor, labels: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+        """Train once on the examples in the rows `order`; return the mean objective. The last batch may be smaller."""
+        count, size = tf.size(order), self._schedule.batch_size
 
-    def _update_all(self, inputs: tf.Tensor, labels: tf.Tensor, batches: tf.Tensor) -> tf.Tensor:
-        """Make one update per row of `batches` (indices of its examples); return the sum of the objectives."""
+        def update(start, total):
+            rows = order[start : start + size]
+            objective = self._update(tf.gather(inputs, rows), tf.gather(labels, rows))
+            return start + size, total + objective * tf.cast(tf.size(rows), tf.float32)
 
-        def update(number, total):
-            rows = batches[number]
-            return number + 1, total + self._update(tf.gather(inputs, rows), tf.gather(labels, rows))
-
-        def more(number, total):
-            return number < tf.shape(batches)[0]
-
-        return tf.while_loop(more, update, (0, 0.0), parallel_iterations=1)[1]
+        total = tf.while_loop(lambda start, _: start < count, update, (0, 0.0), parallel_iterations=1)[1]
+        return total / tf.cast(count, tf.float32)
 
     def _update(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
@@ -165,7 +164,8 @@ class Trainer:
                 logits = self.network(inputs, training=True)
             objective = tf.add_n([tf.reduce_mean(self._loss(labels, logits)), *self.network.losses])
         weights = self.network.trainable_variables
-        self._optimizer.apply(tape.gradient(objective, weights), weights)
+        with fast_adam(self._optimizer, is_on=self._fast):
+            self._optimizer.apply(tape.gradient(objective, weights), weights)
         return objective
 
 
@@ -186,35 +186,18 @@ def epoch_orders(count: int, epochs: int, seed: int) -> Iterator[np.ndarray]:
 
 
 class HistoryRecorder:
-    """Measure both splits in inference mode after every epoch; copy the weights of the best epoch and of the peak."""
+    """Keep the rows of the history, and the weights of the best epoch and of the peak."""
 
-    def __init__(self, network: keras.Model, evaluator: Evaluator, training: Examples, validation: Examples):
-        self._network, self._evaluator, self._training, self._validation = network, evaluator, training, validation
+    def __init__(self):
         self.rows: list[Row] = []
-        self.weights: dict[str, list[np.ndarray]] = {}  # moment -> weights
+        self.weights: dict[str, list[tf.Tensor]] = {}  # moment -> weights
         self._highest = {"best": -np.inf, "peak": -np.inf}  # of the validation loss times -1, and of the accuracy
-        self.seconds = 0.0
 
-    def add_epoch(self, objective: float) -> None:
-        """Add the row of the finished epoch; `objective` is the mean of the optimised function."""
-        begin = time.perf_counter()
-        train_loss, train_accuracy = self._evaluator.loss_and_accuracy(*self._training)
-        val_loss, val_accuracy = self._evaluator.loss_and_accuracy(*self._validation)
-        self.rows.append(
-            {
-                "epoch": len(self.rows) + 1,
-                "train_loss": train_loss,
-                "train_accuracy": train_accuracy,
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
-                "objective": objective,
-                "penalty": penalty(self._network),
-                "weight_norm": weight_norm(self._network),
-            }
-        )
-        now = {"best": -val_loss, "peak": val_accuracy}
+    def add_epoch(self, objective: float, measured: Row, weights: list[tf.Tensor]) -> None:
+        """Add the row of the finished epoch: the mean of the optimised function, and what `Evaluator.measure` says."""
+        self.rows.append({"epoch": len(self.rows) + 1, "objective": objective, **measured})
+        now = {"best": -measured["val_loss"], "peak": measured["val_accuracy"]}
         higher = {moment: value for moment, value in now.items() if value > self._highest[moment]}  # NaN is not
         if higher or not self.weights:
-            self.weights |= dict.fromkeys(higher if self.weights else now, self._network.get_weights())
+            self.weights |= dict.fromkeys(higher if self.weights else now, weights)
             self._highest |= higher
-        self.seconds += time.perf_counter() - begin

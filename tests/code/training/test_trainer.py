@@ -31,7 +31,7 @@ def trainer(build):
     from fitgap.training.trainer import Trainer
 
     return lambda rate=0.01, **remedies: Trainer(
-        build(0, **remedies), SCHEDULE.model_copy(update={"learning_rate": rate})
+        build(0, **remedies), SCHEDULE.model_copy(update={"learning_rate": rate}), Variant(**remedies).active
     )
 
 
@@ -129,9 +129,32 @@ def test_evaluation_does_not_depend_on_the_batch(build, examples, monkeypatch):
     from fitgap.networks import evaluation
 
     network, (inputs, labels) = build(batch_norm=True), examples[0]
-    whole = evaluation.Evaluator(network).loss_and_accuracy(inputs, labels)
+    whole, _ = evaluation.Evaluator(network).measure(inputs, labels, 10)
+    assert whole["train_loss"] == pytest.approx(cross_entropy(network, inputs[:10], labels[:10]), rel=1e-5)
+    assert whole["val_loss"] == pytest.approx(cross_entropy(network, inputs[10:], labels[10:]), rel=1e-5)
     monkeypatch.setattr(evaluation, "BATCH", 7)
-    assert evaluation.Evaluator(network).loss_and_accuracy(inputs, labels) == pytest.approx(whole, rel=1e-5)
+    assert evaluation.Evaluator(network).measure(inputs, labels, 10)[0] == pytest.approx(whole, rel=1e-5)
+
+
+def test_without_curves_only_the_last_epoch_measures_the_training_examples(build, trainer, examples):
+    made = trainer()
+    usual, without = (made.train(build(), *examples, 0, curves=curves).history for curves in (True, False))
+    assert without[["train_loss", "train_accuracy"]][:-1].isna().all(axis=None)
+    assert without["train_loss"].iloc[-1] == pytest.approx(usual["train_loss"].iloc[-1], rel=1e-5)
+    np.testing.assert_allclose(without["val_loss"], usual["val_loss"], rtol=1e-5)
+    np.testing.assert_array_equal(without["objective"], usual["objective"])
+
+
+def test_another_learning_rate_is_as_if_it_were_the_schedules_and_is_not_compiled_again(build, trainer, examples):
+    made = trainer(0.01, weight_decay=0.5)
+    usual = made.train(build(), *examples, 0)
+    faster = made.train(build(), *examples, 0, learning_rate=0.05)
+    again = made.train(build(), *examples, 0)
+    own = trainer(0.05, weight_decay=0.5).train(build(), *examples, 0)
+    assert made._updates.experimental_get_tracing_count() == 1
+    assert faster.history.equals(own.history)
+    assert again.history.equals(usual.history)
+    assert not faster.history.equals(usual.history)
 
 
 def test_diverged_training_is_measured_not_hidden(build, trainer, examples):
