@@ -71,7 +71,7 @@ def as_trial(result: Result, step: int = 0) -> Result | None:
 
 
 def _neighbour(trials: pd.DataFrame, chosen: int, step: int) -> int | None:
-    """Return the trial of the nearest weaker or stronger rank: of several the one with the most draws, then the best."""
+    """Return the trial of the nearest weaker or stronger rank; of several, that with the most draws, then the best."""
     by_trial = trials.groupby("trial").agg(
         rank=("rank", "first"), draws=("draw", "size"), loss=("val_loss_best", "mean")
     )

@@ -18,8 +18,8 @@ import tensorflow as tf
 from fitgap.data.draws import Examples
 from fitgap.definitions.determinism import derive_seed
 from fitgap.definitions.measurements import MOMENTS
-from fitgap.networks.evaluation import Evaluator, penalty, weight_norm
-from fitgap.networks.kernels import fast_kernels
+from fitgap.networks.evaluation import Evaluator
+from fitgap.networks.kernels import fast_adam, fast_kernels
 from fitgap.params.sections import Training
 from fitgap.remedies.remedy import Loss, Remedy
 
@@ -82,15 +82,14 @@ class Trainer:
     ):
         self.network, self._schedule, self._passes = network, schedule, passes
         self._loss, self._fast = _loss_of(remedies), fast
-        self._optimizer = _optimizer_of(
-            remedies, schedule.learning_rate if isinstance(schedule.learning_rate, float) else 0.001
-        )
+        self._optimizer = _optimizer_of(remedies, schedule.learning_rate)
+        self._patience = next((patience for remedy in remedies if (patience := remedy.patience())), None)
         self._optimizer.build(network.trainable_variables)
         self._optimizer_at_start = [variable.numpy() for variable in self._optimizer.variables]
         inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
-        rows = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int64)
+        rows = tf.TensorSpec((None,), tf.int64)
         # XLA's convolutions are many times slower on CPUs.
-        self._updates = tf.function(self._update_all, (inputs, *rows), autograph=False, jit_compile=False)
+        self._updates = tf.function(self._update_all, (inputs, rows, rows), autograph=False, jit_compile=False)
         self.evaluator = Evaluator(network, fast=fast)
 
     def train(
@@ -100,8 +99,8 @@ class Trainer:
         validation: Examples,
         seed: int,
         on_epoch: Callable[[Row], None] = lambda row: None,
-        learning_rate=None,
-        curves=True,
+        learning_rate: float | None = None,
+        curves: bool = True,
     ) -> TrainedModel:
         """Train from the weights of `start`, then restore the weights of the best epoch.
 
@@ -111,8 +110,10 @@ class Trainer:
         Parameters
         ----------
         start : a network of the same shape; its weights and dropout state are copied
-        training, validation : inputs (n, ...) and labels, int64 (n,); the training inputs are read into memory
+        training, validation : inputs (n, ...) and labels, int64 (n,); the inputs are read into memory
         on_epoch : is called with the row of `history` after each epoch
+        learning_rate : replaces the schedule's
+        curves : False measures the training examples after the last epoch only; earlier rows have NaN
 
         Returns
         -------
@@ -121,25 +122,29 @@ class Trainer:
             val_accuracy (inference mode, no penalty), objective (mean over the epoch of the optimised function,
             with penalty and dropout), penalty and weight_norm (both at the epoch's end).
         """
-        self._begin_from(start)
-        if learning_rate is not None:
-            self._optimizer.learning_rate = learning_rate
-        training = training[0][:], training[1]
-        epochs, observer = self._schedule.epochs, HistoryRecorder(self.network, self.evaluator, training, validation)
-        begin = time.perf_counter()
-        examples = tuple(tf.constant(array) for array in training)
-        orders = epoch_orders(len(training[1]), epochs * self._passes, seed)
-        for _ in range(epochs):
-            objectives = [self._epoch(examples, order) for order in islice(orders, self._passes)]
-            observer.add_epoch(float(np.mean(objectives)))
-            on_epoch(observer.rows[-1])
+        self._begin_from(start, learning_rate)
+        inputs, labels = (tf.constant(np.concatenate([a[:], b[:]])) for a, b in zip(training, validation, strict=True))
+        epochs, count, recorder = self._schedule.epochs, len(training[1]), HistoryRecorder()
+        orders = epoch_orders(count, epochs * self._passes, seed)
+        begin, seconds = time.perf_counter(), 0.0
+        for epoch in range(1, epochs + 1):
+            updating = time.perf_counter()
+            objectives = [float(self._updates(inputs, labels, order)) for order in islice(orders, self._passes)]
+            seconds += time.perf_counter() - updating
+            first = 0 if curves or epoch == epochs else count
+            measured = self.evaluator.measure(inputs, labels, count, first)
+            recorder.add_epoch(float(np.mean(objectives)), *measured)
+            on_epoch(recorder.rows[-1])
+            if self._patience and epoch - recorder.best_epoch >= self._patience:
+                break
+        updates, rate = int(self._optimizer.iterations), epoch * self._passes * count / seconds
+        if self._patience:
+            self._go_back(recorder, epochs, lambda: self.evaluator.measure(inputs, labels, count)[0])
+        others = {moment: [weight.numpy() for weight in weights] for moment, weights in recorder.weights.items()}
+        others["last"], best = self.network.get_weights(), others.pop("best")
         seconds = time.perf_counter() - begin
-        updates = int(self._optimizer.iterations)
-        rate = epochs * self._passes * len(training[1]) / (seconds - observer.seconds)
-        others = {**observer.weights, "last": self.network.get_weights()}
-        best = others.pop("best")
         self.network.set_weights(best)
-        return TrainedModel(best, pd.DataFrame(observer.rows), updates, seconds, rate, others)
+        return TrainedModel(best, pd.DataFrame(recorder.rows), updates, seconds, rate, others)
 
     def test(self, trained: TrainedModel, inputs: np.ndarray) -> np.ndarray:
         """Return class probabilities at each of MOMENTS, float32 (moments, n, classes)."""
@@ -150,31 +155,33 @@ class Trainer:
                 by_epoch[epoch] = self.evaluator.probabilities(inputs)
         return np.stack([by_epoch[epoch] for epoch in trained.epochs.values()])
 
-    def _begin_from(self, start: keras.Model) -> None:
+    def _go_back(self, recorder: "HistoryRecorder", epochs: int, measure: Callable[[], Row]) -> None:
+        """End as early stopping does, with the weights of the best epoch: all rows after the stop speak of these."""
+        self.network.set_weights(recorder.weights["best"])
+        del recorder.rows[epochs - 1 :]  # a training that was not stopped goes back in its last row
+        measured = measure()
+        while len(recorder.rows) < epochs:
+            recorder.rows.append({"epoch": len(recorder.rows) + 1, "objective": np.nan, **measured})
+
+    def _begin_from(self, start: keras.Model, learning_rate: float | None) -> None:
         for own, given in zip(self.network.variables, start.variables, strict=True):
             own.assign(given)
         for own, at_start in zip(self._optimizer.variables, self._optimizer_at_start, strict=True):
             own.assign(at_start)
+        if learning_rate is not None:
+            self._optimizer.learning_rate = learning_rate
 
-    def _epoch(self, examples: tuple[tf.Tensor, tf.Tensor], order: np.ndarray) -> float:
-        """Train on all examples once, in the given order; return the mean objective. The last batch may be smaller."""
-        size = self._schedule.batch_size
-        whole = len(order) // size * size
-        parts = [order[:whole].reshape(-1, size), order[whole:].reshape(1, -1)]
-        sums = [float(self._updates(*examples, part)) * part.shape[1] for part in parts if part.size]
-        return sum(sums) / len(order)
+    def _update_all(self, inputs: tf.Tensor, labels: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+        """Train once on the examples in the rows `order`; return the mean objective. The last batch may be smaller."""
+        count, size = tf.size(order), self._schedule.batch_size
 
-    def _update_all(self, inputs: tf.Tensor, labels: tf.Tensor, batches: tf.Tensor) -> tf.Tensor:
-        """Make one update per row of `batches` (indices of its examples); return the sum of the objectives."""
+        def update(start, total):
+            rows = order[start : start + size]
+            objective = self._update(tf.gather(inputs, rows), tf.gather(labels, rows))
+            return start + size, total + objective * tf.cast(tf.size(rows), tf.float32)
 
-        def update(number, total):
-            rows = batches[number]
-            return number + 1, total + self._update(tf.gather(inputs, rows), tf.gather(labels, rows))
-
-        def more(number, total):
-            return number < tf.shape(batches)[0]
-
-        return tf.while_loop(more, update, (0, 0.0), parallel_iterations=1)[1]
+        total = tf.while_loop(lambda start, _: start < count, update, (0, 0.0), parallel_iterations=1)[1]
+        return total / tf.cast(count, tf.float32)
 
     def _update(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
@@ -182,7 +189,8 @@ class Trainer:
                 logits = self.network(inputs, training=True)
             objective = tf.add_n([tf.reduce_mean(self._loss(labels, logits)), *self.network.losses])
         weights = self.network.trainable_variables
-        self._optimizer.apply(tape.gradient(objective, weights), weights)
+        with fast_adam(self._optimizer, is_on=self._fast):
+            self._optimizer.apply(tape.gradient(objective, weights), weights)
         return objective
 
 
@@ -203,35 +211,20 @@ def epoch_orders(count: int, epochs: int, seed: int) -> Iterator[np.ndarray]:
 
 
 class HistoryRecorder:
-    """Measure both splits in inference mode after every epoch; copy the weights of the best epoch and of the peak."""
+    """Keep the rows of the history, and the weights of the best epoch and of the peak."""
 
-    def __init__(self, network: keras.Model, evaluator: Evaluator, training: Examples, validation: Examples):
-        self._network, self._evaluator, self._training, self._validation = network, evaluator, training, validation
+    def __init__(self):
         self.rows: list[Row] = []
-        self.weights: dict[str, list[np.ndarray]] = {}  # moment -> weights
+        self.weights: dict[str, list[tf.Tensor]] = {}  # moment -> weights
+        self.best_epoch = 1
         self._highest = {"best": -np.inf, "peak": -np.inf}  # of the validation loss times -1, and of the accuracy
-        self.seconds = 0.0
 
-    def add_epoch(self, objective: float) -> None:
-        """Add the row of the finished epoch; `objective` is the mean of the optimised function."""
-        begin = time.perf_counter()
-        train_loss, train_accuracy = self._evaluator.loss_and_accuracy(*self._training)
-        val_loss, val_accuracy = self._evaluator.loss_and_accuracy(*self._validation)
-        self.rows.append(
-            {
-                "epoch": len(self.rows) + 1,
-                "train_loss": train_loss,
-                "train_accuracy": train_accuracy,
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
-                "objective": objective,
-                "penalty": penalty(self._network),
-                "weight_norm": weight_norm(self._network),
-            }
-        )
-        now = {"best": -val_loss, "peak": val_accuracy}
+    def add_epoch(self, objective: float, measured: Row, weights: list[tf.Tensor]) -> None:
+        """Add the row of the finished epoch: the mean of the optimised function, and what `Evaluator.measure` says."""
+        self.rows.append({"epoch": len(self.rows) + 1, "objective": objective, **measured})
+        now = {"best": -measured["val_loss"], "peak": measured["val_accuracy"]}
         higher = {moment: value for moment, value in now.items() if value > self._highest[moment]}  # NaN is not
         if higher or not self.weights:
-            self.weights |= dict.fromkeys(higher if self.weights else now, self._network.get_weights())
+            self.weights |= dict.fromkeys(higher if self.weights else now, weights)
             self._highest |= higher
-        self.seconds += time.perf_counter() - begin
+            self.best_epoch = len(self.rows) if "best" in higher else self.best_epoch
