@@ -5,6 +5,8 @@ do not show the gap between training and validation.
 """
 
 import math
+from collections.abc import Callable
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -32,15 +34,17 @@ class Evaluator:
         self._fast = fast
         self.network = network
         self.batch_size = max(1, min(BATCH, BATCH * LARGE // math.prod(largest or network.input_shape[1:])))
-        inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
-        labels, position = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int32)
         # There is no control flow to convert, and autograph would leave files in the temporary folder.
-        options = {"autograph": False}
-        self._outputs = tf.function(self._answers, input_signature=[inputs], **options)
-        self._measure = tf.function(self._measured, input_signature=[inputs, labels, position, position], **options)
+        self._outputs = tf.function(self._answers, input_signature=[input_spec(network)], autograph=False)
+
+    @cached_property
+    def _measure(self) -> Callable[..., list[tf.Tensor]]:
+        labels, position = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int32)
+        compiled = tf.function(self._measured, autograph=False)
+        return compiled.get_concrete_function(input_spec(self.network), labels, position, position)
 
     def measure(
-        self, inputs: np.ndarray, labels: np.ndarray, training: int, first: int = 0
+        self, inputs: tf.Tensor, labels: tf.Tensor, training: int, first: int = 0
     ) -> tuple[dict[str, float], list[tf.Tensor]]:
         """Return each of MEASURED, and the weights; TensorFlow copies those that are still in use at the next update.
 
@@ -48,7 +52,7 @@ class Evaluator:
         training examples are the first `training` rows, the validation examples all others. Rows before `first` are
         left out; a split without rows has NaN.
         """
-        measured, *weights = self._measure(inputs, labels, training, first)
+        measured, *weights = self._measure(inputs, labels, tf.constant(training), tf.constant(first))
         return dict(zip(MEASURED, measured.numpy().tolist(), strict=True)), weights
 
     def outputs(self, inputs: np.ndarray) -> np.ndarray:
@@ -85,6 +89,11 @@ class Evaluator:
         logits = tf.cast(self._answers(inputs), tf.float32)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return losses, tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32)
+
+
+def input_spec(network: keras.Model) -> tf.TensorSpec:
+    """Return the type of any number of a network's inputs."""
+    return tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
 
 
 def penalty(network: keras.Model) -> tf.Tensor:

@@ -8,6 +8,7 @@ both.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 
 import keras
@@ -18,7 +19,7 @@ import tensorflow as tf
 from fitgap.data.draws import Examples
 from fitgap.definitions.determinism import derive_seed
 from fitgap.definitions.measurements import MOMENTS
-from fitgap.networks.evaluation import Evaluator
+from fitgap.networks.evaluation import Evaluator, input_spec
 from fitgap.networks.kernels import fast_adam, fast_kernels
 from fitgap.params.sections import Training
 from fitgap.remedies.remedy import Loss, Remedy
@@ -86,10 +87,6 @@ class Trainer:
         self._patience = next((patience for remedy in remedies if (patience := remedy.patience())), None)
         self._optimizer.build(network.trainable_variables)
         self._optimizer_at_start = [variable.numpy() for variable in self._optimizer.variables]
-        inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
-        rows = tf.TensorSpec((None,), tf.int64)
-        # XLA's convolutions are many times slower on CPUs.
-        self._updates = tf.function(self._update_all, (inputs, rows, rows), autograph=False, jit_compile=False)
         self.evaluator = Evaluator(network, fast=fast)
 
     def train(
@@ -129,7 +126,9 @@ class Trainer:
         begin, seconds = time.perf_counter(), 0.0
         for epoch in range(1, epochs + 1):
             updating = time.perf_counter()
-            objectives = [float(self._updates(inputs, labels, order)) for order in islice(orders, self._passes)]
+            objectives = [
+                float(self._updates(inputs, labels, tf.constant(order))) for order in islice(orders, self._passes)
+            ]
             seconds += time.perf_counter() - updating
             first = 0 if curves or epoch == epochs else count
             measured = self.evaluator.measure(inputs, labels, count, first)
@@ -170,6 +169,14 @@ class Trainer:
             own.assign(at_start)
         if learning_rate is not None:
             self._optimizer.learning_rate = learning_rate
+
+    @cached_property
+    def _updates(self) -> Callable[..., tf.Tensor]:
+        """`_update_all`, compiled. Calls of a concrete function take less time than those of its tf.function."""
+        rows = tf.TensorSpec((None,), tf.int64)
+        # XLA's convolutions are many times slower on CPUs.
+        compiled = tf.function(self._update_all, autograph=False, jit_compile=False)
+        return compiled.get_concrete_function(input_spec(self.network), rows, rows)
 
     def _update_all(self, inputs: tf.Tensor, labels: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
         """Train once on the examples in the rows `order`; return the mean objective. The last batch may be smaller."""
