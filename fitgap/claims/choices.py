@@ -11,6 +11,7 @@ CHOICES is fixed. A choice may be neither added nor dropped once its result has 
 from dataclasses import dataclass, replace
 
 from fitgap.data.record import Result
+from fitgap.data.results import ESSENTIAL
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ def as_trial(result: Result, step: int = 0) -> Result | None:
         return None
     rank = trials.loc[trials["trial"] == result.record.chosen_trial, "rank"].iloc[0] + step
     rows = trials[trials["rank"] == rank]
-    measured = rows.assign(
+    measured = rows[list(ESSENTIAL)].assign(
         seed=rows["draw"],
+        val_accuracy_best=rows["val_accuracy_best"],
         test_accuracy=rows["val_accuracy_best"],
         gap_last=rows["val_loss_last"] - rows["train_loss_last"],
         accuracy_gap_last=rows["train_accuracy_last"] - rows["val_accuracy_last"],
@@ -69,11 +71,5 @@ def as_trial(result: Result, step: int = 0) -> Result | None:
 
 def as_trials(results: dict[str, Result], step: int, moved: tuple[str, ...]) -> dict[str, Result]:
     """Return all models that have trials as these: those `moved` one step on where there is one, others as chosen."""
-    steps = {name: as_trial(result, step) if name in moved else None for name, result in results.items()}
-    trials = {name: steps[name] or as_trial(result) for name, result in results.items()}
+    trials = {name: (name in moved and as_trial(result, step)) or as_trial(result) for name, result in results.items()}
     return {name: trial for name, trial in trials.items() if trial is not None}
-
-
-def has_neighbour(result: Result, step: int) -> bool:
-    """Whether there is a trial `step` ranks stronger than the chosen one."""
-    return as_trial(result, step) is not None
