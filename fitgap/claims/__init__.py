@@ -28,9 +28,10 @@ def judge_all(study: Study) -> list[dict[str, Any]]:
     ci_high, margin, win_rate, win_rate_low, win_rate_high, confidence, verdict, rule, seeds_needed, note, comparisons.
     Missing numbers are None. `choices`, `robust` and `turns` are those of `robustness.describe_robustness`.
     """
-    return [_judge(claim, study) for claim in declare(study.params)]
+    return [judge(claim, study) for claim in declare(study.params)]
 
 
-def _judge(claim: Claim, study: Study) -> dict[str, Any]:
+def judge(claim: Claim, study: Study) -> dict[str, Any]:
+    """Judge a claim as stated and under all choices that apply; return its entry of claims.json."""
     finding = judge_claim(claim, study)
     return describe_claim(claim, finding) | describe_robustness(claim, finding.verdict, study)

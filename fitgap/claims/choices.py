@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from fitgap.data.record import Result
+from fitgap.data.results import ESSENTIAL
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ def as_trial(result: Result, step: int = 0) -> Result | None:
     if step:
         number = _neighbour(trials, number, step)
     rows = trials[trials["trial"] == number]
-    measured = rows.assign(
+    measured = rows[list(ESSENTIAL)].assign(
         seed=rows["draw"],
+        val_accuracy_best=rows["val_accuracy_best"],
         test_accuracy=rows["val_accuracy_best"],
         gap_last=rows["val_loss_last"] - rows["train_loss_last"],
         accuracy_gap_last=rows["train_accuracy_last"] - rows["val_accuracy_last"],
@@ -82,12 +84,6 @@ def _neighbour(trials: pd.DataFrame, chosen: int, step: int) -> int | None:
 
 
 def as_trials(results: dict[str, Result], step: int, moved: tuple[str, ...]) -> dict[str, Result]:
-    """Return all models that have trials as these: those in `moved` one step on where they can, others as chosen."""
-    steps = {name: as_trial(result, step) if name in moved else None for name, result in results.items()}
-    trials = {name: steps[name] or as_trial(result) for name, result in results.items()}
+    """Return all models that have trials as these: those `moved` one step on where there is one, others as chosen."""
+    trials = {name: (name in moved and as_trial(result, step)) or as_trial(result) for name, result in results.items()}
     return {name: trial for name, trial in trials.items() if trial is not None}
-
-
-def has_neighbour(result: Result, step: int) -> bool:
-    """Whether a weaker (-1) or stronger (1) trial than the chosen one was run."""
-    return as_trial(result, step) is not None

@@ -10,7 +10,7 @@ analysis, Nature Human Behaviour 4 (2020), doi:10.1038/s41562-020-0912-z.
 
 from typing import Any
 
-from fitgap.claims.choices import CHOICES, STRENGTHS, Choice, has_neighbour
+from fitgap.claims.choices import CHOICES, STRENGTHS, Choice, as_trial
 from fitgap.claims.claim import Claim, describe_claim, judge_claim
 from fitgap.claims.study import Study
 from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED
@@ -44,7 +44,7 @@ def applies(choice: Choice, claim: Claim, study: Study) -> bool:
         return True
     models = [study.results[name] for name in claim.models if name in study.results]
     moved = [study.results[name] for name in claim.moved if name in study.results]
-    return all(has_neighbour(model, 0) for model in models) and any(has_neighbour(one, choice.step) for one in moved)
+    return all(map(as_trial, models)) and any(as_trial(model, choice.step) for model in moved)
 
 
 def turns(choice: Choice, verdict: str, stated: str) -> bool:

@@ -11,8 +11,8 @@ no relevant difference
                neither, and some comparison's difference is smaller than its margin, by two one-sided tests at 5%:
                Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987), doi:10.1007/BF01068419. That is,
                its 90% interval lies between -margin and margin. The tests are corrected for their number too. Not said
-               while the 95% interval of another comparison lies on the other side: a tie with one rival is not the
-               news if another is ahead by more than the margin, or may be.
+               while the 95% interval of another comparison lies on the other side, unless that difference is
+               smaller than its margin too: a tie with one rival is not the news while another is ahead.
 inconclusive   none of these, or fewer than 3 seeds: too uncertain.
 """
 
@@ -98,12 +98,12 @@ def _seeds_needed(comparisons: list[Comparison]) -> int | None:
 
     All comparisons become clear; one becomes clear against the claim; or one difference proves smaller than its margin.
     """
-    error = ERROR / len(comparisons)
+    error, open_ties = ERROR / len(comparisons), [c for c in comparisons if c.margin and c not in ties(comparisons)]
     against = [c for c in comparisons if c.direction * c.estimate.value < 0]
     together = [None] if against else [c.estimate.seeds_needed() for c in comparisons]
     plans = [
         None if None in together else max(together),
         *(c.estimate.seeds_needed(1 - error) for c in against),
-        *(c.estimate.seeds_needed(1 - 2 * error, c.margin) for c in comparisons if c.margin),
+        *(c.estimate.seeds_needed(1 - 2 * error, c.margin) for c in open_ties),
     ]
     return min((seeds for seeds in plans if seeds), default=None)

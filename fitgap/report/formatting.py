@@ -178,12 +178,11 @@ def choice_rows(claims: list[dict[str, Any]]) -> dict[str, list[str]]:
 
     Statements to which no choice applies are left out.
     """
-    judged = {claim["statement"]: {one["id"]: one["verdict"] for one in claim["choices"]} for claim in claims}
-    return {
-        claim["statement"]: [claim["verdict"], *(judged[claim["statement"]].get(choice.id, "") for choice in CHOICES)]
-        for claim in claims
-        if claim["choices"]
-    }
+    rows = {}
+    for claim in (claim for claim in claims if claim["choices"]):
+        judged = {entry["id"]: entry["verdict"] for entry in claim["choices"]}
+        rows[claim["statement"]] = [claim["verdict"], *(judged.get(choice.id, "") for choice in CHOICES)]
+    return rows
 
 
 def _meaning(claim: dict[str, Any]) -> str:

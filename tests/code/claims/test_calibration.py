@@ -16,6 +16,7 @@ from fitgap.claims.calibration import (
     read_answers,
     signed_gaps,
 )
+from fitgap.claims.claim import judge_claim
 from fitgap.claims.study import Study
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, SUPPORTED
 from fitgap.report.tables import summary_table
@@ -109,7 +110,7 @@ def with_certainty(study: Study, name: str, certainty: float) -> Study:
 
 
 def verdict(study: Study, name: str = "dropout_calibrates") -> str:
-    return next(claim["verdict"] for claim in claims.judge_all(study) if claim["id"] == name)
+    return next(judge_claim(claim, study).verdict for claim in claims.declare(study.params) if claim.id == name)
 
 
 def test_claims_are_judged_by_the_differences():

@@ -28,7 +28,7 @@ def changed(study: Study, *results) -> Study:
 
 
 def judge(study: Study, name: str) -> dict:
-    return next(claim for claim in claims.judge_all(study) if claim["id"] == name)
+    return next(claims.judge(claim, study) for claim in claims.declare(study.params) if claim.id == name)
 
 
 def verdicts(claim: dict) -> dict[str, str]:
@@ -96,6 +96,7 @@ def tried(result, accuracies: list[float], draws: int, chosen: int):
             "trial": 10 - rank,  # in another order than the ranks
             "draw": 100 + draw,
             "rank": rank,
+            "pooling": "flatten",  # a candidate that is no number
             "val_accuracy_best": accuracy + noise[rank, draw],
             "val_loss_best": 1 - accuracy,
             "val_accuracy_last": accuracy + noise[rank, draw],

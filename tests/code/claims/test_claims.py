@@ -10,7 +10,7 @@ import pytest
 import synthetic_results as synthetic
 
 from fitgap import claims
-from fitgap.claims.claim import TOPICS, judge_claim
+from fitgap.claims.claim import TOPICS, describe_claim, judge_claim
 from fitgap.claims.learning_curve import find_crossing, lead
 from fitgap.claims.overfitting import unsteadiness
 from fitgap.claims.study import Study
@@ -38,7 +38,9 @@ def study():
 
 
 def by_id(study):
-    return {claim["id"]: claim for claim in claims.judge_all(study)}
+    """Judge all claims as stated."""
+    declared = claims.declare(study.params)
+    return {claim.id: describe_claim(claim, judge_claim(claim, study)) for claim in declared}
 
 
 def test_claims_hold_what_is_promised(study):
@@ -118,7 +120,8 @@ def test_early_stopping_is_judged_by_the_answers_of_two_epochs(study):
     peak, last = usual.other_moments
     for moments, verdict in (([peak, worse], SUPPORTED), ([peak, last], NO_DIFFERENCE)):
         changed = replace(usual, other_moments=np.stack(moments))
-        found = by_id(Study.gather(study.params, [*study.results.values(), changed], DATA))["early_stopping"]
+        found = Study.gather(study.params, [*study.results.values(), changed], DATA)
+        found = next(claims.judge(one, found) for one in claims.declare(study.params) if one.id == "early_stopping")
         assert found["verdict"] == verdict
         assert [choice["id"] for choice in found["choices"]] == ["peak", "seeds"]
         assert {choice["verdict"] for choice in found["choices"]} == {verdict}

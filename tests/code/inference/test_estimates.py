@@ -130,6 +130,7 @@ def test_a_tie_is_not_the_news_while_another_rival_is_ahead():
     assert ahead.interval()[1] < 0 < ahead.interval(1 - 0.05 / 3)[1]
     finding = judge(compared(equal, ahead, clear, margin=1.0))
     assert (finding.verdict, finding.deciding.label) == (INCONCLUSIVE, "pair 1")
+    assert finding.seeds_needed > 4  # the tie is proven, and settles nothing
     barely = estimate_over_seeds([-0.1, -0.11, -0.02, -0.1])  # behind, but by less than the margin
     assert barely.interval()[1] < 0 < barely.interval(1 - 0.05 / 3)[1]
     assert judge(compared(equal, barely, clear, margin=1.0)).verdict == NO_DIFFERENCE
