@@ -12,9 +12,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from fitgap.cluster.work import train_on_cluster
 from fitgap.data.draws import trial_seeds
-from fitgap.data.record import NO_TRIALS, Result
+from fitgap.data.record import NO_TRIALS, Record, Result, not_applicable
 from fitgap.definitions.determinism import start_tensorflow
 from fitgap.definitions.families import FAMILIES
 from fitgap.params.reading import load_params
@@ -29,8 +31,6 @@ from fitgap.tracking.live import open_live_run, show_nothing
 from fitgap.tracking.models import attach_models
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from fitgap.training.experiment import Experiment
     from fitgap.training.learning_curve import BothWays
 
@@ -93,7 +93,7 @@ def finish(
     rates: Mapping[str, float] | None = None,
     processors: Iterable[str] = (),
     artifacts: Iterable[Path] = (),
-    tables: Mapping[str, "pd.DataFrame"] | None = None,
+    tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> str | None:
     """Write a stage's result, its wall times and its MLflow run.
 
@@ -135,13 +135,16 @@ def train_stage(experiment: "Callable[..., Experiment | BothWays]", is_contestan
 def _train_and_write(experiment: "Callable[..., Experiment | BothWays]", is_contestant: bool, name: str) -> None:
     clock, params, family = Clock(), load_params(), Path(sys.argv[0]).stem
     stage, models, folder = f"{family}@{name}", MODELS / family / name, RESULTS / family / name
+    if is_contestant and (model := params.model(family, name)).obstacle:
+        with fresh_folder(models):
+            pass  # DVC expects the folder
+        record, history = Record(family, name, model.recorded, {}, measured={}), pd.DataFrame(columns=["seed", "epoch"])
+        finish(replace(not_applicable(record, model.obstacle, history), trials=NO_TRIALS), clock, folder)
+        return
     start_tensorflow(0, params.compute.threads)
     declared = experiment(name)
     if declared.obstacle is not None:
-        if is_contestant:
-            with fresh_folder(models):
-                pass  # DVC expects the folder
-        finish(replace(declared.obstacle, trials=NO_TRIALS if is_contestant else None), clock, folder)
+        finish(declared.obstacle, clock, folder)
         return
     with open_checkpoint(stage) as checkpoint:
         with clock.working(), open_live_run(stage) as live:

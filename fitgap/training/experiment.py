@@ -12,7 +12,7 @@ import pandas as pd
 
 from fitgap.data.draws import Examples, draw_rows, examples_of
 from fitgap.data.prepared import PreparedImages
-from fitgap.data.record import Identity, Record, Result, not_applicable
+from fitgap.data.record import Identity, Record, Result
 from fitgap.data.results import weights_file
 from fitgap.definitions.measurements import MOMENTS, name_at
 from fitgap.definitions.vgg16_layers import count_parameters as count_frozen
@@ -43,18 +43,12 @@ class Experiment:
     is_start: bool = False  # whether fine-tuning starts from its models
     compiled: Trainer | None = None  # of an experiment with the same network and remedies
 
+    obstacle = None  # why nothing can be trained; models with one have no experiment
+
     @property
     def seeds(self) -> list[int]:
         """The seeds to train."""
         return self.model.recorded["seeds"]
-
-    @property
-    def obstacle(self) -> Result | None:
-        """The result if the model cannot be trained, which says why; None if it can."""
-        if not self.model.obstacle:
-            return None
-        record = Record(self.model.family.name, self.model.name, self.model.recorded, self.inputs, measured={})
-        return not_applicable(record, self.model.obstacle, pd.DataFrame(columns=["seed", "epoch"]))
 
     @property
     def candidates(self) -> dict[str, list]:
