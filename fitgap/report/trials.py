@@ -20,7 +20,7 @@ HEADINGS = (
     "chosen",
     "its validation loss",
     *(f"best of {count}" for count in COUNTS),
-    "of all",
+    "best of all",
     "remarks",
 )
 FEWEST = 3  # candidates of a key, for its first and last to be the ends of a range
