@@ -14,15 +14,8 @@ from fitgap.params.variants import HEAD_KEYS
 from fitgap.report.formatting import NOTHING, number
 
 COUNTS = (1, 2, 4)  # of trials, for the growth of the score
-HEADINGS = (
-    "model",
-    "trials",
-    "chosen",
-    "its validation loss",
-    *(f"best of {count}" for count in COUNTS),
-    "best of all",
-    "remarks",
-)
+GROWTH = (*(f"best of {count}" for count in COUNTS), "best of all")
+HEADINGS = ("model", "trials", "chosen", "its validation loss", *GROWTH, "remarks")
 FEWEST = 3  # candidates of a key, for its first and last to be the ends of a range
 
 
