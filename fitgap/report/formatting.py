@@ -28,9 +28,9 @@ def data_title(data: Data) -> str:
     return f"pictures from {Path(data.path).name or data.path}"
 
 
-def model_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return the rows of the summary table as strings, in the order of MODEL_HEADINGS."""
-    return [_model_row(row) for row in table.to_dict("records")]
+def model_rows(table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return model name -> its row of the summary table as strings, in the order of MODEL_HEADINGS."""
+    return {row["model"]: _model_row(row) for row in table.to_dict("records")}
 
 
 def _model_row(row: dict[str, Any]) -> tuple[str, ...]:

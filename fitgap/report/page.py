@@ -30,9 +30,11 @@ from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.figures.forest import arrange_forest
 from fitgap.report.mistakes import collect_mistakes
 from fitgap.report.tables import claims_table, curves_table, summary_table
+from fitgap.report.trials import HEADINGS, describe_strengths, trial_rows
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_DIFFERENCE: "≈", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}
 Claims, Facts = list[dict[str, Any]], Mapping[str, str]
+FIRST_LOOK = 10  # with fewer repetitions, the report begins with what it cannot decide
 MAX_CLASSES = 15  # larger confusion matrices are unreadable; the worst classes are listed instead
 REMEDIED = ("scratch", "head")  # families with a model of each variant
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "mlflow", "dvc")
@@ -53,7 +55,7 @@ def write_report(folder: Path, study: Study, claims: Claims, registration: Facts
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     for family in content["curve_families"]:
-        curves.write_sheet(study, folder / f"curves-{family}.png", family)
+        curves.write_sheet(study, folder / f"curves-{family}.png", family, content["strengths"])
     if content["curve"]:
         learning_curve.write_learning_curve(content["curve"], folder / "learning_curve.png")
 
@@ -88,6 +90,10 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "signs": SIGNS,
         "headings": formatting.MODEL_HEADINGS,
         "rows": formatting.model_rows(table),
+        "strengths": describe_strengths(study),
+        "trial_headings": HEADINGS,
+        "trials": trial_rows(study),
+        "is_first_look": len(study.params.seeds) < FIRST_LOOK,
         "bins": BINS,
         "fewest": models.FEWEST,
         "measured_calibrations": measured,
@@ -125,8 +131,8 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
     study, table, curve = content["study"], content["table"], content["curve"]
     calibrations: dict[str, list[Calibration]] = content["measured_calibrations"]
     offered = table[~table["failed"] & table["family"].map(lambda name: FAMILIES[name].is_offered)]
-    rates = {"highrate": study.params.highrate.learning_rate, "scratch": study.params.scratch.learning_rate}
-    families = {name: FAMILIES[name].heading.format(**rates) for name in TRAINED if study.names(name)}
+    rate = study.params.highrate.learning_rate
+    families = {name: FAMILIES[name].heading.format(highrate=rate) for name in TRAINED if study.names(name)}
     kinds = [(family, what) for family in families for what in ("loss", "accuracy")]
     return {
         "colours": COLOURS,

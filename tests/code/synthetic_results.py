@@ -1,5 +1,6 @@
 """Synthetic results of stages, built from a few numbers, for tests of the code that reads results."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,15 @@ def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epoch
     }
     columns = ["seed", *[name for name in history if name != "seed"]]
     return Result(Record(**record), history[columns].reset_index(drop=True), given, np.stack([given, given]))
+
+
+def with_trials(study: Study, name="scratch@dropout", losses=(0.5, 0.3, 0.4), chosen=2, **choice) -> Study:
+    """Return the study with trials of a model, of which the two best reach the third draw; by default of dropout."""
+    result, choice = study.results[name], choice or {"dropout": 0.3, "learning_rate": 0.002}
+    tried = [range(len(losses)), *[np.argsort(losses)[:2]] * 2]
+    rows = [{"trial": n + 1, "draw": 7 + draw, "val_loss_best": losses[n]} for draw in (0, 1, 2) for n in tried[draw]]
+    record = replace(result.record, choice=choice, chosen_trial=chosen, params=result.record.params | choice)
+    return replace(study, results=study.results | {name: replace(result, record=record, trials=pd.DataFrame(rows))})
 
 
 def probe(data: PreparedImages, seeds=(0, 1, 2)) -> Result:

@@ -107,7 +107,7 @@ EDITS = {  # changes of params -> the stages that run
     "a deleted variant": ({"variants": {"baseline": {}}}, AFTER),
     "the start of fine-tuning": ({"finetune.head": "dropout"}, {"finetune@block5", *AFTER}),
     "the higher rate": ({"highrate.learning_rate": 0.03}, {"highrate@baseline", "report"}),
-    "a new size": ({"learning_curve.sizes": [20, 50]}, {"prepare", "learning_curve@50"}),
+    "a new size": ({"learning_curve.sizes": [20, 50]}, {"learning_curve@50", "report"}),
     "epochs of heads": ({"head.epochs": 4}, {"head@baseline", "head@dropout", "finetune@block5", *AFTER}),
     "the division": ({"data.split_seed": 7}, {"prepare"}),
 }
@@ -186,7 +186,7 @@ def test_edit_undone_is_restored_not_run_again(clone):
     runs = len(store.search_runs(["1"], max_results=1000))
     clone.edit(variants={"baseline": {}, "dropout": {"dropout": 0.5}})
     clone.edit(**{"learning_curve.sizes": [20]})
-    assert set(clone.repro()) <= {"prepare", "choice", "report"}  # results/ holds the deleted variants still
+    assert set(clone.repro()) <= {"choice", "report"}  # results/ holds the deleted variants still
     assert len(store.search_runs(["1"], max_results=1000)) == runs
     assert list(clone.summary.index) == MODELS
     assert not [path.name for path in clone.reports if "renamed" in path.read_text()]

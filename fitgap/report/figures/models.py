@@ -9,7 +9,6 @@ from matplotlib.transforms import Bbox
 
 from fitgap.claims.calibration import Calibration
 from fitgap.claims.study import Study
-from fitgap.definitions.vgg16_layers import BLOCKS
 from fitgap.inference.estimates import estimate_over_seeds_and_images
 from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import MARKERS, STAND_INS
@@ -104,7 +103,8 @@ def _in_words(rows: pd.DataFrame) -> str:
 
 
 def draw_blocks(study: Study) -> Markup:
-    """Draw the test accuracy of each block's probe, with 95% intervals over repetitions and test images."""
+    """Draw the test accuracy of each cached block's probe, with 95% intervals over repetitions and test images."""
+    blocks = [layer.removesuffix("_pool") for layer in study.probe.record.layers]
     estimates = [estimate_over_seeds_and_images(right) for right in study.right_by_layer(study.probe)]
     places, means = range(len(estimates)), [estimate.value for estimate in estimates]
 
@@ -113,10 +113,10 @@ def draw_blocks(study: Study) -> Markup:
             ends = estimate.interval() or [estimate.value] * 2
             axes.plot([place, place], ends, color=STAND_INS["head"], linewidth=2.4)
         axes.plot(places, means, "s-", color=STAND_INS["head"], linewidth=1.2, markersize=8)
-        axes.set_xticks(places, BLOCKS)
-        axes.set_xlim(-0.5, len(BLOCKS) - 0.5)
+        axes.set_xticks(places, blocks)
+        axes.set_xlim(-0.5, len(blocks) - 0.5)
 
-    words = "; ".join(f"{block}: {share:.1%}" for block, share in zip(BLOCKS, means, strict=True))
+    words = "; ".join(f"{block}: {share:.1%}" for block, share in zip(blocks, means, strict=True))
     labels = ("from the input to the output of VGG16", ACCURACY)
     return canvas.draw("blocks", "Test accuracy of linear probes by block", f"{words}.", paint, labels)
 

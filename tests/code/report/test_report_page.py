@@ -16,6 +16,7 @@ import synthetic_results as synthetic
 from fitgap import claims
 from fitgap.claims.choices import CHOICES
 from fitgap.claims.study import Study
+from fitgap.params.reading import load_params
 from fitgap.report import formatting, page
 from fitgap.report.figures.canvas import COLOURS
 
@@ -193,6 +194,38 @@ def test_learning_curve_has_figure_sentences_and_table(study, html):
     assert "| 400 | " in markdown and '<th scope="row">400</th>' in section
 
 
+def test_strengths_stand_beside_names_and_panels_and_trials_in_a_table(study):
+    text, markdown = (render(synthetic.with_trials(study), kind) for kind in (page.render_html, page.render_markdown))
+    assert '<th scope="row">scratch@dropout<span class="muted">dropout 0.3</span></th>' in text
+    assert "<strong>scratch@dropout</strong> <span>dropout 0.3, final gap" in text
+    assert "| scratch@dropout (dropout 0.3) |" in markdown
+    for shown in (text, markdown):
+        section = shown[shown.index("Trials" if shown is markdown else 'id="trials"') :]
+        assert "dropout 0.3, learning rate 0.002" in section and "(arXiv:1909.03004)" not in section
+        assert "Dodge et al. 2019" in section and "0.300 (3 draws)" in section
+
+
+def test_without_trials_one_sentence_says_so(small):
+    bare = {name: result for name, result in small.results.items() if name != "scratch@dropout"}
+    for kind in (page.render_html, page.render_markdown):
+        text = render(replace(small, results=bare), kind)
+        assert "Nothing was tried: params.yaml has a single value for every key." in text and "Dodge" not in text
+
+
+@pytest.mark.parametrize(("seeds", "is_first_look"), [(9, True), (10, False)])
+def test_few_repetitions_are_a_first_look_that_says_what_it_cannot_decide(small, repository, seeds, is_first_look):
+    more = replace(small, params=small.params.model_copy(update={"seeds": list(range(seeds))}))
+    claim = claims.judge_all(small)[0] | {"verdict": "inconclusive"}
+    undecided = [claim | {"statement": f"Statement {number}."} for number in range(8)]
+    for kind in (page.render_html, page.render_markdown):
+        beginning = kind(page.measure(more, undecided, ABOUT)).split("By validation")[0]
+        assert (
+            "A first look: 9 repetitions. It cannot decide: Statement 0; Statement 1; " in beginning
+        ) is is_first_look
+        assert ("Statement 5; and 2 more. " in beginning) is is_first_look
+    assert len(load_params(repository / "params.yaml").seeds) == 20  # as the text says
+
+
 def test_without_a_learning_curve_one_sentence_says_so(small):
     for kind in (page.render_html, page.render_markdown):
         text = render(replace(small, curve={}), kind)
@@ -227,8 +260,7 @@ def test_what_became_of_the_best_model_is_told(small, html):
 
 
 def test_trainings_at_the_higher_rate_have_curves_but_no_place_among_the_offers(study, html):
-    high, usual = study.params.highrate.learning_rate, study.params.scratch.learning_rate
-    assert f"at a learning rate of {high:g} instead of {usual:g}" in html
+    assert f"The same at a learning rate of {study.params.highrate.learning_rate:g}" in html
     assert 'id="highrate-loss-0-title"' in html
     picture = html[html.index('id="trade-off-title"') :]
     assert "highrate" not in picture[: picture.index("</svg>")]
