@@ -3,7 +3,7 @@
 Prechelt, Early Stopping - But When?, 1998, doi:10.1007/3-540-49430-8_3.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -12,8 +12,6 @@ from fitgap.remedies.remedy import Remedy
 
 class EarlyStopping(Remedy):
     """An end of the training after some epochs without a lower validation loss."""
-
-    candidates: ClassVar[dict[str, tuple]] = {"early_stopping": (8, 5, 3, 2)}
 
     early_stopping: Annotated[int, Field(ge=0, le=1000)] = 0  # epochs without a lower validation loss; 0: no such end
 

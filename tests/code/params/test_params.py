@@ -74,7 +74,14 @@ def shipped(repository) -> dict:
 def test_shipped_file_is_valid(repository):
     chosen = load_params(repository / "params.yaml")
     remedies = ["dropout", "batchnorm", "l1", "l2", "elasticnet", "augment", "label_smoothing", "weight_decay"]
-    assert list(chosen.variants) == ["baseline", *remedies, "early_stopping", "combined", "best_block"]
+    assert list(chosen.variants) == [
+        "baseline",
+        *remedies,
+        "early_stopping",
+        "combined",
+        "best_block",
+        "best_block_average",
+    ]
     assert len(chosen.seeds) >= 3
 
 

@@ -113,7 +113,9 @@ def test_two_remedies_that_replace_the_same_are_refused_by_name(monkeypatch):
 
 def test_a_variant_without_sense_in_a_family_has_no_model_there(repository):
     params = load_params(repository / "params.yaml")
-    assert set(params.without_model) == {"head@augment", "head@combined", "scratch@best_block"}
+    assert set(params.without_model) == {
+        *("head@augment", "head@combined", "scratch@best_block", "scratch@best_block_average")
+    }
     assert "cached features" in params.model("head", "augment").obstacle
     assert params.model("scratch", "augment").obstacle == ""
 
