@@ -75,15 +75,11 @@ def _most_trials(study: Study) -> dict[str, int]:
 
 
 def _cut_choices(study: Study, record: Record) -> list[str]:
-    """Return a remark for each number chosen at an end of its candidates: values beyond it may be better."""
-    candidates = study.params.model(record.stage, record.variant).candidates
-    remarks = []
-    for key, value in (record.choice or {}).items():
-        values = candidates.get(key, [])
-        if len(values) >= FEWEST and not isinstance(value, str) and value in (values[0], values[-1]):
-            end = "first" if value == values[0] else "last"
-            remarks.append(f"cut off: {_spaced(key)} {_value(value)} is the {end} of its candidates")
-    return remarks
+    """Return a remark on the numbers chosen at an end of their candidates: values beyond it may be better."""
+    candidates, choice = study.params.model(record.stage, record.variant).candidates, record.choice or {}
+    ends = {key: (own[0], own[-1]) for key, own in candidates.items() if len(own) >= FEWEST}
+    cut = {key: value for key, value in choice.items() if isinstance(value, int | float) and value in ends.get(key, ())}
+    return [f"cut off: {in_words(cut)} at an end of the candidates"] if cut else []
 
 
 def _cut_epochs(study: Study, record: Record) -> list[str]:
@@ -108,4 +104,4 @@ def _spaced(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    return np.format_float_positional(value, trim="-") if isinstance(value, int | float) else str(value)

@@ -65,7 +65,7 @@ def runs(clone, experiment: str) -> dict[str, dict]:
 
 
 SHARED = ("prepare", "backbone", "features")  # of `make quick` and `make repro`
-TINY = ["asis.images=20", "seeds=[0,1]", "learning_curve.sizes=[20]"]
+TINY = ["asis.images=20", "seeds=[0,1]", "learning_curve.sizes=[30]"]
 TINY += ["scratch.epochs=1", "head.epochs=1", "finetune.epochs=1", "learning_curve.repetitions=1"]
 
 

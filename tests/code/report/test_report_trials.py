@@ -9,7 +9,7 @@ import synthetic_results as synthetic
 
 from fitgap.report import trials
 
-LEARNING_RATES = {"scratch.learning_rate": [0.001, 0.002, 0.004], "variants.dropout.dropout": [0.1, 0.3, 0.5]}
+LEARNING_RATES = {"scratch.learning_rate": [0.00005, 0.002, 0.004], "variants.dropout.dropout": [0.1, 0.3, 0.5]}
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,11 @@ def test_row_has_the_choice_its_loss_and_the_growth_with_the_number_of_trials(st
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        ({"dropout": 0.5, "learning_rate": 0.002}, "cut off: dropout 0.5 is the last of its candidates"),
-        ({"dropout": 0.3, "learning_rate": 0.001}, "cut off: learning rate 0.001 is the first of its candidates"),
+        ({"dropout": 0.5, "learning_rate": 0.002}, "cut off: dropout 0.5 at an end of the candidates"),
+        (
+            {"dropout": 0.1, "learning_rate": 0.00005},
+            "cut off: dropout 0.1, learning rate 0.00005 at an end of the candidates",
+        ),
     ],
 )
 def test_choice_at_an_end_of_its_candidates_is_cut_off(study, choice, said):
