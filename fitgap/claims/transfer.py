@@ -135,7 +135,8 @@ def fewer_epochs(study: Study) -> Finding:
     differences = own.where(~never, longest + 1) - epochs_until(scratch, targets)
     if (differences[never] < 0).any():
         raise CannotTellError(f"{HEAD} has not reached it within its {longest:.0f} epochs; head.epochs is too few")
-    estimate = estimate_over_seeds(differences, resolution=1)
+    step = max(study.params.scratch.validation_freq, study.params.head.validation_freq)
+    estimate = estimate_over_seeds(differences, resolution=step)
     margin = MEASUREMENTS["epochs_to_best"].margin
     finding = judge([Comparison(f"{HEAD} - {BASELINE}: epochs to get there", estimate, -1, "epochs", margin)])
     note = f"in {never.sum()} of {len(never)} repetitions it is not reached within {longest:.0f} epochs"

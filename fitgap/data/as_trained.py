@@ -7,14 +7,14 @@ from pydantic import BaseModel
 from fitgap.data.record import Record
 from fitgap.definitions.families import FAMILIES
 from fitgap.params.schema import ModelSpec
-from fitgap.params.sections import HeadLayers, Scratch, Training
+from fitgap.params.sections import Contestants, HeadLayers, Scratch
 from fitgap.params.variants import SETTINGS, Variant
 
 
 def model_as_trained(record: Record) -> ModelSpec:
     """Return the specification that a model was trained with."""
     family = FAMILIES[record.stage]
-    schedule = _read(Scratch if family.network == "scratch" else Training, record.params)
+    schedule = _read(Scratch if family.network == "scratch" else Contestants, record.params)
     head = _read(HeadLayers, record.params) if family.network != "scratch" else None
     remedies = {key: record.params[key] for key in Variant.model_fields if key in record.params and key not in SETTINGS}
     return ModelSpec(family, record.variant, Variant(**remedies), schedule, head, record.params)

@@ -99,6 +99,7 @@ class Contestants(Training):
     """Settings shared by all families whose models are compared."""
 
     trials: Annotated[int, Field(ge=2, le=1000)]  # of each model, where keys have candidates
+    validation_freq: Count
 
 
 class Scratch(Contestants):

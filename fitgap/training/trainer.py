@@ -5,11 +5,11 @@ which is a large overhead for small data sets. Here an epoch is one call of a Te
 both.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 
 import keras
 import numpy as np
@@ -84,6 +84,7 @@ class Trainer:
         self.network, self._schedule, self._passes = network, schedule, passes
         self._loss, self._fast = _loss_of(remedies), fast
         self._optimizer = _optimizer_of(remedies, schedule.learning_rate)
+        self._every = getattr(schedule, "validation_freq", 1)
         self._patience = next((patience for remedy in remedies if (patience := remedy.patience())), None)
         self._optimizer.build(network.trainable_variables)
         self._optimizer_at_start = [variable.numpy() for variable in self._optimizer.variables]
@@ -115,7 +116,7 @@ class Trainer:
         Returns
         -------
         TrainedModel
-            `history` has one row per epoch: epoch (from 1), train_loss, train_accuracy, val_loss,
+            `history` has one row per measured epoch: epoch (from 1), train_loss, train_accuracy, val_loss,
             val_accuracy (inference mode, no penalty), objective (mean over the epoch of the optimised function,
             with penalty and dropout), penalty and weight_norm (both at the epoch's end).
         """
@@ -123,22 +124,21 @@ class Trainer:
         inputs, labels = (tf.constant(np.concatenate([a[:], b[:]])) for a, b in zip(training, validation, strict=True))
         epochs, count, recorder = self._schedule.epochs, len(training[1]), HistoryRecorder()
         orders = epoch_orders(count, epochs * self._passes, seed)
-        begin, seconds = time.perf_counter(), 0.0
-        for epoch in range(1, epochs + 1):
+        begin, seconds, epoch = time.perf_counter(), 0.0, 0
+        for before, epoch in itertools.pairwise(self._measured_epochs):
             updating = time.perf_counter()
-            objectives = [
-                float(self._updates(inputs, labels, tf.constant(order))) for order in islice(orders, self._passes)
-            ]
+            own = itertools.islice(orders, (epoch - before) * self._passes)
+            objectives = [float(self._updates(inputs, labels, tf.constant(order))) for order in own]
             seconds += time.perf_counter() - updating
             first = 0 if curves or epoch == epochs else count
             measured = self.evaluator.measure(inputs, labels, count, first)
-            recorder.add_epoch(float(np.mean(objectives)), *measured)
+            recorder.add_epoch(epoch, float(np.mean(objectives)), *measured)
             on_epoch(recorder.rows[-1])
             if self._patience and epoch - recorder.best_epoch >= self._patience:
                 break
         updates, rate = int(self._optimizer.iterations), epoch * self._passes * count / seconds
         if self._patience:
-            self._go_back(recorder, epochs, lambda: self.evaluator.measure(inputs, labels, count)[0])
+            self._go_back(recorder, lambda: self.evaluator.measure(inputs, labels, count)[0])
         others = {moment: [weight.numpy() for weight in weights] for moment, weights in recorder.weights.items()}
         others["last"], best = self.network.get_weights(), others.pop("best")
         seconds = time.perf_counter() - begin
@@ -154,13 +154,19 @@ class Trainer:
                 by_epoch[epoch] = self.evaluator.probabilities(inputs)
         return np.stack([by_epoch[epoch] for epoch in trained.epochs.values()])
 
-    def _go_back(self, recorder: "HistoryRecorder", epochs: int, measure: Callable[[], Row]) -> None:
+    @property
+    def _measured_epochs(self) -> list[int]:
+        """The epochs after which both splits are measured, and 0 before them; the last epoch is one of them."""
+        epochs = self._schedule.epochs
+        return [*range(0, epochs, self._every), epochs]
+
+    def _go_back(self, recorder: "HistoryRecorder", measure: Callable[[], Row]) -> None:
         """End as early stopping does, with the weights of the best epoch: all rows after the stop speak of these."""
         self.network.set_weights(recorder.weights["best"])
-        del recorder.rows[epochs - 1 :]  # a training that was not stopped goes back in its last row
-        measured = measure()
-        while len(recorder.rows) < epochs:
-            recorder.rows.append({"epoch": len(recorder.rows) + 1, "objective": np.nan, **measured})
+        measured, epochs = measure(), self._measured_epochs[1:]
+        del recorder.rows[len(epochs) - 1 :]  # a training that was not stopped goes back in its last row
+        for epoch in epochs[len(recorder.rows) :]:
+            recorder.rows.append({"epoch": epoch, "objective": np.nan, **measured})
 
     def _begin_from(self, start: keras.Model, learning_rate: float | None) -> None:
         for own, given in zip(self.network.variables, start.variables, strict=True):
@@ -226,12 +232,12 @@ class HistoryRecorder:
         self.best_epoch = 1
         self._highest = {"best": -np.inf, "peak": -np.inf}  # of the validation loss times -1, and of the accuracy
 
-    def add_epoch(self, objective: float, measured: Row, weights: list[tf.Tensor]) -> None:
-        """Add the row of the finished epoch: the mean of the optimised function, and what `Evaluator.measure` says."""
-        self.rows.append({"epoch": len(self.rows) + 1, "objective": objective, **measured})
+    def add_epoch(self, epoch: int, objective: float, measured: Row, weights: list[tf.Tensor]) -> None:
+        """Add the row of a finished epoch: the mean of the optimised function, and what `Evaluator.measure` says."""
+        self.rows.append({"epoch": epoch, "objective": objective, **measured})
         now = {"best": -measured["val_loss"], "peak": measured["val_accuracy"]}
         higher = {moment: value for moment, value in now.items() if value > self._highest[moment]}  # NaN is not
         if higher or not self.weights:
             self.weights |= dict.fromkeys(higher if self.weights else now, weights)
             self._highest |= higher
-            self.best_epoch = len(self.rows) if "best" in higher else self.best_epoch
+            self.best_epoch = epoch if "best" in higher else self.best_epoch

@@ -42,6 +42,7 @@ def params(**changes) -> Params:
     """
     tree = load_params(SHIPPED).model_dump()
     for section in (tree["scratch"], tree["head"], tree["finetune"], *tree["variants"].values()):
+        section |= {"validation_freq": 1} if "validation_freq" in section else {}
         section |= {key: own[0] for key, own in section.items() if isinstance(own, list) and key not in LISTS}
     tree["seeds"], tree["learning_curve"]["repetitions"] = SEEDS, len(SEEDS)
     for key, value in changes.items():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fitgap.params.reading import load_params
-from fitgap.params.sections import Training
+from fitgap.params.sections import Contestants, Training
 from fitgap.params.variants import Variant
 
 SCHEDULE = Training(epochs=6, batch_size=8, learning_rate=0.01)
@@ -205,3 +205,17 @@ def test_early_stopping_ends_at_the_lowest_validation_loss_and_stays_there(build
         np.testing.assert_allclose(stopped.loc[row, columns].astype(float), stopped.loc[best, columns].astype(float))
     for last, own in zip(runs[3].other_weights["last"], runs[3].weights, strict=True):
         np.testing.assert_array_equal(last, own)
+
+
+def test_training_is_the_same_however_seldom_it_is_measured(build, examples):
+    from fitgap.training.trainer import Trainer
+
+    shared = {"epochs": 5, "batch_size": 8, "learning_rate": 0.01, "trials": 2}
+    often, seldom = (
+        Trainer(build(3), Contestants(**shared, validation_freq=every)).train(build(3), *examples, 0)
+        for every in (1, 2)
+    )
+    assert seldom.history["epoch"].tolist() == [2, 4, 5]
+    chosen = often.history[often.history["epoch"].isin([2, 4, 5])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(seldom.history.drop(columns="objective"), chosen.drop(columns="objective"))
+    assert often.updates == seldom.updates
