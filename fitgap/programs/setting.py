@@ -5,8 +5,8 @@
 The experiment bears the file's name, or NAME. It runs in a copy of the repository, and what it has in common with
 earlier runs comes from DVC's cache. A null removes what params.yaml has under that key, such as a variant.
 
-`dvc exp run` runs one stage at a time. With --at-once, several run at a time, as in `make repro`: then the copy is one of
-its own, which leaves a report, runs in MLflow and DVC's cache, but no entry in `dvc exp show`.
+`dvc exp run` runs one stage at a time. With --at-once, several run at a time, as in `make repro`. That copy leaves a
+report, runs in MLflow, and what it computed in DVC's cache, but no entry in `dvc exp show`.
 """
 
 import argparse
