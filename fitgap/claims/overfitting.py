@@ -147,13 +147,14 @@ def tolerates_higher_rate(study: Study) -> Finding:
 
 def _accuracies_in_words(study: Study) -> str:
     """Return a note with the test accuracies of both networks at both learning rates."""
-    rates = study.params.highrate.learning_rate, study.params.scratch.learning_rate
     shares = [[right_answers(study, name).to_numpy().mean() for name in names] for names in (HIGH_RATE, USUAL_RATE)]
     changes = [
         f"{usual.split('@')[1]} {high_share:.1%} instead of {usual_share:.1%}"
         for usual, high_share, usual_share in zip(USUAL_RATE, *shares, strict=True)
     ]
-    return f"at a learning rate of {rates[0]:g} instead of {rates[1]:g}: {', '.join(changes)}"
+    return (
+        f"at a learning rate of {study.params.highrate.learning_rate:g} instead of the usual one: {', '.join(changes)}"
+    )
 
 
 def _early_stopping() -> Claim:

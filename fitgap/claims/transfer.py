@@ -18,7 +18,6 @@ from fitgap.claims.comparisons import (
 )
 from fitgap.claims.study import PROBE, Study
 from fitgap.definitions.measurements import MEASUREMENTS
-from fitgap.definitions.vgg16_layers import POOLS
 from fitgap.inference.estimates import Proportion, estimate_over_seeds
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
@@ -189,11 +188,12 @@ def specific_at_the_end(study: Study) -> Finding:
 
     The lower block is selected by its mean validation loss; test results are not used.
     """
-    losses = study.probe.history.groupby("block")["val_loss"].mean().to_numpy()
-    lower = int(losses[:-1].argmin())
-    right = study.right_by_layer(study.probe)
-    label = f"probe on {POOLS[lower]} - probe on {POOLS[-1]}: test accuracy"
+    right, layers = study.right_by_layer(study.probe), study.probe.record.layers
+    if len(layers) < 2:
+        raise CannotTellError("features.layers has one block only, and it takes a lower one to compare the last with")
+    lower = int(study.probe.history.groupby("block")["val_loss"].mean().to_numpy()[:-1].argmin())
+    label = f"probe on {layers[lower]} - probe on {layers[-1]}: test accuracy"
     estimate = study.over_images(right[lower] - right[-1])
-    shares = zip(POOLS, right.mean(axis=(1, 2)), strict=True)
+    shares = zip(layers, right.mean(axis=(1, 2)), strict=True)
     note = "by block: " + ", ".join(f"{name} {share:.1%}" for name, share in shares)
     return judge([Comparison(label, estimate, 1, "share", ACCURACY_MARGIN)]).with_note(note)

@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SMALL
 
 from fitgap.data.draws import draw_rows
 from fitgap.data.prepared import read_prepared
@@ -101,14 +102,15 @@ def test_nothing_to_do_runs_nothing(clone):
 
 NEW = {"dropout": 0.3, "batch_norm": True}
 AFTER = {"choice", CURVE, "report"}  # the curve runs only if the choice is another
+HEADS = {"head@baseline", "head@dropout"}
 EDITS = {  # changes of params -> the stages that run
     "a variant": ({"variants.dropout.dropout": 0.25}, {"scratch@dropout", "head@dropout", *AFTER}),
     "a new variant": ({"variants.dropout_bn": NEW}, {"scratch@dropout_bn", "head@dropout_bn", *AFTER}),
     "a deleted variant": ({"variants": {"baseline": {}}}, AFTER),
-    "the start of fine-tuning": ({"finetune.head": "dropout"}, {"finetune@block5", *AFTER}),
+    "the start of fine-tuning": ({"finetune.head": "dropout"}, {*HEADS, "finetune@block5", *AFTER}),
     "the higher rate": ({"highrate.learning_rate": 0.03}, {"highrate@baseline", "report"}),
     "a new size": ({"learning_curve.sizes": [20, 50]}, {"learning_curve@50", "report"}),
-    "epochs of heads": ({"head.epochs": 4}, {"head@baseline", "head@dropout", "finetune@block5", *AFTER}),
+    "epochs of heads": ({"head.epochs": 4}, {*HEADS, "finetune@block5", *AFTER}),
     "the division": ({"data.split_seed": 7}, {"prepare"}),
 }
 
@@ -184,9 +186,9 @@ def test_edited_variants_are_in_the_report_and_deleted_ones_are_not(clone):
 def test_edit_undone_is_restored_not_run_again(clone):
     store = clone.store
     runs = len(store.search_runs(["1"], max_results=1000))
-    clone.edit(variants={"baseline": {}, "dropout": {"dropout": 0.5}})
-    clone.edit(**{"learning_curve.sizes": [20]})
-    assert set(clone.repro()) <= {"choice", "report"}  # results/ holds the deleted variants still
+    clone.edit(variants=SMALL["variants"])
+    clone.edit(**{"learning_curve.sizes": SMALL["learning_curve.sizes"]})
+    assert set(clone.repro()) <= {"choice", "report"}
     assert len(store.search_runs(["1"], max_results=1000)) == runs
     assert list(clone.summary.index) == MODELS
     assert not [path.name for path in clone.reports if "renamed" in path.read_text()]
