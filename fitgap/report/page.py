@@ -67,7 +67,7 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
     ----------
     claims : from `judge_all`
     about : name -> value of the software versions and the machine, shown as they are
-    registration : outcome of registering the best model, from `Registration.facts`: `why`, and `address` and `version`
+    registration : outcome of registering the best model, from `registry.register`: `why`, and `address` and `version`
         if there is a registered version to load
     """
     table, curve = summary_table(study), learning_curve.measure_learning_curve(study)
