@@ -139,7 +139,6 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
         "families": families,
         "curves": {(family, what): curves.draw_panels(study, family, what) for family, what in kinds},
         "trade_off": models.draw_trade_off(offered),
-        "depth": models.draw_depth(study, offered) if study.is_transfer else None,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
         "reliability": {family: models.draw_reliability(family, own) for family, own in calibrations.items()},
         "forest": arrange_forest(without_checks(content["claims"])),
