@@ -64,10 +64,6 @@ class LiveRun:
                 opened.client.delete_run(self._run_id)
 
 
-def show_nothing(row: Mapping[str, float]) -> None:
-    """Take the place of `LiveRun.add_epoch` where nobody looks, such as on a node of a cluster."""
-
-
 @contextmanager
 def open_live_run(stage: str) -> Iterator[LiveRun]:
     """Open the live run of a stage, and delete it at the end, also if the stage fails."""

@@ -1,7 +1,7 @@
 """Train one model of the comparison once per seed, and measure every seed the same way."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Experiment:
     frozen_parameters: int = 0  # number of frozen weights below the network
     fast: bool = True  # whether to use hand-written kernels (`compute.hand_written_kernels`)
     is_start: bool = False  # whether fine-tuning starts from its models
-    compiled: Trainer | None = None  # of an experiment with the same network and remedies
+    compiled: Trainer | None = None  # of an experiment whose model differs in the learning rate only
 
     obstacle = None  # why nothing can be trained; models with one have no experiment
 
@@ -50,15 +50,6 @@ class Experiment:
         """The seeds to train."""
         return self.model.recorded["seeds"]
 
-    @property
-    def candidates(self) -> dict[str, list]:
-        """Key -> its values, of which trials choose one."""
-        return self.model.candidates
-
-    def sharing(self, other: "Experiment | None") -> "Experiment":
-        """Return this experiment with the compiled networks of another, whose model differs in the learning rate."""
-        return replace(self, compiled=other and other.trainer)
-
     @cached_property
     def trainer(self) -> Trainer:
         """Compiled once, for all seeds."""
@@ -66,19 +57,27 @@ class Experiment:
         return self.compiled or Trainer(self.blank(), model.schedule, model.variant.active, self.fast, model.passes)
 
     def run(
-        self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None
+        self,
+        seeds: list[int],
+        checkpoint: Checkpoint,
+        on_epoch: Callable[[Row], None] = lambda row: None,
+        prefix: str = "",
     ) -> "Outcome":
         """Train one model per seed, and test each after its training, at each of MOMENTS.
 
         Seeds in the checkpoint, from an earlier killed run of the same stage, are not trained again. `on_epoch` is
-        called after each epoch with its row of the history and the `seed`.
+        called after each epoch with its row of the history and the `seed`. A `prefix` keeps the entries of several
+        experiments in one checkpoint apart.
         """
         repetitions, rows = {}, []
         progress = TrainingProgress(
             f"{self.model.family.name}@{self.model.name}", seeds, self.model.schedule.epochs, on_epoch
         )
         for seed in seeds:
-            repetition = _resume(checkpoint, seed) or self._repeat(checkpoint, seed, progress.add_epoch)
+            saved = checkpoint.load(name := f"{prefix}seed-{seed}")
+            repetition = Repetition.of_arrays(saved) if saved else self._repeat(seed, progress.add_epoch)
+            if saved is None:
+                checkpoint.save(name, repetition.arrays())
             progress.end_seed()
             repetitions[seed] = repetition
             labels = self.draw(seed)["test"][1]
@@ -113,13 +112,11 @@ class Experiment:
         start, train, validation = self.build(seed), splits["train"], splits["validation"]
         return self.trainer.train(start, train, validation, seed, on_epoch, learning_rate=rate, curves=curves)
 
-    def _repeat(self, checkpoint: Checkpoint, seed: int, on_epoch: Callable[[Row], None]) -> "Repetition":
-        """Train and test the model of one seed, and save it in the checkpoint."""
+    def _repeat(self, seed: int, on_epoch: Callable[[Row], None]) -> "Repetition":
+        """Train and test the model of one seed."""
         trained = self._train(seed, on_epoch)
         probabilities = self.trainer.test(trained, self.draw(seed)["test"][0])
-        repetition = Repetition(replace(trained, other_weights={}), probabilities, describe_processor())
-        checkpoint.save(f"seed-{seed}", repetition.arrays())
-        return repetition
+        return Repetition(replace(trained, other_weights={}), probabilities, describe_processor())
 
 
 @dataclass(frozen=True)
@@ -149,12 +146,14 @@ class Outcome:
     """The measurements of an experiment, and the repetition of each seed."""
 
     result: Result
-    repetitions: dict[int, Repetition]
-    network: keras.Model  # which all seeds share; its weights are any
+    repetitions: dict[int, Repetition] = field(default_factory=dict)  # none of the learning curve's two ways
+    network: keras.Model | None = None  # which all seeds share; its weights are any
 
     @property
     def times(self) -> dict[str, Any]:
         """Wall times as keyword arguments of `timings.save`: `seed_seconds`, `rates` and `processors`."""
+        if not self.repetitions:
+            return {}
         trained = {seed: repetition.trained for seed, repetition in self.repetitions.items()}
         return {
             "seed_seconds": {seed: model.seconds for seed, model in trained.items()},
@@ -171,11 +170,6 @@ class Outcome:
         """Write the weights of these seeds into an existing folder."""
         for seed in seeds:
             self.network_of(seed).save_weights(folder / weights_file(seed))
-
-
-def _resume(checkpoint: Checkpoint, seed: int) -> Repetition | None:
-    arrays = checkpoint.load(f"seed-{seed}")
-    return Repetition.of_arrays(arrays) if arrays else None
 
 
 def measure_seed(trained: TrainedModel, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
