@@ -72,7 +72,7 @@ class BothWays:
             prefix = "" if (way, family) == last else f"{way}-{family}-"
             outcome = experiment.run(seeds, checkpoint, on_epoch, prefix)
             if family == "head":
-                self.heads.update({seed: r.trained.weights for seed, r in outcome.repetitions.items()})
+                self.heads.update({seed: trained.weights for seed, trained in outcome.repetitions.items()})
             results[way] = outcome.result
         return Outcome(self._join(results))
 
