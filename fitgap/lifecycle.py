@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from fitgap.pipeline.timings import Clock
 from fitgap.system.errors import UserError
 from fitgap.system.files import fresh_folder
 from fitgap.tracking import runs
-from fitgap.tracking.live import open_live_run
+from fitgap.tracking.live import LiveRun
 from fitgap.tracking.models import attach_models
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _train_and_write(experiment: "Callable[..., Experiment | BothWays]", is_cont
         finish(declared.obstacle, clock, folder)
         return
     with open_checkpoint(stage) as checkpoint:
-        with clock.working(), open_live_run(stage) as live:
+        with clock.working(), closing(LiveRun(stage)) as live:
             trained, choice = declared, {}
             if is_contestant:
                 from fitgap.training.trials import run_trials  # imports TensorFlow
