@@ -19,11 +19,11 @@ import pandas as pd
 
 from fitgap.data.draws import trial_seeds
 from fitgap.data.record import NO_TRIALS, Result
+from fitgap.params.schema import Choice
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.progress import Progress
 from fitgap.training.experiment import Experiment
 
-Choice = Mapping[str, Any]  # key -> the value chosen
 FINALISTS = 2  # trials that are left for the last draw, at least
 
 
