@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from fitgap.pipeline.timings import Clock
 from fitgap.system.errors import UserError
 from fitgap.system.files import fresh_folder
 from fitgap.tracking import runs
-from fitgap.tracking.live import open_live_run, show_nothing
+from fitgap.tracking.live import LiveRun
 from fitgap.tracking.models import attach_models
 
 if TYPE_CHECKING:
@@ -147,11 +148,16 @@ def _train_and_write(experiment: "Callable[..., Experiment | BothWays]", is_cont
         finish(declared.obstacle, clock, folder)
         return
     with open_checkpoint(stage) as checkpoint:
-        with clock.working(), open_live_run(stage) as live:
-            trained, choice, add_trials = _choose(declared, partial(experiment, name), checkpoint)
+        with clock.working(), closing(LiveRun(stage)) as live:
+            trained, choice = declared, {}
+            if is_contestant:
+                from fitgap.training.trials import run_trials  # imports TensorFlow
+
+                trials = run_trials(declared, partial(experiment, name), checkpoint)
+                trained, choice = trials.experiment, trials.choice
             train_on_cluster(stage, params.compute.threads, trained.seeds, checkpoint, choice)
             outcome = trained.run(trained.seeds, checkpoint, live.add_epoch)
-        result = add_trials(outcome.result) if is_contestant else outcome.result
+        result = trials.added_to(outcome.result) if is_contestant else outcome.result
         if is_contestant:
             with fresh_folder(models) as made:
                 outcome.save_weights(made, trained.seeds if trained.is_start else [result.record.best_seed])
@@ -163,21 +169,9 @@ def _train_and_write(experiment: "Callable[..., Experiment | BothWays]", is_cont
         attach_models([result], {result.name: run_id}, params, MODELS, BACKBONE)
 
 
-def _choose(
-    declared: "Experiment | BothWays", decide: "Callable[[Choice], Experiment]", checkpoint: Checkpoint
-) -> "tuple[Experiment | BothWays, Choice, Callable[[Result], Result]]":
-    """Run the trials of a model that has candidates; return its experiment, the choice, and what adds the trials."""
-    if not declared.candidates:
-        return declared, {}, partial(replace, trials=NO_TRIALS)
-    from fitgap.training.trials import run_trials  # imports TensorFlow
-
-    trials = run_trials(declared, decide, checkpoint)
-    return trials.experiment, trials.choice, trials.added_to
-
-
 def train_seeds(family: str, name: str, choice: Choice, seeds: list[int], checkpoint: Checkpoint) -> None:
     """Train seeds of a stage into a checkpoint: the task of a node of a cluster."""
-    _experiment_of(family, name, json.dumps(choice)).run(seeds, checkpoint, show_nothing)
+    _experiment_of(family, name, json.dumps(choice)).run(seeds, checkpoint)
 
 
 @cache

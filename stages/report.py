@@ -38,7 +38,7 @@ def main() -> None:
     study = Study.gather(params, [*found, *others], read_prepared(PREPARED), times)
     claims = judge_all(study)
     ids, best = track([*others, *found], study), study.results.get(study.best)
-    registration = best and registry.register(best, ids.get(best.name)).facts
+    registration = best and registry.register(best, ids.get(best.name))
     with fresh_folder(BEST) as folder:
         copy_model(best, MODELS, folder)
     with fresh_folder(REPORTS) as folder:

@@ -100,7 +100,15 @@ class FrozenBase:
     """
 
     def __init__(self, weights: Path, image_size: int, files: dict[str, str], precision: str = "float32"):
-        self._step = compile_frozen_base(weights, image_size, files, precision)
+        network = vgg16.frozen_base(weights, image_size, set(files.values()), precision)
+        cells = {name: vgg16.cell_layers(name, image_size) if name == layer else [] for name, layer in files.items()}
+        signature = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)
+
+        def step(batch):
+            outputs = network(batch, training=False)
+            return {name: vgg16.apply_layers(cells[name], outputs[layer]) for name, layer in files.items()}
+
+        self._step = tf.function(step, input_signature=[signature], autograph=False)
 
     def activations(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Return the rows of each file, float32, of RGB images, uint8 (n, size, size, 3)."""
@@ -109,19 +117,6 @@ class FrozenBase:
     def activations_from(self, images: np.ndarray, start: int) -> dict[str, np.ndarray]:
         """Return the activations of the batch of images that begins with row `start`; the last one may be smaller."""
         return self.activations(read_rows(images, start, start + batch_size(images.shape[1])))
-
-
-def compile_frozen_base(weights: Path, image_size: int, files: dict[str, str], precision: str) -> Callable:
-    """Compile the frozen base: uint8 RGB images (n, size, size, 3) -> dict of float32 activations by file."""
-    network = vgg16.frozen_base(weights, image_size, set(files.values()), precision)
-    cells = {name: vgg16.cell_layers(name, image_size) if name == layer else [] for name, layer in files.items()}
-    signature = tf.TensorSpec((None, image_size, image_size, 3), tf.uint8)
-
-    def run(batch):
-        outputs = network(batch, training=False)
-        return {name: vgg16.apply_layers(cells[name], outputs[layer]) for name, layer in files.items()}
-
-    return tf.function(run, input_signature=[signature], autograph=False)
 
 
 def write_feature_info(folder: Path, about: dict[str, Any]) -> None:

@@ -130,7 +130,7 @@ def read_answers(study: Study, name: str) -> Answers | None:
     """Return a model's answers; None if it has none, or diverged."""
     if name in study.failed or not study.has_answers(name):
         return None
-    right = study.right(name)
+    right = study.right[name]
     confidences = study.results[name].test_probabilities.max(axis=-1)
     return Answers(pd.DataFrame(confidences, right.index, right.columns), right)
 

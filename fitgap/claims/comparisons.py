@@ -63,7 +63,7 @@ def right_answers(study: Study, model: str) -> pd.DataFrame:
     """
     if not study.has_answers(model):
         raise CannotTellError(f"{model} left no answers on the test images")
-    return study.right(model).astype(float)
+    return study.right[model].astype(float)
 
 
 def by_seed(name: str, statistic: str, choices: tuple[str, ...] = ()) -> Quantity:

@@ -147,22 +147,17 @@ class Study:
         result = self.results[name]
         return result.is_model and result.test_probabilities is not None
 
-    def right(self, name: str) -> pd.DataFrame:
-        """Return which predictions on the test images are correct: bool, one row per seed, one column per image.
+    @cached_property
+    def right(self) -> dict[str, pd.DataFrame]:
+        """Model -> which predictions on the test images are correct: bool, one row per seed, one column per image.
 
         Columns are positions in the test split, because way 1 may cover only some of the images.
         """
-        if name not in self._right:
-            self._right[name] = self._compare_with_truth(self.results[name])
-        return self._right[name]
-
-    @cached_property
-    def _right(self) -> dict[str, pd.DataFrame]:
-        """What `right` has returned, by model; statements ask for the same models again and again."""
-        return {}
-
-    def _compare_with_truth(self, result: Result) -> pd.DataFrame:
         truth = np.asarray(self.prepared.class_names)[self.prepared.part("test")[1]]
-        answers = np.asarray(result.record.classes)[result.test_probabilities.argmax(axis=-1)]
-        positions = result.record.test_positions or range(len(truth))
-        return pd.DataFrame(answers == truth[positions], index=result.seeds.index, columns=positions)
+        right = {}
+        for name in filter(self.has_answers, self.results):
+            result = self.results[name]
+            answers = np.asarray(result.record.classes)[result.test_probabilities.argmax(axis=-1)]
+            positions = result.record.test_positions or range(len(truth))
+            right[name] = pd.DataFrame(answers == truth[positions], index=result.seeds.index, columns=positions)
+        return right

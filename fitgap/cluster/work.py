@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fitgap.cluster import connection
 from fitgap.cluster.connection import is_wanted
 from fitgap.cluster.node import Order, describe, environment, make_task
@@ -123,11 +121,6 @@ class Batches:
         if self._cluster:
             return self._cluster.map(f"stages.{self._stage}:run", starts)
         return ((start, self._run(start)) for start in starts)
-
-    def outputs(self, count: int, size: int) -> np.ndarray:
-        """Return what was computed for `count` images in batches of `size`, one row per image."""
-        outputs = dict(self.map(range(0, count, size)))
-        return np.concatenate([outputs[start] for start in sorted(outputs)])
 
 
 def train_on_cluster(

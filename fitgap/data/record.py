@@ -49,7 +49,6 @@ class Record:
     test_positions: list[int] | None = None  # in the test split, that a model was evaluated on; None if all
     known_classes: list[str] | None = None  # in both the source and the target data (way 1)
     choice: dict[str, Any] | None = None  # key -> the value that trials chose among its candidates
-    chosen_trial: int | None = None
     parameters: dict[str, int] | None = None  # numbers of weights: total, trainable, frozen
     best_seed: int | None = None  # the seed with the lowest validation loss
     seeds: list[dict[str, Any]] | None = None  # one dict per seed: "seed" and that seed's measurements

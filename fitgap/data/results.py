@@ -20,10 +20,8 @@ ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # if one is n
 
 def declared_models(params: Params) -> list[str]:
     """Return the names of the models declared in params, in the order of the report."""
-    variants = {"scratch": params.variants, "highrate": params.highrate.variants, "head": params.variants}
-    named = variants | {"finetune": params.finetune.depths}
-    declared = [*(f"{family}@{name}" for family, names in named.items() for name in names), "asis"]
-    return [name for name in declared if name not in params.without_model]
+    varied = [name for name, obstacle in params.obstacles.items() if not obstacle]
+    return [*varied, *(f"finetune@{depth}" for depth in params.finetune.depths), "asis"]
 
 
 def has_diverged(result: Result) -> bool:

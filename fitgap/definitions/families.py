@@ -19,12 +19,7 @@ FAMILIES = {
     family.name: family
     for family in (
         Family("scratch", "From scratch: the notes' network", "scratch", takes_variant_rate=True, attached="all"),
-        Family(
-            "highrate",
-            "The same at a learning rate of {highrate:g}",
-            "scratch",
-            is_offered=False,
-        ),
+        Family("highrate", "The same at a learning rate of {highrate:g}", "scratch", is_offered=False),
         Family("head", "Way 2: a new classifier on the frozen base", "head", takes_variant_rate=True, attached="best"),
         Family("finetune", "Way 3: fine-tuning from a depth on", "finetune", attached="best"),
         Family("asis", "Way 1: the unchanged network"),

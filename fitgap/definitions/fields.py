@@ -29,21 +29,15 @@ def unique(items: list) -> list:
     return items
 
 
-def _amount(value: Any) -> int | str:
-    """Validate a number of images from 1 on, or "all" for the remaining images."""
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    raise ValueError("should be an integer from 1 on, or all")
+def _amount(least: int) -> Any:
+    """Return the type of a number of images from `least` on, or "all" for the remaining images."""
 
+    def validate(value: Any) -> int | str:
+        if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+            return value
+        raise ValueError(f"should be an integer from {least} on, or all")
 
-def _amount_or_none(value: Any) -> int | str:
-    """Validate a number of images from 0 on, or "all" for the remaining images."""
-    if value == 0 and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    try:
-        return _amount(value)
-    except ValueError:
-        raise ValueError("should be an integer from 0 on, or all") from None
+    return Annotated[int | str, PlainValidator(validate)]
 
 
 def _path(value: str) -> str:
@@ -53,12 +47,9 @@ def _path(value: str) -> str:
     return value
 
 
-Amount = Annotated[int | str, PlainValidator(_amount)]
-
-AmountOrNone = Annotated[int | str, PlainValidator(_amount_or_none)]
+Amount, AmountOrNone = _amount(1), _amount(0)
 
 PathText = Annotated[str, AfterValidator(_path)]
-
 
 TUNE = "tune"  # in params.yaml: the candidates that the program knows for a key
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import keras
 
-from fitgap.definitions.vgg16_layers import activation_shape, feature_shape, freeze_point
+from fitgap.definitions.vgg16_layers import activation_shape, feature_shape, freeze_point, layers_between
 from fitgap.networks import architectures, vgg16
 from fitgap.params.schema import ModelSpec
 
@@ -40,23 +40,16 @@ class Assembly:
         """
         if model.family.network == "scratch":
             return architectures.build_cnn(self.image_size, self.classes, model.schedule, model.variant, seed)
-        head = self._head(model, seed)
+        size, below, top = self.image_size, self.top(model), model.head.layer
+        cells = feature_shape(top, size)
+        head = architectures.build_classifier(cells, self.classes, model.head, model.variant, seed)
         if model.family.name != "finetune":
             return head
         if start_head is not None:
             start_head(head, seed)
-        return self._upper_layers(model, head)
-
-    def _head(self, model: ModelSpec, seed: int) -> keras.Model:
-        """Build the classifier with a variant's remedies, from the cells of a layer to logits."""
-        features = feature_shape(model.head.layer, self.image_size)
-        return architectures.build_classifier(features, self.classes, model.head, model.variant, seed)
-
-    def _upper_layers(self, model: ModelSpec, head: keras.Model) -> keras.Model:
-        size, below, top = self.image_size, freeze_point(model.name), model.head.layer
         base = vgg16.convolutional_base(self.backbone, size)
         features = keras.Input(activation_shape(below, size), name="features")
-        upper = [*vgg16.upper_layers(base, below, top), *vgg16.cell_layers(top, size)]
+        upper = [base.get_layer(name) for name in layers_between(below, top)] + vgg16.cell_layers(top, size)
         return keras.Model(features, vgg16.apply_layers([*upper, *head.layers[1:]], features), name="finetune")
 
     def whole(self, model: ModelSpec, weights: Path) -> keras.Model:

@@ -90,11 +90,6 @@ def frozen_base(weights: Path, image_size: int, tops: Iterable[str], precision: 
     return keras.Model(images, found, name="frozen_base")
 
 
-def upper_layers(base: keras.Model, below: str, top: str) -> list[keras.Layer]:
-    """Return the layers of `base` above the freeze point `below`, up to and including `top`."""
-    return [base.get_layer(name) for name in layers_between(below, top)]
-
-
 def cell_layers(layer: str, image_size: int) -> list[keras.Layer]:
     """Return what averages feature maps at `layer` into cells: one pooling layer, or none if they are small enough."""
     side = cell_side(layer, image_size)

@@ -146,12 +146,16 @@ class Params(Section):
         return self.seeds[: self.learning_curve.repetitions]
 
     @property
-    def without_model(self) -> dict[str, str]:
-        """Models that cannot be trained with their variant's remedies: model name -> reason."""
+    def obstacles(self) -> dict[str, str]:
+        """Model of a variant -> why it cannot be trained with its remedies; an empty string if it can."""
         families = {"scratch": self.variants, "highrate": self.highrate.variants, "head": self.variants}
         pairs = [(family, name) for family, names in families.items() for name in names]
-        obstacles = {f"{family}@{name}": self.variants[name].obstacle(family) for family, name in pairs}
-        return {model: obstacle for model, obstacle in obstacles.items() if obstacle}
+        return {f"{family}@{name}": self.variants[name].obstacle(family) for family, name in pairs}
+
+    @property
+    def without_model(self) -> dict[str, str]:
+        """Models that cannot be trained with their variant's remedies: model name -> reason."""
+        return {model: obstacle for model, obstacle in self.obstacles.items() if obstacle}
 
     def section_params(self, name: str) -> dict[str, Any]:
         """Return a section as a flat dictionary, as in runs and records: dotted key -> value."""

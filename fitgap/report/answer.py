@@ -6,18 +6,16 @@
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.comparisons import ACCURACY, BASELINE, GAP, Quantity, by_seed, judge_best_of_all, rivals
+from fitgap.claims.comparisons import ACCURACY, ACCURACY_GAP, BASELINE, GAP, Quantity, judge_best_of_all, rivals
 from fitgap.claims.study import Study
 from fitgap.data.draws import count_drawn
 from fitgap.definitions.measurements import MEASUREMENTS, UNITS
-from fitgap.inference.estimates import LEVEL, Estimate
+from fitgap.inference.estimates import LEVEL, Estimate, estimate_over_seeds
 from fitgap.inference.verdicts import NO_DIFFERENCE, SUPPORTED
 from fitgap.report import formatting
 from fitgap.report.figures.learning_curve import LearningCurve
 
 KINDS = {"scratch": "trained from scratch", "borrowed": "built on VGG16 borrowed from {source}"}
-ACCURACY_GAP = by_seed("accuracy_gap_last", "difference of the final gap in accuracy (training - validation)")
-LEARNED = by_seed("val_accuracy_best", "difference of the best validation accuracy")
 
 
 def write_answer(study: Study, table: pd.DataFrame, curve: LearningCurve | None) -> list[str]:
@@ -75,9 +73,8 @@ def closest(study: Study) -> list[str]:
 def _closest(study: Study, title: str, quantity: Quantity) -> str:
     """Return a clause on the variant with the smallest gap: how small it is, whom it is ahead of, and at what price."""
     scratch = [name for name in study.names("scratch") if name not in study.failed]
-    column = "gap_last" if quantity is GAP else "accuracy_gap_last"
     (factor, unit), digits = UNITS[quantity.unit], 2 if quantity is GAP else 1
-    gaps = {name: factor * study.seeds(name)[column].mean() for name in scratch}
+    gaps = {name: factor * study.seeds(name)[quantity.measured].mean() for name in scratch}
     best = min(gaps, key=gaps.get)
     words = [f"{gaps[best]:.{digits}f}{unit} apart"]
     if best != BASELINE and BASELINE in gaps:
@@ -98,7 +95,8 @@ def _rank(study: Study, model: str, quantity: Quantity) -> str:
 
 def _price(study: Study, model: str) -> list[str]:
     """Return that a gap is small by not learning, if the validation accuracy is clearly below the baseline's."""
-    difference = LEARNED.difference(study, model, BASELINE)
+    own, baseline = (study.seeds(name)["val_accuracy_best"] for name in (model, BASELINE))
+    difference = estimate_over_seeds(own - baseline)
     ends = difference.interval()
     if ends is None or ends[1] >= 0 or difference.value > -MEASUREMENTS["val_accuracy_best"].margin:
         return []

@@ -67,7 +67,7 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
     ----------
     claims : from `judge_all`
     about : name -> value of the software versions and the machine, shown as they are
-    registration : outcome of registering the best model, from `Registration.facts`: `why`, and `address` and `version`
+    registration : outcome of registering the best model, from `registry.register`: `why`, and `address` and `version`
         if there is a registered version to load
     """
     table, curve = summary_table(study), learning_curve.measure_learning_curve(study)
@@ -139,7 +139,6 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
         "families": families,
         "curves": {(family, what): curves.draw_panels(study, family, what) for family, what in kinds},
         "trade_off": models.draw_trade_off(offered),
-        "depth": models.draw_depth(study, offered) if study.is_transfer else None,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
         "reliability": {family: models.draw_reliability(family, own) for family, own in calibrations.items()},
         "forest": arrange_forest(without_checks(content["claims"])),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,34 +21,10 @@ from fitgap.data.record import Record, Result, not_applicable
 from fitgap.networks.storage import StoredBackbone
 from fitgap.params.schema import Params
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.training.experiment import Experiment, build_experiment
+from fitgap.training.experiment import Experiment, Outcome, build_experiment
 from fitgap.training.trainer import Row
 
 MEASURED = ("test_accuracy", "test_loss", "val_accuracy_best", "val_loss_best", "gap_last", "epochs_to_best", "updates")
-
-
-@dataclass(frozen=True)
-class Part:
-    """A checkpoint's entries of one way, so that seeds of several ways do not mix."""
-
-    checkpoint: Checkpoint
-    prefix: str
-
-    def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Save arrays under a name."""
-        self.checkpoint.save(f"{self.prefix}{name}", arrays)
-
-    def load(self, name: str) -> dict[str, np.ndarray] | None:
-        """Return the arrays saved under a name, or None."""
-        return self.checkpoint.load(f"{self.prefix}{name}")
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """The measurements of a point. `times` is empty: the two ways of a seed are not timed apart."""
-
-    result: Result
-    times: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,11 +53,6 @@ class BothWays:
         return self.params.curve_seeds
 
     @property
-    def candidates(self) -> dict[str, list]:
-        """None: both models are as they were chosen."""
-        return {}
-
-    @property
     def obstacle(self) -> Result | None:
         """The result if nothing is trained at this size, which says why; None if it is."""
         why = self.choice.not_applicable
@@ -90,19 +60,21 @@ class BothWays:
             why = "data.train_images is this size, so the other stages have its models"
         return not_applicable(self._record, why, pd.DataFrame(columns=["train_images", "seed"])) if why else None
 
-    def run(self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None]) -> CurvePoint:
-        """Train both ways, once per seed.
+    def run(
+        self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None
+    ) -> Outcome:
+        """Train both ways, once per seed; the two ways of a seed are not timed apart.
 
         A seed's last training leaves the entry seed-N in the checkpoint, which says that the seed is finished.
         """
         results, last = {}, list(self._experiments)[-1]
         for (way, family), experiment in self._experiments.items():
-            part = Part(checkpoint, "" if (way, family) == last else f"{way}-{family}-")
-            outcome = experiment.run(seeds, part, on_epoch)
+            prefix = "" if (way, family) == last else f"{way}-{family}-"
+            outcome = experiment.run(seeds, checkpoint, on_epoch, prefix)
             if family == "head":
-                self.heads.update({seed: r.trained.weights for seed, r in outcome.repetitions.items()})
+                self.heads.update({seed: trained.weights for seed, trained in outcome.repetitions.items()})
             results[way] = outcome.result
-        return CurvePoint(self._join(results))
+        return Outcome(self._join(results))
 
     @cached_property
     def _experiments(self) -> dict[tuple[str, str], Experiment]:

@@ -8,7 +8,7 @@ both.
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import keras
@@ -23,9 +23,10 @@ from fitgap.networks.evaluation import Evaluator, input_spec
 from fitgap.networks.kernels import fast_adam, fast_kernels
 from fitgap.params.sections import Training
 from fitgap.remedies.remedy import Loss, Remedy
+from fitgap.system.processor import describe_processor
 
 Row = dict[str, float]  # column of the history -> value after one epoch
-SCALARS = ("updates", "seconds", "images_per_second")
+SCALARS = ("updates", "seconds", "images_per_second", "processor")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class TrainedModel:
     seconds: float
     images_per_second: float
     other_weights: dict[str, list[np.ndarray]] = field(default_factory=dict)  # moment -> weights
+    probabilities: np.ndarray | None = None  # of the test images at each of MOMENTS, float32 (moments, n, classes)
+    processor: str = field(default_factory=describe_processor)  # what computed it
 
     @property
     def epochs(self) -> dict[str, int]:
@@ -50,15 +53,16 @@ class TrainedModel:
         """Return the fields as named arrays, for a checkpoint; without the weights of other moments."""
         weights = {f"weights/{position:04d}": array for position, array in enumerate(self.weights)}
         columns = {f"history/{name}": values.to_numpy() for name, values in self.history.items()}
-        numbers = {name: np.array(getattr(self, name)) for name in SCALARS}
-        return weights | columns | numbers
+        scalars = {name: np.array(getattr(self, name)) for name in SCALARS}
+        return weights | columns | scalars | {"probabilities": self.probabilities}
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, np.ndarray]) -> "TrainedModel":
         """Restore a model from the result of `arrays`, bit for bit."""
         weights = [array for name, array in arrays.items() if name.startswith("weights/")]
         columns = {name.removeprefix("history/"): a for name, a in arrays.items() if name.startswith("history/")}
-        return cls(weights, pd.DataFrame(columns), **{name: arrays[name].item() for name in SCALARS})
+        scalars = {name: arrays[name].item() for name in SCALARS}
+        return cls(weights, pd.DataFrame(columns), probabilities=arrays["probabilities"], **scalars)
 
 
 class Trainer:
@@ -145,14 +149,15 @@ class Trainer:
         self.network.set_weights(best)
         return TrainedModel(best, pd.DataFrame(recorder.rows), updates, seconds, rate, others)
 
-    def test(self, trained: TrainedModel, inputs: np.ndarray) -> np.ndarray:
-        """Return class probabilities at each of MOMENTS, float32 (moments, n, classes)."""
+    def test(self, trained: TrainedModel, inputs: np.ndarray) -> TrainedModel:
+        """Return the model with its class probabilities at each of MOMENTS, and with the weights of the best alone."""
         by_epoch: dict[int, np.ndarray] = {}
         for moment, epoch in trained.epochs.items():
             if epoch not in by_epoch:
                 self.network.set_weights(trained.other_weights.get(moment, trained.weights))
                 by_epoch[epoch] = self.evaluator.probabilities(inputs)
-        return np.stack([by_epoch[epoch] for epoch in trained.epochs.values()])
+        probabilities = np.stack([by_epoch[epoch] for epoch in trained.epochs.values()])
+        return replace(trained, other_weights={}, probabilities=probabilities)
 
     @property
     def _measured_epochs(self) -> list[int]:

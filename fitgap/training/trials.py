@@ -10,36 +10,36 @@ Arm Identification and Hyperparameter Optimization, 2016, arXiv:1502.07943.
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats.qmc import LatinHypercube
 
 from fitgap.data.draws import trial_seeds
-from fitgap.data.record import Result
+from fitgap.data.record import NO_TRIALS, Result
+from fitgap.params.schema import Choice
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.progress import Progress
 from fitgap.training.experiment import Experiment
 
-Choice = Mapping[str, Any]  # key -> the value chosen
 FINALISTS = 2  # trials that are left for the last draw, at least
 
 
 @dataclass(frozen=True)
 class Trials:
-    """The trials of one model, and their choice."""
+    """The trials of one model, and their choice; none if the model has no candidates."""
 
-    table: pd.DataFrame  # a row per trial and draw: trial (from 1, the weakest first), draw, rank, keys, measurements
-    choice: dict[str, Any]  # key -> value
-    number: int  # of the trial chosen
     experiment: Experiment  # with the choice
+    # A row per trial and draw: trial (from 1, the weakest first), draw, rank, keys, measurements.
+    table: pd.DataFrame = field(default_factory=NO_TRIALS.copy)
+    choice: dict[str, Any] = field(default_factory=dict)  # key -> value
+    number: int | None = None  # of the trial chosen
 
     def added_to(self, result: Result) -> Result:
         """Return the result of the choice with its trials."""
-        record = replace(result.record, choice=self.choice, chosen_trial=self.number)
+        record = replace(result.record, choice=self.choice or None, chosen_trial=self.number)
         return replace(result, record=record, trials=self.table)
 
 
@@ -49,6 +49,8 @@ def draw_choices(candidates: Mapping[str, list], count: int) -> list[dict[str, A
     A Latin hypercube, so that of each list all values are tried about equally often: McKay, Beckman & Conover 1979,
     doi:10.2307/1268522. Independent draws, as scikit-learn's ParameterSampler makes them, leave out whole blocks.
     """
+    from scipy.stats.qmc import LatinHypercube  # its import takes a second, which models without candidates save
+
     sizes, places = [len(values) for values in candidates.values()], set()
     if count == math.prod(sizes):
         places = set(itertools.product(*map(range, sizes)))
@@ -71,16 +73,18 @@ def run_trials(declared: Experiment, decide: Callable[[Choice], Experiment], che
 
     Parameters
     ----------
-    declared : its model has candidates
+    declared : without candidates, nothing is tried
     decide : returns the experiment with a choice
     checkpoint : trials in it, from an earlier killed run, are not run again
     """
     model, experiments = declared.model, {}
+    if not model.candidates:
+        return Trials(declared)
     choices = draw_choices(model.candidates, model.trials)
     for number, choice in enumerate(choices):
         graph = tuple(value for key, value in choice.items() if key != "learning_rate")  # the rate is no part of it
         same = next((other for other, own in experiments.values() if own == graph), None)
-        experiments[number] = (decide(choice).sharing(same), graph)
+        experiments[number] = (replace(decide(choice), compiled=same and same.trainer), graph)
     left, rows = list(range(len(choices))), []
     for draw in trial_seeds(declared.seeds):
         for number in Progress(left, f"{model.label}: trials", unit="trials"):
@@ -89,7 +93,7 @@ def run_trials(declared: Experiment, decide: Callable[[Choice], Experiment], che
             rows.append(about | choices[number] | measured)
         left = better_half(rows)
     best = left[0]
-    return Trials(pd.DataFrame(rows), choices[best], best + 1, experiments[best][0])
+    return Trials(experiments[best][0], pd.DataFrame(rows), choices[best], best + 1)
 
 
 def better_half(rows: Sequence[Mapping[str, float]]) -> list[int]:

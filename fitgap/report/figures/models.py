@@ -1,4 +1,4 @@
-"""Figures that compare models: accuracy against gap, by depth, probes by block, and reliability diagrams."""
+"""Figures that compare models: accuracy against gap, probes by block, and reliability diagrams."""
 
 import numpy as np
 import pandas as pd
@@ -36,35 +36,6 @@ def draw_trade_off(table: pd.DataFrame) -> Markup:
         lambda axes: _scatter(axes, shown),
         ("final gap: validation loss - training loss (nats)", ACCURACY),
     )
-
-
-def draw_depth(study: Study, table: pd.DataFrame) -> Markup:
-    """Draw test accuracy by fine-tuning depth, from all layers frozen on, beside training from scratch.
-
-    Dots are repetitions; bars are 95% intervals over repetitions and test images.
-    """
-    start = study.params.finetune.head
-    steps = {f"head@{start}": "all frozen", **{n: f"from {n.split('@')[1]}" for n in study.names("finetune")}}
-    steps[f"scratch@{start}"] = "from scratch"
-    rows = table.set_index("model").reindex(steps).dropna(subset=["test_accuracy_ci_low"])
-
-    def paint(axes: Axes) -> None:
-        for place, (name, row) in enumerate(rows.iterrows()):
-            _step(axes, place, row, study.seeds(name)["test_accuracy"])
-        axes.set_xticks(range(len(rows)), [steps[name] for name in rows.index])
-        axes.set_xlim(-0.6, len(rows) - 0.4)
-
-    words, title = _in_words(rows.reset_index()), "Test accuracy by fine-tuning depth"
-    return canvas.draw("depth", title, words, paint, ("unfrozen part of VGG16", ACCURACY))
-
-
-def _step(axes: Axes, place: int, row: pd.Series, seeds: pd.Series) -> None:
-    colour, marker = STAND_INS[row["family"]], MARKERS[row["family"]]
-    low, high, mean = row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], row["test_accuracy_mean"]
-    axes.plot([place, place], [low, high], color=colour, linewidth=2.4)
-    axes.plot([place], [mean], marker, color=colour, markersize=9)
-    beside = place + 0.16 + 0.05 * np.arange(len(seeds))
-    axes.plot(beside, seeds, ".", color=STAND_INS["muted"], markersize=5)
 
 
 def _scatter(axes: Axes, shown: pd.DataFrame) -> None:

@@ -117,7 +117,7 @@ def test_claims_are_judged_by_the_differences():
     usual = synthetic.study(data=DATA, seeds=range(6))
     for variant in ("dropout", "label_smoothing"):
         name = f"{variant}_calibrates"
-        accuracy = usual.right(f"scratch@{variant}").to_numpy().mean()
+        accuracy = usual.right[f"scratch@{variant}"].to_numpy().mean()
         too_sure = with_certainty(usual, "scratch@baseline", 0.999)
         assert verdict(with_certainty(too_sure, f"scratch@{variant}", accuracy), name) == SUPPORTED
         assert verdict(with_certainty(usual, f"scratch@{variant}", 0.4), name) == CONTRADICTED

@@ -275,7 +275,7 @@ def test_many_classes_give_lists_instead_of_a_matrix():
 def test_random_weights_silence_every_word_on_transfer():
     text = render(smaller(synthetic.study(synthetic.params(**{"backbone.weights": "none"}))))
     assert "Nothing is said of transfer here" in text
-    assert "depth-title" not in text
+    assert "blocks-title" not in text
     assert "There is no learning curve: backbone.weights is none" in text and "learning-curve-title" not in text
 
 

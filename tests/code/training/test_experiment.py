@@ -62,7 +62,7 @@ def test_seeds_that_were_trained_are_taken_over_to_the_bit(described, tmp_path, 
     assert again.result.fingerprint == calm.result.fingerprint
     assert again.result.test_probabilities.tobytes() == calm.result.test_probabilities.tobytes()
     for seed in SEEDS:
-        ours, theirs = (outcome.repetitions[seed].trained.weights for outcome in (again, calm))
+        ours, theirs = (outcome.repetitions[seed].weights for outcome in (again, calm))
         assert all(a.tobytes() == b.tobytes() for a, b in zip(ours, theirs, strict=True))
 
 

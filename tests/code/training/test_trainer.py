@@ -62,7 +62,7 @@ def test_each_moment_is_tested_with_the_weights_of_its_epoch(build, trainer, exa
     history, epochs = trained.history.set_index("epoch"), trained.epochs
     assert len(set(epochs.values())) == 3, "two moments are one epoch, so less is tested"
     assert history["val_accuracy"][: epochs["peak"] - 1].max() < history["val_accuracy"].max()
-    for answers, epoch in zip(made.test(trained, inputs), epochs.values(), strict=True):
+    for answers, epoch in zip(made.test(trained, inputs).probabilities, epochs.values(), strict=True):
         loss = -np.log(answers[np.arange(len(labels)), labels].astype(float)).mean()
         assert loss == pytest.approx(history["val_loss"][epoch], rel=1e-4)
 
@@ -177,7 +177,7 @@ def test_diverged_training_is_measured_not_hidden(build, trainer, examples):
 
     made = trainer(1e30)
     one = made.train(build(), *examples, 0)
-    row = measure_seed(one, made.test(one, examples[1][0]), examples[1][1])
+    row = measure_seed(made.test(one, examples[1][0]), examples[1][1])
     assert not np.isfinite(row["val_loss_last"])
     assert row["epochs_to_best"] >= 1
     assert 0 <= row["test_accuracy_last"] <= 1

@@ -114,4 +114,4 @@ def test_finalists_have_three_draws_and_the_lowest_mean_loss_is_chosen(tried):
     assert trials.choice == {"dropout": row["dropout"], "learning_rate": row["learning_rate"]}
     assert trials.experiment.model.schedule.learning_rate == trials.choice["learning_rate"]
     assert trials.experiment.model.variant.dropout == trials.choice["dropout"]
-    assert trials.experiment.candidates == {}
+    assert trials.experiment.model.candidates == {}
