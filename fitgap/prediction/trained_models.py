@@ -96,10 +96,9 @@ class TrainedModels:
         if result.name not in declared_models(self.params):
             return ["variants" if result.record.stage != "finetune" else "finetune.depths"]
         now = self.params.model(result.record.stage, result.record.variant).recorded
+        listed = {key: value for key, value in now.items() if isinstance(value, list)}  # among them candidates
         own = result.record.params.items()
-        return [
-            key for key, value in own if key in now and now[key] != value and key not in (result.record.choice or ())
-        ]
+        return [key for key, value in own if key in now and value != now[key] and value not in listed.get(key, ())]
 
     def _obstacle(self, result: Result) -> str:
         """Return why a model cannot answer; an empty string if it can."""
