@@ -27,7 +27,14 @@ CHANGES = {
     "backbone": {"weights": "none"},
     "scratch": {"epochs": 2, "batch_size": 4, "learning_rate": 0.003, "validation_freq": 1},
     "head": {"epochs": 2, "batch_size": 4, "dense_units": 8, "learning_rate": 0.001, "validation_freq": 1},
-    "finetune": {"head": "baseline", "depths": ["block5_conv3"], "epochs": 1, "batch_size": 4, "learning_rate": 0.001},
+    "finetune": {
+        "head": "baseline",
+        "depths": ["block5_conv3"],
+        "epochs": 1,
+        "batch_size": 4,
+        "learning_rate": 0.001,
+        "validation_freq": 1,
+    },
     "learning_curve": {"sizes": [], "repetitions": 1},
     "variants": {
         "baseline": {},

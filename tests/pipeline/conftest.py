@@ -37,6 +37,7 @@ SMALL = {
     "head.learning_rate": 0.001,
     "head.validation_freq": 1,
     "finetune.epochs": 2,
+    "finetune.validation_freq": 1,
     "finetune.learning_rate": 0.0002,
     "finetune.depths": ["block5"],
     "learning_curve.sizes": [20],

@@ -29,7 +29,7 @@ def test_multiply_adds_of_the_pipeline_are_those_of_its_networks(tensorflow, rep
     assert counts["backbone"] == (3 * params.backbone.glyphs.images + arithmetic.HELD_OUT) * base
     assert counts["features"] == 1797 * base
     head = 512 * 256 + 256 * 10
-    repetitions, trials = 20 * (40 * (4 * 100 + 200) + 3 * 897), (12 + 6 + 3) * 40 * (3 * 100 + 200)
+    repetitions, trials = 20 * (40 * (4 * 100 + 200) + 3 * 897), (10 + 5 + 3) * 40 * (3 * 100 + 200)
     block1 = (1024 + 64) * 10  # the first candidates of best_block and best_block_average
     assert counts["head"] == (repetitions + trials) * (9 * head + block1)  # augmentation has no head
 
