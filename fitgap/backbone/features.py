@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fitgap.data.arrays import create_array, has_shape, read_rows, write_rows
+from fitgap.data.arrays import Rows, create_array, has_shape, write_rows
 from fitgap.definitions.vgg16_layers import activation_shape, feature_shape, freeze_point
 from fitgap.networks import vgg16
 from fitgap.pipeline.checkpoints import Checkpoint
@@ -116,7 +116,8 @@ class FrozenBase:
 
     def activations_from(self, images: np.ndarray, start: int) -> dict[str, np.ndarray]:
         """Return the activations of the batch of images that begins with row `start`; the last one may be smaller."""
-        return self.activations(read_rows(images, start, start + batch_size(images.shape[1])))
+        end = min(start + batch_size(images.shape[1]), len(images))
+        return self.activations(Rows(images, np.arange(start, end))[:])
 
 
 def write_feature_info(folder: Path, about: dict[str, Any]) -> None:

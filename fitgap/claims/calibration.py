@@ -19,14 +19,7 @@ import pandas as pd
 
 from fitgap.claims.choices import OF_ANSWERS
 from fitgap.claims.claim import CannotTellError, Claim
-from fitgap.claims.comparisons import (
-    ACCURACY_MARGIN,
-    BASELINE,
-    IMAGES,
-    Quantity,
-    against,
-    variant_obstacle,
-)
+from fitgap.claims.comparisons import ACCURACY_MARGIN, BASELINE, IMAGES, Quantity, against, variant_obstacle
 from fitgap.claims.study import Study
 from fitgap.inference.estimates import Estimate
 from fitgap.params.schema import Params
@@ -140,10 +133,10 @@ def calibration_difference(study: Study, model: str, other: str) -> Estimate:
 
     Raises a CannotTellError if one of them left no answers, or diverged.
     """
-    answers = {name: read_answers(study, name) for name in (model, other)}
-    for name in (name for name in answers if answers[name] is None):
-        raise CannotTellError(f"{name} left no answers on the test images")
-    return study.paired_difference(answers[model].parts, answers[other].parts)
+    own, others = answers = [read_answers(study, name) for name in (model, other)]
+    if None in answers:
+        raise CannotTellError(f"{other if own else model} left no answers on the test images")
+    return study.paired_difference(own.parts, others.parts)
 
 
 # The margin is the test accuracy's: a probability is read as an accuracy to expect, and both are shares of images.

@@ -74,12 +74,10 @@ def as_trial(result: Result, step: int = 0) -> Result | None:
 
 def _neighbour(trials: pd.DataFrame, chosen: int, step: int) -> int | None:
     """Return the trial of the nearest weaker or stronger rank; of several, that with the most draws, then the best."""
-    by_trial = trials.groupby("trial").agg(
-        rank=("rank", "first"), draws=("draw", "size"), loss=("val_loss_best", "mean")
-    )
+    measured = {"rank": ("rank", "first"), "draws": ("draw", "size"), "loss": ("val_loss_best", "mean")}
+    by_trial = trials.groupby("trial").agg(**measured)
     beyond = by_trial[(by_trial["rank"] - by_trial.loc[chosen, "rank"]) * step > 0]
-    nearest = beyond.assign(distance=(beyond["rank"] * step))
-    ordered = nearest.sort_values(["distance", "draws", "loss"], ascending=[True, False, True])
+    ordered = beyond.sort_values(["rank", "draws", "loss"], ascending=[step > 0, False, True])
     return None if ordered.empty else int(ordered.index[0])
 
 

@@ -5,19 +5,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
-
 Strength = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
-
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
 MAX_COUNT = 10**9  # limit for all counts; far larger ones fail inside NumPy or TensorFlow with unclear errors
-
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-
 BatchSize = Annotated[int, Field(ge=2, le=MAX_COUNT)]
-
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 
 
@@ -48,9 +41,7 @@ def _path(value: str) -> str:
 
 
 Amount, AmountOrNone = _amount(1), _amount(0)
-
 PathText = Annotated[str, AfterValidator(_path)]
-
 TUNE = "tune"  # in params.yaml: the candidates that the program knows for a key
 
 

@@ -130,11 +130,9 @@ def estimate_over_seeds(values, resolution: float = 0.0) -> Estimate:
 
     Parameters
     ----------
-    values : array
-        float, (seeds,); NaN and infinity are ignored.
-    resolution : float
-        Step size of discrete values (1 for a difference of epochs). Equal counts over a few seeds do not prove a
-        variance of zero, so the variance is at least that of the two roundings.
+    values : float, (seeds,); NaN and infinity are ignored
+    resolution : step size of discrete values (1 for a difference of epochs). Equal counts over a few seeds do not prove
+        a variance of zero, so the variance is at least that of the two roundings.
     """
     values = np.asarray(values, dtype=np.float64)
     values = values[np.isfinite(values)]
@@ -155,8 +153,7 @@ def estimate_over_seeds_and_images(values: np.ndarray) -> Estimate:
 
     Parameters
     ----------
-    values : array
-        (seeds, images): correct (1) or wrong (0), or the difference of two models, paired by seed and image.
+    values : (seeds, images): correct (1) or wrong (0), or the difference of two models, paired by seed and image
     """
     values = np.asarray(values, dtype=np.float64)
     seeds, images = values.shape

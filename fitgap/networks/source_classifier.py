@@ -46,15 +46,11 @@ def build_source_network(backbone: StoredBackbone, image_size: int) -> keras.Mod
 
 def _imagenet_network(image_size: int) -> keras.Model:
     """Build VGG16 as published, with its three dense layers; images are resized bilinearly to 224x224."""
-    x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
+    images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
     resize = keras.layers.Resizing(*IMAGENET_SIDES, antialias=True, name=RESIZE)
-    for layer in [
-        resize,
-        *vgg16.preprocessing_layers(),
-        keras.applications.VGG16(include_top=True, weights="imagenet"),
-    ]:
-        x = layer(x)
-    return keras.Model(images, x, name="asis")
+    whole = keras.applications.VGG16(include_top=True, weights="imagenet")
+    outputs = vgg16.apply_layers([resize, *vgg16.preprocessing_layers(), whole], images)
+    return keras.Model(images, outputs, name="asis")
 
 
 def largest_input_shape(network: keras.Model) -> tuple[int, ...]:

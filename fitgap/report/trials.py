@@ -66,12 +66,9 @@ def _row(study: Study, name: str, most: Mapping[str, int]) -> tuple[str, ...]:
 
 def _most_trials(study: Study) -> dict[str, int]:
     """Return family -> the largest number of trials of its models."""
-    counts: dict[str, int] = {}
-    for result in study.results.values():
-        if result.trials is not None and len(result.trials):
-            family = result.record.stage
-            counts[family] = max(counts.get(family, 0), result.trials["trial"].nunique())
-    return counts
+    tried = [result for result in study.results.values() if result.trials is not None]
+    counts = pd.Series([result.trials["trial"].nunique() for result in tried], [own.record.stage for own in tried])
+    return counts.groupby(level=0).max().to_dict()
 
 
 def _cut_choices(study: Study, record: Record) -> list[str]:

@@ -159,14 +159,10 @@ def find_address(result: Result) -> str:
 
 def models_to_attach(results: Iterable[Result]) -> list[Result]:
     """Return the results with models to attach: all from scratch, the best of each transfer family."""
-    families: dict[str, list[Result]] = {}
-    for result in results:
-        families.setdefault(result.record.stage, []).append(result)
-    chosen = []
-    for name, models in families.items():
-        attached = FAMILIES[name].attached
-        chosen += [model for model in models if model.is_model] if attached == "all" else []
-        chosen += filter(None, [best(models)]) if attached == "best" else []
+    models, chosen = [result for result in results if result.record.stage in FAMILIES], []
+    for name, family in FAMILIES.items():
+        own = [model for model in models if model.is_model and model.record.stage == name]
+        chosen += {"all": own, "best": filter(None, [best(own)]), "none": []}[family.attached]
     return chosen
 
 

@@ -69,9 +69,7 @@ class Experiment:
         experiments in one checkpoint apart.
         """
         repetitions, rows = {}, []
-        progress = TrainingProgress(
-            f"{self.model.family.name}@{self.model.name}", seeds, self.model.schedule.epochs, on_epoch
-        )
+        progress = TrainingProgress(self.model.label, seeds, self.model.schedule.epochs, on_epoch)
         for seed in seeds:
             saved = checkpoint.load(name := f"{prefix}seed-{seed}")
             inputs, labels = self.draw(seed)["test"]

@@ -57,14 +57,10 @@ def _label(axes: Axes, names: pd.Series, points: np.ndarray) -> None:
             style = {"ha": horizontal, "va": vertical, "fontsize": 9, "color": STAND_INS["ink"]}
             text = axes.annotate(name, point, offset, textcoords="offset points", **style)
             box = text.get_window_extent()
-            if not box.count_overlaps(taken) and _holds(axes.bbox, box):
+            if not box.count_overlaps(taken) and all(axes.bbox.contains(*corner) for corner in (box.min, box.max)):
                 taken.append(box)
                 break
             text.remove()
-
-
-def _holds(outer: Bbox, inner: Bbox) -> bool:
-    return outer.contains(*inner.min) and outer.contains(*inner.max)
 
 
 def _in_words(rows: pd.DataFrame) -> str:
