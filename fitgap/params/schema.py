@@ -112,8 +112,7 @@ class Params(Section):
         rate = getattr(self, family).learning_rate
         if own.takes_variant_rate and declared.learning_rate is not None:
             rate = declared.learning_rate
-        candidates = {key: values for key, values in declared.candidates.items() if key != "learning_rate"}
-        candidates = candidates if own.takes_variant_rate else {}
+        candidates = {k: v for k, v in declared.candidates.items() if own.takes_variant_rate and k != "learning_rate"}
         candidates |= {"learning_rate": rate} if isinstance(rate, list) else {}
         rate = choice.get("learning_rate", rate) if isinstance(rate, list) else rate
         variant = declared.fixed(choice)

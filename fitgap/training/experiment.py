@@ -56,11 +56,7 @@ class Experiment:
         return self.compiled or Trainer(self.blank(), model.schedule, model.variant.active, self.fast, model.passes)
 
     def run(
-        self,
-        seeds: list[int],
-        checkpoint: Checkpoint,
-        on_epoch: Callable[[Row], None] = lambda row: None,
-        prefix: str = "",
+        self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None, prefix=""
     ) -> "Outcome":
         """Train one model per seed, and test each after its training, at each of MOMENTS.
 

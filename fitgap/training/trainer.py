@@ -77,18 +77,12 @@ class Trainer:
     passes : over the training examples in each epoch
     """
 
-    def __init__(
-        self,
-        network: keras.Model,
-        schedule: Training,
-        remedies: Sequence[Remedy] = (),
-        fast: bool = True,
-        passes: int = 1,
-    ):
+    def __init__(self, network: keras.Model, schedule: Training, remedies: Sequence[Remedy] = (), fast=True, passes=1):
         self.network, self._schedule, self._passes = network, schedule, passes
         self._loss, self._fast = _loss_of(remedies), fast
         self._optimizer = _optimizer_of(remedies, schedule.learning_rate)
-        self._every = getattr(schedule, "validation_freq", 1)
+        # The epochs after which both splits are measured, and 0 before them; the last epoch is one of them.
+        self._measured_epochs = [*range(0, schedule.epochs, getattr(schedule, "validation_freq", 1)), schedule.epochs]
         self._patience = next((patience for remedy in remedies if (patience := remedy.patience())), None)
         self._optimizer.build(network.trainable_variables)
         self._optimizer_at_start = [variable.numpy() for variable in self._optimizer.variables]
@@ -158,12 +152,6 @@ class Trainer:
                 by_epoch[epoch] = self.evaluator.probabilities(inputs)
         probabilities = np.stack([by_epoch[epoch] for epoch in trained.epochs.values()])
         return replace(trained, other_weights={}, probabilities=probabilities)
-
-    @property
-    def _measured_epochs(self) -> list[int]:
-        """The epochs after which both splits are measured, and 0 before them; the last epoch is one of them."""
-        epochs = self._schedule.epochs
-        return [*range(0, epochs, self._every), epochs]
 
     def _go_back(self, recorder: "HistoryRecorder", measure: Callable[[], Row]) -> None:
         """End as early stopping does, with the weights of the best epoch: all rows after the stop speak of these."""
