@@ -24,8 +24,6 @@ from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.progress import Progress
 from fitgap.training.experiment import Experiment
 
-FINALISTS = 2  # trials that are left for the last draw, at least
-
 
 @dataclass(frozen=True)
 class Trials:
@@ -97,13 +95,13 @@ def run_trials(declared: Experiment, decide: Callable[[Choice], Experiment], che
 
 
 def better_half(rows: Sequence[Mapping[str, float]]) -> list[int]:
-    """Return the places of the better half of the trials with the most draws, at least FINALISTS, the best first."""
+    """Return the places of the better half of the trials with the most draws, at least two, the best first."""
     losses: dict[int, list[float]] = {}
     for row in rows:
         losses.setdefault(row["trial"] - 1, []).append(np.nan_to_num(row["val_loss_best"], nan=np.inf))
     most = max(map(len, losses.values()))
     scores = {number: np.mean(own) for number, own in losses.items() if len(own) == most}
-    return sorted(scores, key=scores.get)[: max(FINALISTS, -(-len(scores) // 2))]  # sorting keeps the weaker first
+    return sorted(scores, key=scores.get)[: max(2, -(-len(scores) // 2))]  # sorting keeps the weaker first
 
 
 def _measure(checkpoint: Checkpoint, name: str, experiment: Experiment, draw: int) -> dict[str, float]:
