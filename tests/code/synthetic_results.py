@@ -147,7 +147,12 @@ def with_trials(study: Study, name="scratch@dropout", losses=(0.5, 0.3, 0.4), ch
     """Return the study with trials of a model, of which the two best reach the third draw; by default of dropout."""
     result, choice = study.results[name], choice or {"dropout": 0.3, "learning_rate": 0.002}
     tried = [range(len(losses)), *[np.argsort(losses)[:2]] * 2]
-    rows = [{"trial": n + 1, "draw": 7 + draw, "val_loss_best": losses[n]} for draw in (0, 1, 2) for n in tried[draw]]
+    rows = [
+        {"trial": n + 1, "draw": 7 + draw, "rank": n, "val_loss_best": losses[n], "val_loss_last": losses[n] + 0.1}
+        | {"train_loss_last": 0.1, "val_accuracy_best": 0.9, "val_accuracy_last": 0.9, "train_accuracy_last": 1.0}
+        for draw in (0, 1, 2)
+        for n in tried[draw]
+    ]
     record = replace(result.record, choice=choice, chosen_trial=chosen, params=result.record.params | choice)
     return replace(study, results=study.results | {name: replace(result, record=record, trials=pd.DataFrame(rows))})
 
