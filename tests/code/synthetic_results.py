@@ -44,7 +44,7 @@ def params(**changes) -> Params:
     for section in (tree["scratch"], tree["head"], tree["finetune"], *tree["variants"].values()):
         section |= {"validation_freq": 1} if "validation_freq" in section else {}
         section |= {key: own[0] for key, own in section.items() if isinstance(own, list) and key not in LISTS}
-    tree["seeds"], tree["learning_curve"]["repetitions"] = SEEDS, len(SEEDS)
+    tree["seeds"], tree["learning_curve"] = SEEDS, {"sizes": [20, 50, 200, 400], "repetitions": len(SEEDS)}
     for key, value in changes.items():
         *sections, last = key.split(".")
         place = tree
