@@ -14,8 +14,8 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro notes photographs few-photographs predict serve test test-all readme photographs-page claims \
-  chaos bench browser database cluster try-cluster ui sync lint format lock
+.PHONY: help install repro quick notes photographs few-photographs predict serve test test-all readme photographs-page \
+  claims chaos bench browser database cluster try-cluster ui sync lint format lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ repro: install ## Run the pipeline: all changed stages, several at a time, and t
 # Each of these takes further CHANGES="KEY=VALUE ..." and a NAME for the experiment.
 SETTING = $(BIN)/python -m fitgap.programs.setting settings/$(subst -,_,$@).yaml $(addprefix --name ,$(NAME)) \
   $(if $(PICTURES),"data.path=$(PICTURES)") $(if $(WEIGHTS),"backbone.path=$(WEIGHTS)") $(CHANGES)
+
+quick: install ## Run a first look in three minutes: few repetitions, fewer remedies (settings/quick.yaml)
+	@$(SETTING) --at-once
 
 notes: install ## Run on CIFAR-10 with ImageNet's weights, both downloaded once (settings/notes.yaml)
 	@$(SETTING)

@@ -6,6 +6,8 @@ input needs no gradient: half a percent of the total by default. Multiplications
 
 import math
 
+from fitgap.data.draws import TRIAL_DRAWS
+from fitgap.definitions.measurements import MOMENTS
 from fitgap.params.schema import Params
 
 HELD_OUT = 1800  # printed characters that VGG16 is evaluated on after pre-training
@@ -32,40 +34,50 @@ def training(network, epochs: int, images: int, evaluated: int) -> int:
 
 def models(params: Params) -> dict[str, list[str]]:
     """Return the models that the pipeline trains once per seed: family -> variants or depths."""
-    return {
-        "scratch": list(params.variants),
-        "highrate": list(params.highrate.variants),
-        "head": [name for name in params.variants if not params.model("head", name).obstacle],
-        "finetune": list(params.finetune.depths),
+    trained = {
+        family: [name for name in params.variants if not params.model(family, name).obstacle]
+        for family in ("scratch", "head")
     }
+    return trained | {"highrate": list(params.highrate.variants), "finetune": list(params.finetune.depths)}
+
+
+def trial_trainings(trials: int) -> int:
+    """Return how many trainings a model's trials take: all on one draw, the better half on the next (`better_half`)."""
+    return trials and sum(trials if draw == 0 else max(2, -(-trials // 2**draw)) for draw in range(TRIAL_DRAWS))
 
 
 def pipeline(params: Params, images: dict[str, int], classes: int) -> dict[str, int]:
     """Count the pipeline's multiply-adds by stage; linear probes are negligible and left out.
 
     `images` maps "train", "validation" and "test" to numbers of images, and "all" to that of the prepared ones. The
-    learning curve is counted with the last depth of fine-tuning, the deepest one by default.
+    learning curve is counted with the baselines, and a model is tested at three moments.
     """
     from fitgap.networks.assembly import Assembly
     from fitgap.networks.vgg16 import convolutional_base
+    from fitgap.training.learning_curve import count_passes
 
-    assembly, glyphs = Assembly(params, classes), params.backbone.glyphs.images
+    assembly, glyphs = Assembly(params.data.image_size, classes), params.backbone.glyphs.images
     base = sum(forward(convolutional_base(None, params.data.image_size)))
 
-    def count(family: str, name: str, drawn: int) -> int:
-        model = params.model(family, name)
-        network = assembly.build(model, seed=0)
-        tested = images["test"] * sum(forward(network))
-        return training(network, model.schedule.epochs, drawn, drawn + images["validation"]) + tested
+    def count(family: str, name: str, drawn: int, trials: bool = False) -> int:
+        model, validation = params.model(family, name), images["validation"]
+        network, epochs = assembly.build(model, seed=0), model.schedule.epochs
+        if trials:
+            return trial_trainings(model.trials) * training(network, epochs, drawn, validation)
+        passes = count_passes(drawn, images["train"], model.schedule.batch_size)
+        tested = len(MOMENTS) * images["test"] * sum(forward(network))
+        return training(network, epochs, passes * drawn, drawn + validation) + tested
 
-    start, drawn, seeds = params.finetune.head, images["train"], len(params.seeds)
-    ways = (("scratch", start), ("head", start), ("finetune", params.finetune.depths[-1]))
+    drawn, seeds = images["train"], len(params.seeds)
+    ways = (("scratch", "baseline"), ("head", "baseline"))
     of_curve = sum(count(*way, size) for way in ways for size in params.learning_curve.sizes)
     return {
         "backbone": (3 * glyphs + min(HELD_OUT, glyphs)) * base,
         "features": images["all"] * base,
         "asis": images["test"] * base,
-        "probe": images["all"] * base,
-        **{family: seeds * sum(count(family, name, drawn) for name in of) for family, of in models(params).items()},
+        **{
+            family: sum(seeds * count(family, name, drawn) + count(family, name, drawn, trials=True) for name in names)
+            for family, names in models(params).items()
+        },
         "learning_curve": params.learning_curve.repetitions * of_curve,
     }

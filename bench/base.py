@@ -57,7 +57,7 @@ def ours(weights: Path, size: int) -> Pass:
     start_tensorflow(0)
     from fitgap.backbone.features import FrozenBase, batch_size
 
-    base, given = FrozenBase(weights, size, [TOP]), images(size)
+    base, given = FrozenBase(weights, size, {TOP: TOP}), images(size)
     starts = range(0, len(given), batch_size(size))
     return timed(lambda: np.concatenate([base.activations_from(given, start)[TOP] for start in starts]), _answer)
 

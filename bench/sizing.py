@@ -3,6 +3,7 @@
 For example `python -m bench.sizing scratch@baseline scratch@dropout scratch.epochs=50`. The pool is divided once more:
 two thirds to draw from, one third to test on. Seeds begin at 100, so that no draw is one of the shipped seeds. The
 first model is the reference: each line gives a model's means, then its differences to the reference with 95% intervals.
+Of a key with candidates, the middle one is taken; name another as KEY=VALUE.
 
 Needs data/prepared/, and for heads and fine-tuning data/features/ and data/backbone/ (`dvc repro features`).
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.trainings import specify
 from fitgap.data.draws import stratified_order
 from fitgap.data.prepared import PreparedImages, read_prepared
 from fitgap.data.record import Result
@@ -59,10 +61,10 @@ def train(params: Params, name: str, folder: Path) -> Result:
     from fitgap.training.experiment import build_experiment
 
     family, _, variant = name.partition("@")
-    model, (images, rows) = params.model(family, variant), inside_the_pool(read_prepared(PREPARED))
+    model, (images, rows) = specify(params, family, variant), inside_the_pool(read_prepared(PREPARED))
     inputs, backbone = images.images, None
     if family in ("head", "finetune"):
-        file = params.head.layer if family == "head" else f"below_{variant}"
+        file = f"cells/{model.head.layer}" if family == "head" else f"below_{variant}"
         inputs, backbone = np.load(FEATURES / f"{file}.npy", mmap_mode="r")[rows], read_backbone(BACKBONE)
 
     def start_head(head, seed: int) -> None:

@@ -15,7 +15,7 @@ from bench import arithmetic
 from bench.race import OURS, Pass, race, timed
 from fitgap.definitions.vgg16_layers import freeze_point, layers_between
 from fitgap.params.reading import load_params
-from fitgap.params.schema import Params
+from fitgap.params.schema import ModelSpec, Params
 
 CLASSES = 10
 NOTEBOOK, TORCH = "the notebook way", "PyTorch"
@@ -46,7 +46,7 @@ def measure(_folder: Path, rounds: int) -> list[dict[str, Any]]:
 def _compare(params: Params, family: str, name: str, what: str, trainings: int, rounds: int) -> dict[str, Any]:
     others = {"Keras `fit`": keras_fit, TORCH: pytorch} if family == "scratch" else {NOTEBOOK: keras_fit}
     contestants = {who: partial(make, params, family, name) for who, make in {OURS: ours, **others}.items()}
-    epochs, rows = params.model(family, name).schedule.epochs, race(contestants, rounds, what)
+    epochs, rows = specify(params, family, name).schedule.epochs, race(contestants, rounds, what)
     return {
         "what": f"training {what}: {params.data.train_images:,} images, {epochs} epoch{'s' * (epochs > 1)}",
         "trainings": trainings,
@@ -65,14 +65,20 @@ def ours(params: Params, family: str, name: str, fast: bool = True) -> Pass:
     from fitgap.definitions.determinism import start_tensorflow
 
     start_tensorflow(seed=0)
-    model = params.model(family, name)
+    model = specify(params, family, name)
     return train_network(params, _builder(params, family, name), model.schedule, model.variant.active, fast)
+
+
+def specify(params: Params, family: str, name: str) -> ModelSpec:
+    """Return the specification of a model with the middle one of each key's candidates."""
+    candidates = params.model(family, name).candidates
+    return params.model(family, name, {key: values[len(values) // 2] for key, values in candidates.items()})
 
 
 def _builder(params: Params, family: str, name: str) -> Callable:
     from fitgap.networks.assembly import Assembly
 
-    return partial(Assembly(params, CLASSES).build, params.model(family, name), seed=0)
+    return partial(Assembly(params.data.image_size, CLASSES).build, specify(params, family, name), seed=0)
 
 
 def train_network(params: Params, build: Callable, schedule, remedies=(), fast: bool = True) -> Pass:
@@ -94,7 +100,7 @@ def keras_fit(params: Params, family: str, name: str) -> Pass:
     """Train as tutorials do: `fit` on arrays of images, with `validation_data` and Keras's defaults."""
     import keras
 
-    schedule, size = params.model(family, name).schedule, params.data.image_size
+    schedule, size = specify(params, family, name).schedule, params.data.image_size
     is_whole = family != "scratch"
     network = _whole_vgg16(params, family, name) if is_whole else _builder(params, family, name)()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

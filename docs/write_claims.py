@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fitgap import lifecycle
 from fitgap.claims import declare
+from fitgap.claims.choices import AS_STATED, CHOICES
 from fitgap.claims.claim import TOPICS, Claim
 from fitgap.claims.overfitting import STEADINESS_MARGIN
 from fitgap.definitions.families import family_of
@@ -43,6 +44,8 @@ def render(claims: Iterable[Claim]) -> str:
     page = template.render(
         sections=[(title, own) for title, own in sections if own],
         margins=describe_margins(),
+        choices=CHOICES,
+        target=f"{AS_STATED.target:.0%}",
         models_of=describe_models,
         sides=SIDES,
     )

@@ -20,6 +20,7 @@ import networkx as nx
 import pandas as pd
 
 from fitgap import lifecycle
+from fitgap.claims.claim import without_checks
 from fitgap.inference.verdicts import VERDICTS
 from fitgap.report import formatting
 from fitgap.system.errors import UserError
@@ -68,7 +69,8 @@ def read_results(folder: Path) -> dict[str, Any]:
             raise UserError(f"{folder / name}: not found; `make repro` writes it")
     findings = read_findings((folder / "report.md").read_text(encoding="utf-8"))
     table = select_rows(pd.read_csv(folder / "summary.csv"), findings)
-    verdicts = Counter(claim["verdict"] for claim in json.loads((folder / "claims.json").read_text(encoding="utf-8")))
+    claims = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
+    verdicts = Counter(claim["verdict"] for claim in without_checks(claims))
     return {
         "seeds": int(table["seeds"].max()),
         "rows": [
@@ -91,11 +93,11 @@ def read_findings(report: str) -> list[str]:
 
 
 def select_rows(table: pd.DataFrame, findings: list[str]) -> pd.DataFrame:
-    """Select the models to show: those of SHOWN, the fine-tuned ones, and the variants that the findings name."""
+    """Select the models to show: those of SHOWN, the fine-tuned ones, and those that the findings name."""
     missing = sorted(set(SHOWN) - set(table["model"]))
     if missing:
         raise UserError(f"the report has no {missing[0]}, which the README shows; restore it in params.yaml")
-    named = {f"scratch@{name}" for sentence in findings for name in re.findall(r"\*\*(.+?)\*\*", sentence)}
+    named = {name for sentence in findings for name in re.findall(r"\*\*(.+?)\*\*", sentence)}
     return table[table["model"].isin(named.union(SHOWN)) | (table["family"] == "finetune")]
 
 

@@ -2,33 +2,38 @@
 
 import errno
 import importlib
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from fitgap.cluster.work import train_on_cluster
-from fitgap.data.record import Result
+from fitgap.data.draws import trial_seeds
+from fitgap.data.record import NO_TRIALS, Record, Result, not_applicable
 from fitgap.definitions.determinism import start_tensorflow
 from fitgap.definitions.families import FAMILIES
 from fitgap.params.reading import load_params
+from fitgap.params.schema import Choice
 from fitgap.pipeline import inputs, timings
 from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.pipeline.timings import Clock
 from fitgap.system.errors import UserError
 from fitgap.system.files import fresh_folder
 from fitgap.tracking import runs
-from fitgap.tracking.live import open_live_run, show_nothing
+from fitgap.tracking.live import LiveRun
 from fitgap.tracking.models import attach_models
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from fitgap.training.experiment import Experiment
-    from fitgap.training.learning_curve import ThreeWays
+    from fitgap.training.learning_curve import BothWays
 
 MODELS, RESULTS, BACKBONE = Path("models"), Path("results"), Path("data/backbone/vgg16_notop.weights.h5")
 LITTLE = 1_000_000  # free bytes below which a disk counts as full
@@ -89,7 +94,7 @@ def finish(
     rates: Mapping[str, float] | None = None,
     processors: Iterable[str] = (),
     artifacts: Iterable[Path] = (),
-    tables: Mapping[str, "pd.DataFrame"] | None = None,
+    tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> str | None:
     """Write a stage's result, its wall times and its MLflow run.
 
@@ -113,49 +118,64 @@ def finish(
     return runs.log_result(result, artifacts, tables or {})
 
 
-def train_stage(experiment: Callable[[str], "Experiment | ThreeWays"], weights: str = "none") -> None:
-    """Run a training stage, then exit: train a model per seed, here or on a cluster, and write what it leaves.
+def train_stage(experiment: "Callable[..., Experiment | BothWays]", is_contestant: bool = False) -> None:
+    """Run a training stage, then exit: choose by trials, train a model per seed, here or on a cluster, and write.
 
-    Finished seeds stay in a checkpoint until the results are written.
+    Finished trials and seeds stay in a checkpoint until the results are written.
 
     Parameters
     ----------
-    experiment : takes the stage's argument (a variant, a depth or a size); called after TensorFlow has been started
-    weights : whose weights stay in models/: of "every seed", of the "best seed", or "none"
+    experiment : takes the stage's argument (a variant, a depth or a size), and a choice where the model has candidates;
+        called after TensorFlow has been started
+    is_contestant : whether it leaves trials, and weights in models/: the best seed's, or every seed's if fine-tuning
+        starts from them
     """
-    run(partial(_train_and_write, experiment, weights))
+    run(partial(_train_and_write, experiment, is_contestant))
 
 
-def _train_and_write(experiment: Callable[[str], "Experiment | ThreeWays"], weights: str, name: str) -> None:
+def _train_and_write(experiment: "Callable[..., Experiment | BothWays]", is_contestant: bool, name: str) -> None:
     clock, params, family = Clock(), load_params(), Path(sys.argv[0]).stem
     stage, models, folder = f"{family}@{name}", MODELS / family / name, RESULTS / family / name
+    if is_contestant and (model := params.model(family, name)).obstacle:
+        with fresh_folder(models):
+            pass  # DVC expects the folder
+        record, history = Record(family, name, model.recorded, {}, measured={}), pd.DataFrame(columns=["seed", "epoch"])
+        finish(replace(not_applicable(record, model.obstacle, history), trials=NO_TRIALS), clock, folder)
+        return
     start_tensorflow(0, params.compute.threads)
-    trained = experiment(name)
-    if trained.obstacle is not None:
-        if weights != "none":
-            with fresh_folder(models):
-                pass  # DVC expects the folder
-        finish(trained.obstacle, clock, folder)
+    declared = experiment(name)
+    if declared.obstacle is not None:
+        finish(declared.obstacle, clock, folder)
         return
     with open_checkpoint(stage) as checkpoint:
-        with clock.working(), open_live_run(stage) as live:
-            train_on_cluster(stage, params.compute.threads, trained.seeds, checkpoint)
+        with clock.working(), closing(LiveRun(stage)) as live:
+            trained, choice = declared, {}
+            if is_contestant:
+                from fitgap.training.trials import run_trials  # imports TensorFlow
+
+                trials = run_trials(declared, partial(experiment, name), checkpoint)
+                trained, choice = trials.experiment, trials.choice
+            train_on_cluster(stage, params.compute.threads, trained.seeds, checkpoint, choice)
             outcome = trained.run(trained.seeds, checkpoint, live.add_epoch)
-        record = outcome.result.record
-        if weights != "none":
+        result = trials.added_to(outcome.result) if is_contestant else outcome.result
+        if is_contestant:
             with fresh_folder(models) as made:
-                outcome.save_weights(made, trained.seeds if weights == "every seed" else [record.best_seed])
-        run_id = finish(outcome.result, clock, folder, **outcome.times)
+                outcome.save_weights(made, trained.seeds if trained.is_start else [result.record.best_seed])
+                if trained.is_start:  # of fine-tuning, whose trials have draws of their own
+                    draws = trial_seeds(trained.seeds)
+                    trained.run(draws, checkpoint).save_weights(made, draws)
+        run_id = finish(result, clock, folder, **outcome.times)
     if run_id is not None and family in FAMILIES and FAMILIES[family].attached == "all":
-        attach_models([outcome.result], {outcome.result.name: run_id}, params, MODELS, BACKBONE)
+        attach_models([result], {result.name: run_id}, params, MODELS, BACKBONE)
 
 
-def train_seeds(family: str, name: str, seeds: list[int], checkpoint: Checkpoint) -> None:
+def train_seeds(family: str, name: str, choice: Choice, seeds: list[int], checkpoint: Checkpoint) -> None:
     """Train seeds of a stage into a checkpoint: the task of a node of a cluster."""
-    _experiment_of(family, name).run(seeds, checkpoint, show_nothing)
+    _experiment_of(family, name, json.dumps(choice)).run(seeds, checkpoint)
 
 
 @cache
-def _experiment_of(family: str, name: str) -> "Experiment | ThreeWays":
+def _experiment_of(family: str, name: str, choice: str) -> "Experiment | BothWays":
     """Build the experiment once for all seeds of a process: it compiles its network."""
-    return importlib.import_module(f"stages.{family}").experiment(name)
+    experiment, chosen = importlib.import_module(f"stages.{family}").experiment, json.loads(choice)
+    return experiment(name, chosen) if chosen else experiment(name)

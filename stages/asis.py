@@ -43,7 +43,8 @@ def main() -> None:
 
         count, batches = len(tested()[0]), Batches("asis", run)
         with clock.working():
-            probabilities = batches.outputs(count, network().batch_size)
+            answers = dict(batches.map(range(0, count, network().batch_size)))
+            probabilities = np.concatenate([answers[start] for start in sorted(answers)])
         record = judge(record, network().network, probabilities, tested()[1], images, backbone, CLASS_MAP)
         result = Result(record, test_probabilities=probabilities[None])
         rates = {"images_per_second": count / clock.work_seconds}

@@ -1,6 +1,6 @@
 """features: run the frozen base once over all images and cache the layers that later stages need.
 
-reads   params.yaml (head.layer, finetune.depths, compute), data/prepared/, data/backbone/
+reads   params.yaml (features, finetune.depths, compute), data/prepared/, data/backbone/
 writes  data/features/, results/features/, a run in MLflow
 """
 
@@ -35,18 +35,19 @@ def main() -> None:
     from fitgap.backbone.features import extract_features, feature_files, write_feature_info
 
     images, backbone = read_prepared(PREPARED), read_backbone(BACKBONE)
-    files = feature_files(params.head.layer, params.finetune.depths)
+    files = feature_files(params.features.layers, params.finetune.depths)
     inputs, batches = {"data": images.identity, "backbone": backbone.identity}, Batches("features", run)
     with open_checkpoint("features") as checkpoint, fresh_folder(FEATURES) as folder, clock.working():
         shapes, rows = extract_features(images.images, files, checkpoint, batches.map)
-        for name in files:
-            shutil.move(checkpoint.folder / f"{name}.npy", folder)
+        (folder / "cells").mkdir()
+        for name, layer in files.items():
+            shutil.move(checkpoint.folder / f"{name}.npy", folder / "cells" if name == layer else folder)
         write_feature_info(folder, {"files": files, "shapes": shapes, **inputs})
     record = Record(
         stage="features",
         variant=None,
         params={
-            "head.layer": params.head.layer,
+            "features.layers": params.features.layers,
             "finetune.depths": params.finetune.depths,
             "compute.precision": params.compute.precision,
         },
@@ -58,7 +59,7 @@ def main() -> None:
 
 
 def run(start: int) -> dict[str, np.ndarray]:
-    """Return the activations, by layer, of the batch of images that begins with row `start`: the task of a node."""
+    """Return the activations, by file, of the batch of images that begins with row `start`: the task of a node."""
     return base().activations_from(read_prepared(PREPARED).images, start)
 
 
@@ -68,8 +69,8 @@ def base() -> "FrozenBase":
     from fitgap.backbone.features import FrozenBase, feature_files
 
     params = load_params()
-    layers = set(feature_files(params.head.layer, params.finetune.depths).values())
-    return FrozenBase(read_backbone(BACKBONE).weights, params.data.image_size, layers, params.compute.precision)
+    files = feature_files(params.features.layers, params.finetune.depths)
+    return FrozenBase(read_backbone(BACKBONE).weights, params.data.image_size, files, params.compute.precision)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from fitgap.tracking import models, registry, runs
 
 PREPARED, RESULTS, REPORTS = Path("data/prepared"), Path("results"), Path("reports")
 MODELS, BEST, BACKBONE = Path("models"), Path("models/best"), Path("data/backbone/vgg16_notop.weights.h5")
-SOURCES = ("prepare", "backbone", "features", PROBE)
+SOURCES = ("prepare", "backbone", "features", PROBE, "choice")
 ARTIFACTS = ("report.html", "report.md", "summary.csv", "claims.json")
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     study = Study.gather(params, [*found, *others], read_prepared(PREPARED), times)
     claims = judge_all(study)
     ids, best = track([*others, *found], study), study.results.get(study.best)
-    registration = best and registry.register(best, ids.get(best.name)).facts
+    registration = best and registry.register(best, ids.get(best.name))
     with fresh_folder(BEST) as folder:
         copy_model(best, MODELS, folder)
     with fresh_folder(REPORTS) as folder:

@@ -1,7 +1,6 @@
 """Pre-train VGG16 on the source task: one pass over its images, minutes on a laptop CPU."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -12,33 +11,23 @@ from fitgap.definitions.determinism import derive_seed
 from fitgap.networks import vgg16
 from fitgap.networks.batch_normalised import build_batch_normalised
 from fitgap.networks.kernels import fast_kernels
+from fitgap.params.sections import Glyphs
 from fitgap.system.progress import Progress
 
 # Keras dtype policy for each value of `compute.precision`. Trained weights stay float32.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-@dataclass(frozen=True)
-class PretrainingSettings:
-    """Hyperparameters of pre-training, which makes one pass over the source images."""
-
-    batch_size: int = 32  # at least 2: batch normalisation needs a variance
-    learning_rate: float = 1.4e-3  # peak of Adam's (linear warm-up, then cosine decay to zero)
-    warmup: float = 0.1  # fraction of the updates, 0 to <1 (Goyal et al. 2017, arXiv:1706.02677)
-    batch_norm_momentum: float = 0.9  # 0 to <1; Keras's default of 0.99 lags behind over a few hundred updates
-    precision: str = "float32"  # Keras dtype policy; "mixed_bfloat16" is faster with AVX512-BF16 or AMX
-    kernels: bool = (
-        True  # whether to use hand-written kernels (`fitgap.networks.kernels`); results are equal up to rounding
-    )
+WARMUP = 0.1  # share of the updates (Goyal et al. 2017, arXiv:1706.02677)
 
 
-def _optimizer(settings: PretrainingSettings, updates: int) -> keras.optimizers.Optimizer:
+def _optimizer(learning_rate: float, updates: int) -> keras.optimizers.Optimizer:
     """Return Adam (Kingma and Ba 2014, arXiv:1412.6980) with linear warm-up and cosine decay to zero."""
-    warmup = round(settings.warmup * updates)
+    warmup = round(WARMUP * updates)
     schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else settings.learning_rate,
+        initial_learning_rate=0.0 if warmup else learning_rate,
         decay_steps=updates - warmup,
-        warmup_target=settings.learning_rate if warmup else None,
+        warmup_target=learning_rate if warmup else None,
         warmup_steps=warmup,
     )
     return keras.optimizers.Adam(schedule)
@@ -62,7 +51,13 @@ def _update(network: keras.Model, optimizer: keras.optimizers.Optimizer, kernels
 
 
 def pretrain(
-    images: np.ndarray, labels: np.ndarray, class_count: int, settings: PretrainingSettings, seed: int
+    images: np.ndarray,
+    labels: np.ndarray,
+    class_count: int,
+    glyphs: Glyphs,
+    seed: int,
+    policy: str = "float32",
+    fast: bool = True,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train VGG16 with batch normalisation on the source task, in one pass over its images.
 
@@ -74,7 +69,10 @@ def pretrain(
     images : uint8, (n, size, size, 3), RGB, size at least 32, n at least the batch size; an incomplete last batch is
         dropped
     labels : int64, (n,), 0 to class_count - 1
+    glyphs : section of params.yaml; its learning rate is the peak of Adam's
     seed : of the initial weights and of the order of the images
+    policy : of POLICIES; "mixed_bfloat16" is faster with AVX512-BF16 or AMX
+    fast : whether to use hand-written kernels; results are equal up to rounding
 
     Returns
     -------
@@ -82,19 +80,17 @@ def pretrain(
     history : one row per update: `images_seen`, and `loss` (mean cross-entropy, nats) and `accuracy` of the update's
         batch, in training mode and before the update; the network has not seen these images before
     """
-    updates = len(images) // settings.batch_size
-    network = build_batch_normalised(
-        images.shape[1], class_count, seed, settings.batch_norm_momentum, settings.precision
-    )
-    update = _update(network, _optimizer(settings, updates), settings.kernels)
+    updates = len(images) // glyphs.batch_size
+    network = build_batch_normalised(images.shape[1], class_count, seed, policy)
+    update = _update(network, _optimizer(glyphs.learning_rate, updates), fast)
     order = np.random.default_rng(derive_seed(seed, "order")).permutation(len(images))
-    batches = order[: updates * settings.batch_size].reshape(updates, settings.batch_size)
+    batches = order[: updates * glyphs.batch_size].reshape(updates, glyphs.batch_size)
     measured, bar = [], Progress(batches, "backbone: pre-training", updates, unit="updates")
     for batch in bar:
         measured.append([float(value) for value in update(tf.constant(images[batch]), tf.constant(labels[batch]))])
         bar.set_postfix_str(f"loss {measured[-1][0]:.3f}", refresh=False)
     history = pd.DataFrame(np.array(measured, dtype=np.float64), columns=["loss", "accuracy"])
-    history.insert(0, "images_seen", settings.batch_size * np.arange(1, updates + 1))
+    history.insert(0, "images_seen", glyphs.batch_size * np.arange(1, updates + 1))
     return network, history
 
 

@@ -6,9 +6,7 @@ G. Alain, Y. Bengio, Understanding intermediate layers using linear classifier p
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
@@ -19,10 +17,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from fitgap.definitions.vgg16_layers import BLOCKS, POOLS
-from fitgap.networks import vgg16
+from fitgap.definitions.vgg16_layers import POOLS
 
-CELLS = 4  # outputs are average-pooled to at most 4x4 cells; otherwise the first block would have 16 times the columns
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # values of scikit-learn's C; selected by validation loss
 ITERATIONS = 300
 MEANS = ("test_accuracy", "val_accuracy")
@@ -37,64 +33,36 @@ class Probe:
     probabilities: np.ndarray  # float32, (test images, classes)
 
 
-def build_pooled_blocks(weights: Path, image_size: int) -> keras.Model:
-    """Build the frozen base with the outputs of all blocks concatenated into one row per image.
-
-    Returns
-    -------
-    Model from uint8 RGB images (n, size, size, 3) to float32 (n, columns). Each block's output is average-pooled to
-    at most 4x4 cells and flattened. `layer_columns` returns the columns of each block.
-    """
-    base = vgg16.frozen_base(weights, image_size, POOLS)
-    rows = [_flat(name, base.output[name]) for name in POOLS]
-    return keras.Model(base.input, keras.layers.Concatenate(name="blocks")(rows), name="pooled_blocks")
-
-
-def _flat(name: str, output):
-    step = -(-output.shape[1] // CELLS)
-    pooled = keras.layers.AveragePooling2D(step, padding="same", name=f"{name}_cells")(output)
-    return keras.layers.Flatten(name=f"{name}_flat")(pooled)
-
-
-def layer_columns(network: keras.Model) -> dict[str, slice]:
-    """Return the columns of each layer in the output of `build_pooled_blocks`."""
-    widths = [network.get_layer(f"{name}_flat").output.shape[1] for name in POOLS]
-    ends = np.cumsum(widths).tolist()
-    return {name: slice(end - width, end) for name, end, width in zip(POOLS, ends, widths, strict=True)}
-
-
 def fit_probes(
-    network: keras.Model, outputs: np.ndarray, labels: np.ndarray, draws: Mapping[int, Mapping[str, np.ndarray]]
+    features: Mapping[str, np.ndarray], labels: np.ndarray, draws: Mapping[int, Mapping[str, np.ndarray]]
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Fit a probe for each block and repetition.
+    """Fit a probe for each layer and repetition.
 
     Parameters
     ----------
-    network : from `build_pooled_blocks`
-    outputs, labels : the network's outputs for all images, float32 (n, columns), and their labels, int64 (n,)
+    features : layer -> its features of all images, float32 (n, ...)
+    labels : of all images, int64 (n,)
     draws : seed -> the rows of each split
 
     Returns
     -------
     history : one row per block (from 1) and seed
-    probabilities : float32, (blocks, seeds, test images, classes)
+    probabilities : float32, (layers, seeds, test images, classes)
     """
     table, probabilities = [], []
-    for block, columns in enumerate(layer_columns(network).values(), start=1):
-        probes = {seed: fit_probe(outputs[:, columns], labels, rows) for seed, rows in draws.items()}
+    for layer, outputs in features.items():
+        columns = outputs.reshape(len(outputs), -1)
+        probes = {seed: fit_probe(columns, labels, rows) for seed, rows in draws.items()}
         probabilities.append(np.stack([probe.probabilities for probe in probes.values()]))
-        width = columns.stop - columns.start
-        table += [
-            {"block": block, "seed": seed, "columns": width, "C": probe.strength, **probe.measured}
-            for seed, probe in probes.items()
-        ]
+        own = {"block": POOLS.index(layer) + 1, "columns": columns.shape[1]}
+        table += [{**own, "seed": seed, "C": probe.strength, **probe.measured} for seed, probe in probes.items()]
     return pd.DataFrame(table), np.stack(probabilities)
 
 
 def means_by_block(history: pd.DataFrame) -> dict[str, float]:
     """Return the mean test and validation accuracy of each block over the seeds, as "test_accuracy_block1"."""
-    means = history.groupby("block")[list(MEANS)].mean().set_axis(BLOCKS)
-    return {f"{name}_{block}": float(means.loc[block, name]) for name in MEANS for block in BLOCKS}
+    means = history.groupby("block")[list(MEANS)].mean()
+    return {f"{name}_block{block}": float(means.loc[block, name]) for name in MEANS for block in means.index}
 
 
 def fit_probe(outputs: np.ndarray, labels: np.ndarray, rows: Mapping[str, np.ndarray]) -> Probe:

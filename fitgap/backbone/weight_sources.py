@@ -60,11 +60,8 @@ def _glyphs(backbone: Backbone, image_size: int, compute: Compute) -> SourceNetw
     """Pre-train VGG16 offline on printed characters rendered from matplotlib's fonts."""
     chosen, names = backbone.glyphs, list(glyphs.CLASS_NAMES)
     images, labels = glyphs.render(chosen.images, image_size, derive_seed(backbone.seed, "glyphs"))
-    policy = pretraining.POLICIES[compute.precision]
-    settings = pretraining.PretrainingSettings(
-        chosen.batch_size, chosen.learning_rate, precision=policy, kernels=compute.hand_written_kernels
-    )
-    network, steps = pretraining.pretrain(images, labels, len(names), settings, backbone.seed)
+    how = pretraining.POLICIES[compute.precision], compute.hand_written_kernels
+    network, steps = pretraining.pretrain(images, labels, len(names), chosen, backbone.seed, *how)
     base, kernel, bias = batch_normalised.fold_batch_norm(network)
     count = min(HELD_OUT, backbone.glyphs.images)
     unseen, truth = glyphs.render(count, image_size, derive_seed(backbone.seed, "held-out glyphs"))

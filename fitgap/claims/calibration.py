@@ -17,21 +17,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.choices import OF_ANSWERS
 from fitgap.claims.claim import CannotTellError, Claim
-from fitgap.claims.comparisons import (
-    ACCURACY_MARGIN,
-    BASELINE,
-    IMAGES,
-    Quantity,
-    against,
-    paired_difference,
-    variant_obstacle,
-)
+from fitgap.claims.comparisons import ACCURACY_MARGIN, BASELINE, IMAGES, Quantity, against, variant_obstacle
 from fitgap.claims.study import Study
 from fitgap.inference.estimates import Estimate
 from fitgap.params.schema import Params
 
 BINS = 15  # as Guo et al. 2017
+SIMULATED = 20  # sets of answers for each repetition
 STATEMENTS = {
     "dropout": "A remedy that closes the gap makes the probabilities more honest too: dropout lowers the calibration "
     "error.",
@@ -72,6 +66,18 @@ def signed_gaps(confidences: np.ndarray, right: np.ndarray) -> np.ndarray:
     return gaps * np.where(sums < 0, -1.0, 1.0)[place]
 
 
+def expected_by_chance(confidences: np.ndarray) -> float:
+    """Return the calibration error that a perfectly calibrated model of these confidences has by chance alone.
+
+    Its answers are right as often as it is sure, image by image: the mean of the error over simulated answers, with a
+    fixed seed. This is the floor that so few images leave under every measured error (consistency resampling: Bröcker
+    and Smith, Increasing the Reliability of Reliability Diagrams, Weather and Forecasting 22 (2007),
+    doi:10.1175/WAF993.1).
+    """
+    many = np.tile(confidences, (SIMULATED, 1))
+    return float(signed_gaps(many, np.random.default_rng(0).random(many.shape) < many).mean())
+
+
 @dataclass(frozen=True)
 class Answers:
     """A model's confidences and whether it is right: DataFrames, one row per seed, one column per test image."""
@@ -89,6 +95,11 @@ class Answers:
     def errors(self) -> pd.Series:
         """The expected calibration error of each seed."""
         return self.parts.mean(axis=1)
+
+    @property
+    def floor(self) -> float:
+        """The mean error that chance alone would give."""
+        return expected_by_chance(self.confidences.to_numpy())
 
     @property
     def overconfidence(self) -> float:
@@ -112,7 +123,7 @@ def read_answers(study: Study, name: str) -> Answers | None:
     """Return a model's answers; None if it has none, or diverged."""
     if name in study.failed or not study.has_answers(name):
         return None
-    right = study.right(name)
+    right = study.right[name]
     confidences = study.results[name].test_probabilities.max(axis=-1)
     return Answers(pd.DataFrame(confidences, right.index, right.columns), right)
 
@@ -122,10 +133,10 @@ def calibration_difference(study: Study, model: str, other: str) -> Estimate:
 
     Raises a CannotTellError if one of them left no answers, or diverged.
     """
-    answers = {name: read_answers(study, name) for name in (model, other)}
-    for name in (name for name in answers if answers[name] is None):
-        raise CannotTellError(f"{name} left no answers on the test images")
-    return paired_difference(answers[model].parts, answers[other].parts)
+    own, others = answers = [read_answers(study, name) for name in (model, other)]
+    if None in answers:
+        raise CannotTellError(f"{other if own else model} left no answers on the test images")
+    return study.paired_difference(own.parts, others.parts)
 
 
 # The margin is the test accuracy's: a probability is read as an accuracy to expect, and both are shares of images.
@@ -136,6 +147,7 @@ CALIBRATION_ERROR = Quantity(
     margin=ACCURACY_MARGIN,
     difference=calibration_difference,
     allows_for=IMAGES,
+    choices=OF_ANSWERS,
 )
 
 
@@ -152,7 +164,7 @@ def measure_calibrations(study: Study, family: str) -> list[Calibration]:
     answers = {name: own for name in study.names(family) if (own := read_answers(study, name)) is not None}
     start = f"{family}@baseline"
     compared = [name for name in answers if start in answers and name != start]
-    differences = {name: paired_difference(answers[name].parts, answers[start].parts) for name in compared}
+    differences = {name: study.paired_difference(answers[name].parts, answers[start].parts) for name in compared}
     return [Calibration(name, own, differences.get(name)) for name, own in answers.items()]
 
 

@@ -10,14 +10,17 @@ from fitgap.inference.estimates import estimate_win_rate
 from fitgap.inference.verdicts import INCONCLUSIVE, NOT_APPLICABLE, Comparison, Finding
 
 DIRECTIONS = {1: "above", -1: "below"}
+CHECKS = "checks"  # the topic of statements that follow by definition: they show that a mechanism works, and no more
 TOPICS = {  # in the order of the report
     "overall": "Overall results of the notes",
     "dropout": "Dropout",
     "batch normalisation": "Batch normalisation",
+    "early stopping": "Early stopping (fitgap's own question)",
     "regularisers": "Regularisers: L1, L2, ElasticNet",
     "transfer": "Transfer learning with VGG16",
     "labels": "How many labels until borrowing no longer pays (fitgap's own question)",
     "calibration": "Calibration: are the probabilities honest? (fitgap's own question)",
+    CHECKS: "Checks of the mechanism: they follow by definition and count as no findings",
 }
 WIN_RATE = ("win_rate", "win_rate_low", "win_rate_high")  # P(A > B): share of repetitions that favour the statement
 
@@ -40,7 +43,19 @@ class Claim:
     evaluate: Callable[[Study], Finding]  # raises CannotTellError if the results cannot decide the claim
     needed: tuple[str, ...] = ()  # models (or the probe) without which the claim is not applicable
     may_fail: tuple[str, ...] = ()  # those of `needed` that may diverge: their failure is evidence too
+    choices: tuple[str, ...] = ()  # ids of the CHOICES that apply to it
+    moved: tuple[str, ...] = ()  # models that have another strength under a choice of one
     obstacle: str = ""  # why the claim is not applicable with these params; empty if it is
+
+    @property
+    def kind(self) -> str:
+        """Return "check" for a statement that follows by definition, "finding" for all others."""
+        return "check" if self.topic == CHECKS else "finding"
+
+
+def without_checks(claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entries of claims.json that are findings, without the checks."""
+    return [claim for claim in claims if claim["kind"] == "finding"]
 
 
 def judge_claim(claim: Claim, study: Study) -> Finding:
@@ -62,6 +77,7 @@ def describe_claim(claim: Claim, finding: Finding) -> dict[str, Any]:
     decided = _numbers(finding.deciding, finding.level)
     return {
         "id": claim.id,
+        "kind": claim.kind,
         "topic": claim.topic,
         "statement": claim.statement,
         "models": list(claim.models),

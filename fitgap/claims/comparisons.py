@@ -6,15 +6,17 @@ Most claims have one shape, and `against` builds them: a quantity of one model l
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.choices import OF_ACCURACY, OF_GAP, OF_LOSS
 from fitgap.claims.claim import DIRECTIONS, CannotTellError, Claim
 from fitgap.claims.study import Study
 from fitgap.definitions.families import family_of
 from fitgap.definitions.measurements import MEASUREMENTS
-from fitgap.inference.estimates import Estimate, estimate_over_seeds, estimate_over_seeds_and_images
+from fitgap.inference.estimates import Estimate, estimate_over_seeds
 from fitgap.inference.verdicts import Comparison, Finding, judge
 from fitgap.params.schema import Params
 
@@ -36,6 +38,8 @@ class Quantity:
     margin: float | None  # smaller differences are not relevant
     difference: Callable[[Study, str, str], Estimate]  # of two models; raises CannotTellError without data
     allows_for: str = ""  # what varies besides the seeds
+    choices: tuple[str, ...] = ()  # those that bear on it
+    measured: str = ""  # the measurement of each seed that it compares
 
 
 def accuracy_difference(study: Study, model: str, other: str) -> Estimate:
@@ -44,10 +48,12 @@ def accuracy_difference(study: Study, model: str, other: str) -> Estimate:
     The unchanged network (`asis`) has no seeds: its predictions are compared with those of every seed of the other
     model. If it covers only some test images, only those are compared.
     """
+    if study.choice.step:  # trials have no answers on the test images
+        return estimate_over_seeds(study.seeds(model)["test_accuracy"] - study.seeds(other)["test_accuracy"])
     right, other_right = right_answers(study, model), right_answers(study, other)
     if model == "asis":
         right = pd.DataFrame(np.tile(right, (len(other_right), 1)), other_right.index, right.columns)
-    return paired_difference(right, other_right)
+    return study.paired_difference(right, other_right)
 
 
 def right_answers(study: Study, model: str) -> pd.DataFrame:
@@ -57,37 +63,46 @@ def right_answers(study: Study, model: str) -> pd.DataFrame:
     """
     if not study.has_answers(model):
         raise CannotTellError(f"{model} left no answers on the test images")
-    return study.right(model).astype(float)
+    return study.right[model].astype(float)
 
 
-def paired_difference(values: pd.DataFrame, others: pd.DataFrame) -> Estimate:
-    """Estimate the mean of `values` - `others` over the seeds (rows) and test images (columns) that both have."""
-    seeds, images = values.index.intersection(others.index), values.columns.intersection(others.columns)
-    return estimate_over_seeds_and_images((values - others).loc[seeds, images].to_numpy())
-
-
-def by_seed(name: str, statistic: str) -> Quantity:
+def by_seed(name: str, statistic: str, choices: tuple[str, ...] = ()) -> Quantity:
     """Return the quantity that is a measurement of each seed, such as "gap_last"; differences are paired by seed."""
 
     def difference(study: Study, model: str, other: str) -> Estimate:
         return estimate_over_seeds(study.seeds(model)[name] - study.seeds(other)[name])
 
     measurement = MEASUREMENTS[name]
-    return Quantity(measurement.title, statistic, measurement.unit, measurement.margin, difference)
+    return Quantity(
+        measurement.title, statistic, measurement.unit, measurement.margin, difference, choices=choices, measured=name
+    )
 
 
 IMAGES = "seeds and test images"
 ACCURACY_MARGIN = MEASUREMENTS["test_accuracy"].margin
 ACCURACY = Quantity(
-    "test accuracy", "difference of the test accuracy", "share", ACCURACY_MARGIN, accuracy_difference, IMAGES
+    "test accuracy",
+    "difference of the test accuracy",
+    "share",
+    ACCURACY_MARGIN,
+    accuracy_difference,
+    IMAGES,
+    OF_ACCURACY,
 )
-GAP = by_seed("gap_last", "difference of the final gap (validation loss - training loss), nats")
-BEST_LOSS = by_seed("val_loss_best", "difference of the best validation loss, nats")
+GAP = by_seed("gap_last", "difference of the final gap (validation loss - training loss), nats", OF_GAP)
+ACCURACY_GAP = by_seed("accuracy_gap_last", "difference of the final gap in accuracy (training - validation)")
+BEST_LOSS = by_seed("val_loss_best", "difference of the best validation loss, nats", OF_LOSS)
 WEIGHT_NORM = by_seed("weight_norm_last", "difference of the kernels' Euclidean norm after the last epoch")
+
+
+def as_chosen(study: Study, quantity: Quantity) -> Quantity:
+    """Return the quantity that the study's choice puts in its place; most stay themselves."""
+    return ACCURACY_GAP if quantity is GAP and study.choice.gap_unit == "share" else quantity
 
 
 def compare(study: Study, model: str, others: Iterable[str], quantity: Quantity, side: int) -> list[Comparison]:
     """Compare a model with each of `others`; failed models are left out."""
+    quantity = as_chosen(study, quantity)
     differences = {other: quantity.difference(study, model, other) for other in others if other not in study.failed}
     return [
         Comparison(f"{model} - {other}: {quantity.title}", difference, side, quantity.unit, quantity.margin)
@@ -104,7 +119,7 @@ def against(
         return judge(compare(study, pair[0], pair[1:], quantity, side))
 
     rule = _state(RULE_ONE, "it allows", quantity, side)
-    return Claim(id, topic, statement, pair, **rule, evaluate=evaluate, needed=pair, obstacle=obstacle)
+    return Claim(id, topic, statement, pair, **rule, evaluate=evaluate, needed=pair, moved=pair[:1], obstacle=obstacle)
 
 
 def ahead_of_all(
@@ -112,15 +127,15 @@ def ahead_of_all(
 ) -> Claim:
     """Return the claim that a model's quantity lies above (1) or below (-1) that of all other `models`."""
     evaluate = partial(judge_best_of_all, model=model, quantity=quantity, side=side)
-    rule = _state(RULE_EACH, "they allow", quantity, side)
-    return Claim(id, "overall", statement, tuple(models), **rule, evaluate=evaluate, needed=(model,), obstacle=obstacle)
+    rule = _state(RULE_EACH, "they allow", quantity, side) | {"needed": (model,), "moved": (model,)}
+    return Claim(id, "overall", statement, tuple(models), **rule, evaluate=evaluate, obstacle=obstacle)
 
 
-def _state(rule: str, allowing: str, quantity: Quantity, side: int) -> dict[str, str]:
-    """Return a claim's statistic, direction and rule."""
+def _state(rule: str, allowing: str, quantity: Quantity, side: int) -> dict[str, Any]:
+    """Return a claim's statistic, direction, rule and choices."""
     text = rule.format(side=DIRECTIONS[side])
     text += f"; {allowing} for {quantity.allows_for}" if quantity.allows_for else ""
-    return {"statistic": quantity.statistic, "direction": DIRECTIONS[side], "rule": text}
+    return {"statistic": quantity.statistic, "direction": DIRECTIONS[side], "rule": text, "choices": quantity.choices}
 
 
 def judge_best_of_all(study: Study, model: str, quantity: Quantity, side: int) -> Finding:

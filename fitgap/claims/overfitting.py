@@ -7,16 +7,20 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.claim import CannotTellError, Claim
+from fitgap.claims.choices import OF_ACCURACY, OF_ANSWERS, OF_GAP
+from fitgap.claims.claim import CHECKS, CannotTellError, Claim
 from fitgap.claims.comparisons import (
     ACCURACY,
     BASELINE,
     BEST_LOSS,
     GAP,
+    IMAGES,
+    RULE_ONE,
     WEIGHT_NORM,
     Quantity,
     against,
     ahead_of_all,
+    as_chosen,
     compare,
     failed_in,
     right_answers,
@@ -24,13 +28,12 @@ from fitgap.claims.comparisons import (
     variant_obstacle,
 )
 from fitgap.claims.study import Study
-from fitgap.inference.estimates import Estimate, estimate_over_seeds, estimate_over_seeds_and_images
-from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, SUPPORTED, Comparison, Finding, judge
+from fitgap.inference.estimates import Estimate, estimate_over_seeds
+from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Comparison, Finding, judge, ties
 from fitgap.params.schema import Params
 
 DROPOUT, BATCHNORM = "scratch@dropout", "scratch@batchnorm"
 USUAL_RATE, HIGH_RATE = (BATCHNORM, BASELINE), ("highrate@batchnorm", "highrate@baseline")
-KEPT = 0.9  # a model "still overfits" if its final gap is at least this share of the baseline's
 TOLERANCE = 0.05  # largest loss of test accuracy at which a model still tolerates the higher rate
 REGULARISERS = {"l1": ("L1", {"l1"}), "l2": ("L2", {"l2"}), "elasticnet": ("ElasticNet", {"l1", "l2"})}
 STEADINESS_MARGIN = 0.02  # nats; smaller differences of the jumps are not relevant
@@ -44,6 +47,7 @@ def claims(params: Params) -> list[Claim]:
         *_dropout(params),
         *_batch_normalisation(params),
         _learning_rate(params),
+        _early_stopping(),
         *(claim for variant in REGULARISERS for claim in _regulariser(params, variant)),
         _no_winner(params),
     ]
@@ -64,6 +68,7 @@ def _dropout(params: Params) -> list[Claim]:
 def _batch_normalisation(params: Params) -> list[Claim]:
     every, pair = [f"scratch@{name}" for name in params.variants], (BATCHNORM, BASELINE)
     stop = variant_obstacle(params, "batchnorm", {"batch_norm"})
+    margin = f"{GAP.margin:g} {GAP.unit}"
     highest = "Batch normalisation has the highest performance of all variants."
     lower = "Batch normalisation brings the level of the loss down."
     return [
@@ -72,12 +77,14 @@ def _batch_normalisation(params: Params) -> list[Claim]:
             id="batchnorm_still_overfits",
             topic="overall",
             statement="Batch normalisation still overfits: it is not a remedy against overfitting as such.",
-            models=pair,
-            statistic="growth of the gap after the best epoch; final gap above 90% of the baseline's; nats",
+            models=(BATCHNORM,),
+            statistic=f"final gap beyond the margin of {margin} up to which a difference of gaps is not relevant",
             direction="above",
-            rule="supported if both 95% intervals lie above 0; contradicted if, widened for two, one lies below",
+            rule=f"supported if the 95% interval of the final gap lies above {margin}; contradicted if it lies below",
             evaluate=partial(still_overfits, model=BATCHNORM),
-            needed=pair,
+            needed=(BATCHNORM,),
+            choices=OF_GAP,
+            moved=(BATCHNORM,),
             obstacle=stop,
         ),
         against("batchnorm_lowers_loss", "batch normalisation", lower, pair, BEST_LOSS, -1, stop),
@@ -85,16 +92,15 @@ def _batch_normalisation(params: Params) -> list[Claim]:
 
 
 def still_overfits(study: Study, model: str) -> Finding:
-    """Judge the claim that a model's gap grows after its best epoch and ends above KEPT times the baseline's."""
-    own, baseline = study.seeds(model), study.seeds(BASELINE)
-    growth = estimate_over_seeds(own["gap_last"] - own["gap_best"])
-    rest = estimate_over_seeds(own["gap_last"] - KEPT * baseline["gap_last"])
-    return judge(
-        [
-            Comparison(f"{model}: final gap - gap at the best epoch", growth, 1, GAP.unit, GAP.margin),
-            Comparison(f"{model} - {KEPT} x {BASELINE}: final gap", rest, 1, GAP.unit, GAP.margin),
-        ]
-    )
+    """Judge the claim that a model overfits: its final gap is relevant, clearly above the margin of gaps.
+
+    The notes compare with no share of the baseline's gap, so the rule has none. Nor does it ask whether the gap grows
+    after the best epoch: by the definition of that epoch the validation loss cannot fall below it, and the training
+    loss goes on falling, so the answer is yes in any case, or nothing at all where the best epoch is the last.
+    """
+    gap = as_chosen(study, GAP)
+    beyond = estimate_over_seeds(study.seeds(model)[gap.measured] - gap.margin)
+    return judge([Comparison(f"{model}: {gap.title} - {gap.margin:g}", beyond, 1, gap.unit)])
 
 
 def _learning_rate(params: Params) -> Claim:
@@ -112,6 +118,7 @@ def _learning_rate(params: Params) -> Claim:
         evaluate=tolerates_higher_rate,
         needed=HIGH_RATE + USUAL_RATE,
         may_fail=HIGH_RATE,
+        choices=OF_ANSWERS,
         obstacle=variant_obstacle(params, "batchnorm", {"batch_norm"}),
     )
 
@@ -133,21 +140,47 @@ def tolerates_higher_rate(study: Study) -> Finding:
         ),
     }
     comparisons = [
-        Comparison(label, estimate_over_seeds_and_images(values.to_numpy()), 1, "share")
-        for label, values in compared.items()
+        Comparison(label, study.over_images(values.to_numpy()), 1, "share") for label, values in compared.items()
     ]
     return judge(comparisons).with_note(_accuracies_in_words(study))
 
 
 def _accuracies_in_words(study: Study) -> str:
     """Return a note with the test accuracies of both networks at both learning rates."""
-    rates = study.params.highrate.learning_rate, study.params.scratch.learning_rate
     shares = [[right_answers(study, name).to_numpy().mean() for name in names] for names in (HIGH_RATE, USUAL_RATE)]
     changes = [
         f"{usual.split('@')[1]} {high_share:.1%} instead of {usual_share:.1%}"
         for usual, high_share, usual_share in zip(USUAL_RATE, *shares, strict=True)
     ]
-    return f"at a learning rate of {rates[0]:g} instead of {rates[1]:g}: {', '.join(changes)}"
+    return (
+        f"at a learning rate of {study.params.highrate.learning_rate:g} instead of the usual one: {', '.join(changes)}"
+    )
+
+
+def _early_stopping() -> Claim:
+    return Claim(
+        id="early_stopping",
+        topic="early stopping",
+        statement="Early stopping: stopping at the lowest validation loss is more accurate than training on to the "
+        "last epoch.",
+        models=(BASELINE,),
+        statistic="difference of the test accuracy at the epoch of the lowest validation loss and at the last",
+        direction="above",
+        rule=RULE_ONE.format(side="above") + f"; it allows for {IMAGES}",
+        evaluate=early_stopping,
+        needed=(BASELINE,),
+        choices=("peak", "seeds"),
+    )
+
+
+def early_stopping(study: Study) -> Finding:
+    """Judge the claim that the baseline is more accurate where it is stopped than at its last epoch."""
+    if "test_accuracy_last" not in study.seeds(BASELINE):
+        raise CannotTellError(f"{BASELINE} was not tested at its last epoch")
+    last = (study.as_stated or study).under(replace(study.choice, moment="last"))
+    difference = study.paired_difference(right_answers(study, BASELINE), right_answers(last, BASELINE))
+    label = f"{BASELINE}: test accuracy where it is stopped - at the last epoch"
+    return judge([Comparison(label, difference, 1, ACCURACY.unit, ACCURACY.margin)])
 
 
 def _regulariser(params: Params, variant: str) -> list[Claim]:
@@ -157,7 +190,7 @@ def _regulariser(params: Params, variant: str) -> list[Claim]:
     smaller = f"{title} regularisation shrinks the weights."
     return [
         against(f"{variant}_steadier", "regularisers", steadier, pair, JUMPS, -1, stop),
-        against(f"{variant}_smaller_weights", "regularisers", smaller, pair, WEIGHT_NORM, -1, stop),
+        against(f"{variant}_smaller_weights", CHECKS, smaller, pair, WEIGHT_NORM, -1, stop),
     ]
 
 
@@ -206,6 +239,8 @@ def _no_winner(params: Params) -> Claim:
         "by less than the margin, from scratch or on frozen features, by intervals widened for all its comparisons "
         "(Bonferroni); contradicted if one remedy is ahead of all variants in all of them",
         evaluate=partial(no_winner_everywhere, families=families),
+        choices=tuple(dict.fromkeys((*OF_ACCURACY, *OF_GAP))),
+        moved=tuple(model for model in every if params.variants[model.split("@")[1]].remedies),
     )
 
 
@@ -221,9 +256,16 @@ def no_winner_everywhere(study: Study, families: tuple[str, ...]) -> Finding:
     opposites = [judge(comparisons) for comparisons in contests if comparisons]
     if not opposites:
         raise CannotTellError("there are no two variants to compare")
-    turned = {SUPPORTED: CONTRADICTED, INCONCLUSIVE: INCONCLUSIVE, CONTRADICTED: SUPPORTED, NO_DIFFERENCE: SUPPORTED}
-    shown = min(opposites, key=lambda finding: list(turned).index(finding.verdict))
-    return _turn(shown, turned[shown.verdict]).with_note(failed_in(study, *families))
+    order = (CONTRADICTED, INCONCLUSIVE, SUPPORTED)
+    shown = min(opposites, key=lambda finding: order.index(_opposite(finding)))
+    return _turn(shown, _opposite(shown)).with_note(failed_in(study, *families))
+
+
+def _opposite(finding: Finding) -> str:
+    """Return the verdict on "does not win everywhere" from the finding on "wins everywhere"; one tie suffices."""
+    if finding.verdict == INCONCLUSIVE:
+        return SUPPORTED if ties(finding.comparisons) else INCONCLUSIVE
+    return CONTRADICTED if finding.verdict == SUPPORTED else SUPPORTED
 
 
 def _turn(finding: Finding, verdict: str) -> Finding:

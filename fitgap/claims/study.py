@@ -1,17 +1,19 @@
 """What claims and the report read: params, results by model, prepared images and wall times."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fitgap.claims.choices import AS_STATED, Choice, as_trials
 from fitgap.data.draws import count_drawn, drawn_splits
 from fitgap.data.prepared import PreparedImages
 from fitgap.data.record import Result
-from fitgap.data.results import best, declared_models, has_diverged
+from fitgap.data.results import best, best_of_both, declared_models, has_diverged
 from fitgap.definitions.families import family_of
+from fitgap.inference.estimates import Estimate, estimate_over_seeds_and_images
 from fitgap.params.schema import Params
 
 PROBE, CURVE = "probe", "learning_curve"
@@ -28,6 +30,8 @@ class Study:
     times: dict[str, dict[str, Any] | None]  # model name -> wall times from `fitgap.pipeline.timings.load`
     probe: Result | None = None  # of the linear probes on the blocks of the backbone
     curve: dict[int, Result] = field(default_factory=dict)  # size of the training set, ascending, not the usual one
+    choice: Choice = AS_STATED  # how `results` were measured and are judged
+    as_stated: "Study | None" = None  # the study that this one is another choice of
 
     @classmethod
     def gather(cls, params: Params, results: list[Result], prepared: PreparedImages, times=None) -> "Study":
@@ -40,6 +44,33 @@ class Study:
         points = [(size, by_name.get(f"{CURVE}@{size}")) for size in sorted(params.learning_curve.sizes)]
         curve = {size: point for size, point in points if point is not None and point.record.ways}
         return cls(params, models, prepared, times or {}, by_name.get(PROBE), curve)
+
+    def under(self, choice: Choice, moved: tuple[str, ...] = ()) -> "Study":
+        """Return this study under another choice; `moved` are the models that a choice of a strength changes."""
+        key = (choice, moved if choice.step else ())
+        if key not in self._changed:
+            results = self.results
+            if choice.moment:
+                results = {name: result.at(choice.moment) for name, result in results.items()}
+            if choice.step:
+                results = as_trials(results, choice.step, moved)
+            self._changed[key] = replace(self, results=results, choice=choice, as_stated=self)
+        return self._changed[key]
+
+    @cached_property
+    def _changed(self) -> dict[tuple[Choice, tuple[str, ...]], "Study"]:
+        """The studies that `under` has returned."""
+        return {}
+
+    def over_images(self, values: np.ndarray) -> Estimate:
+        """Estimate a mean over seeds and test images; all estimates of answers on the test images come from here."""
+        estimate = estimate_over_seeds_and_images(values)
+        return estimate if self.choice.over_images else replace(estimate, image_variance=0.0)
+
+    def paired_difference(self, values: pd.DataFrame, others: pd.DataFrame) -> Estimate:
+        """Estimate the mean of `values` - `others` over the seeds (rows) and test images (columns) that both have."""
+        seeds, images = values.index.intersection(others.index), values.columns.intersection(others.columns)
+        return self.over_images((values - others).loc[seeds, images].to_numpy())
 
     @cached_property
     def drawn(self) -> list[str]:
@@ -106,18 +137,27 @@ class Study:
         chosen = best(self.results.values())
         return chosen and chosen.name
 
+    @cached_property
+    def contestants(self) -> dict[str, str]:
+        """The best model from scratch and the best that borrows: way -> name, as the stage `choice` has them."""
+        return {way: result.name for way, result in best_of_both(self.results.values()).items()}
+
     def has_answers(self, name: str) -> bool:
         """Whether a model has predictions on the test images."""
         result = self.results[name]
         return result.is_model and result.test_probabilities is not None
 
-    def right(self, name: str) -> pd.DataFrame:
-        """Return which predictions on the test images are correct: bool, one row per seed, one column per image.
+    @cached_property
+    def right(self) -> dict[str, pd.DataFrame]:
+        """Model -> which predictions on the test images are correct: bool, one row per seed, one column per image.
 
         Columns are positions in the test split, because way 1 may cover only some of the images.
         """
         truth = np.asarray(self.prepared.class_names)[self.prepared.part("test")[1]]
-        result = self.results[name]
-        answers = np.asarray(result.record.classes)[result.test_probabilities.argmax(axis=-1)]
-        positions = result.record.test_positions or range(len(truth))
-        return pd.DataFrame(answers == truth[positions], index=result.seeds.index, columns=positions)
+        right = {}
+        for name in filter(self.has_answers, self.results):
+            result = self.results[name]
+            answers = np.asarray(result.record.classes)[result.test_probabilities.argmax(axis=-1)]
+            positions = result.record.test_positions or range(len(truth))
+            right[name] = pd.DataFrame(answers == truth[positions], index=result.seeds.index, columns=positions)
+        return right

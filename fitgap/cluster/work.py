@@ -7,11 +7,9 @@ elsewhere.
 import itertools
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from fitgap.cluster import connection
 from fitgap.cluster.connection import is_wanted
@@ -124,13 +122,10 @@ class Batches:
             return self._cluster.map(f"stages.{self._stage}:run", starts)
         return ((start, self._run(start)) for start in starts)
 
-    def outputs(self, count: int, size: int) -> np.ndarray:
-        """Return what was computed for `count` images in batches of `size`, one row per image."""
-        outputs = dict(self.map(range(0, count, size)))
-        return np.concatenate([outputs[start] for start in sorted(outputs)])
 
-
-def train_on_cluster(stage: str, threads: int | str, seeds: Sequence[int], checkpoint: Checkpoint) -> None:
+def train_on_cluster(
+    stage: str, threads: int | str, seeds: Sequence[int], checkpoint: Checkpoint, choice: Mapping[str, Any]
+) -> None:
     """Train a stage's seeds on the cluster, if RAY_ADDRESS names one; leave each in the checkpoint when it is finished.
 
     The entry seed-N is the last one that the training of seed N leaves there.
@@ -139,12 +134,13 @@ def train_on_cluster(stage: str, threads: int | str, seeds: Sequence[int], check
     ----------
     stage : DVC's name, such as "scratch@dropout"
     threads : as in params.yaml
+    choice : key -> value, where the model has candidates; its trials ran here
     """
     if not is_wanted():
         return
     family, _, variant = stage.partition("@")
     missing = [seed for seed in seeds if checkpoint.load(f"seed-{seed}") is None]
-    results = Cluster(stage, threads).map("fitgap.lifecycle:train_seeds", missing, family, variant, trains=True)
+    results = Cluster(stage, threads).map("fitgap.lifecycle:train_seeds", missing, family, variant, choice, trains=True)
     for seed, files in Progress(results, f"{stage} on {len(connection.nodes())} nodes", len(missing), unit="seeds"):
         ending = f"seed-{seed}.npz"
         for name in sorted(files, key=lambda name: (name == ending, name)):

@@ -30,16 +30,6 @@ def write_rows(path: Path, start: int, rows: np.ndarray) -> None:
     open_memmap(path, "r+")[start : start + len(rows)] = rows
 
 
-def read_rows(array: np.ndarray, start: int, end: int) -> np.ndarray:
-    """Return a copy of rows `start` to `end` (exclusive).
-
-    A memory-mapped `array` is reopened, so that its own map does not grow.
-    """
-    if isinstance(array, np.memmap):
-        array = open_memmap(array.filename, "r")
-    return np.array(array[start:end])
-
-
 @dataclass(frozen=True)
 class Rows:
     """Some rows of an array; those of a memory-mapped array are read when they are sliced."""
@@ -53,5 +43,5 @@ class Rows:
     def __getitem__(self, part: slice) -> np.ndarray:
         array = self.array
         if isinstance(array, np.memmap):
-            array = open_memmap(array.filename, "r")  # as in `read_rows`
+            array = open_memmap(array.filename, "r")  # so that its own map does not grow
         return np.asarray(array[self.positions[part]])

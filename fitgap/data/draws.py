@@ -5,7 +5,8 @@ Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks, MLSy
 fixed training set, intervals would speak of that set only. Test images are never drawn.
 """
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from fitgap.definitions.determinism import derive_seed
 from fitgap.params.sections import Data
 from fitgap.system.errors import UserError
 
+TRIAL_DRAWS = 3  # on which the last trials of a model are compared
 ALL = "all"
 Amount = int | str  # a number of images, or "all" that are left
 Examples = tuple[Rows, np.ndarray]  # inputs, labels
@@ -74,6 +76,12 @@ def draw_rows(images: PreparedImages, data: Data, seed: int) -> dict[str, np.nda
         picked["validation"] = order[len(order) - counts["validation"] :]
     fixed = {name: np.arange(rows.start, rows.stop) for name, rows in images.rows.items() if name != "pool"}
     return fixed | {name: np.flatnonzero(np.isin(copies, copies[rows])) for name, rows in picked.items()}
+
+
+def trial_seeds(seeds: Collection[int]) -> list[int]:
+    """Return the seeds of the draws that trials use: none of them is one of `seeds`."""
+    candidates = (derive_seed(number, "trial") for number in itertools.count())
+    return list(itertools.islice((seed for seed in candidates if seed not in seeds), TRIAL_DRAWS))
 
 
 def _distinct(images: PreparedImages) -> tuple[np.ndarray, np.ndarray]:

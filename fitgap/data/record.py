@@ -3,6 +3,7 @@
     record.json             what was measured, on which inputs, with which params: per seed, in full
     metrics.json            the few numbers that `dvc metrics show` and `dvc exp show` list
     history.csv             one row per seed and epoch (training stages only)
+    trials.csv              one row per trial and draw; empty without candidates (models with trials only)
     test_probabilities.npy  float32, (seeds, test images, classes) (models only; a moment comes first for trained
                             models, a layer for probes, a way for the learning curve)
 
@@ -23,8 +24,9 @@ import pandas as pd
 
 from fitgap.definitions.measurements import HEADLINES, name_at
 
-RECORD, METRICS, HISTORY = "record.json", "metrics.json", "history.csv"
+RECORD, METRICS, HISTORY, TRIALS = "record.json", "metrics.json", "history.csv", "trials.csv"
 PROBABILITIES = "test_probabilities.npy"
+NO_TRIALS = pd.DataFrame(columns=["trial", "draw"])
 Identity = dict[str, str]  # the keys "name" and "digest"
 
 
@@ -40,10 +42,13 @@ class Record:
     measured: dict[str, Any] | None = None  # name -> number, for stages that train no models
     classes: list[str] | None = None  # the classes that a model predicts, in the order of its outputs
     layers: list[str] | None = None  # the layers that probes were fitted on
-    ways: list[str] | None = None  # the families that a point of the learning curve compares
+    ways: list[str] | None = None  # those to a classifier that a point of the learning curve compares
+    contestants: dict[str, list[dict[str, Any]]] | None = None  # way -> records of what it trains in turn (choice only)
+    chosen_trial: int | None = None  # the trial whose candidates a model was trained with
     moments: list[str] | None = None  # the epochs that a trained model was tested at
     test_positions: list[int] | None = None  # in the test split, that a model was evaluated on; None if all
     known_classes: list[str] | None = None  # in both the source and the target data (way 1)
+    choice: dict[str, Any] | None = None  # key -> the value that trials chose among its candidates
     parameters: dict[str, int] | None = None  # numbers of weights: total, trainable, frozen
     best_seed: int | None = None  # the seed with the lowest validation loss
     seeds: list[dict[str, Any]] | None = None  # one dict per seed: "seed" and that seed's measurements
@@ -72,6 +77,7 @@ class Result:
     # with an axis of layers or ways in front where there are several
     test_probabilities: np.ndarray | None = None
     other_moments: np.ndarray | None = None  # the same at the moments after the first; the moment comes first
+    trials: pd.DataFrame | None = None  # a row per trial and draw, from `training.trials`; empty without candidates
 
     @property
     def name(self) -> str:
@@ -109,7 +115,8 @@ class Result:
         rows = [row | {name: row[source] for name, source in columns.items()} for row in self.record.seeds]
         place = self.record.moments.index(moment)
         probabilities = self.other_moments[place - 1] if place else self.test_probabilities
-        return Result(replace(self.record, seeds=rows, moments=None), self.history, probabilities)
+        record = replace(self.record, seeds=rows, moments=None)
+        return Result(record, self.history, probabilities, trials=self.trials)
 
     @property
     def fingerprint(self) -> str:
@@ -123,8 +130,9 @@ class Result:
         """Write the files of this result into an existing folder."""
         (folder / RECORD).write_text(_json(self.record.to_dict()), encoding="utf-8")
         (folder / METRICS).write_text(_json(self.metrics), encoding="utf-8")
-        if self.history is not None:
-            (folder / HISTORY).write_text(_csv(self.history), encoding="utf-8")
+        for name, table in ((HISTORY, self.history), (TRIALS, self.trials)):
+            if table is not None:
+                (folder / name).write_text(_csv(table), encoding="utf-8")
         if self.test_probabilities is not None:
             first, others = self.test_probabilities, self.other_moments
             np.save(folder / PROBABILITIES, first if others is None else np.stack([first, *others]))
@@ -138,14 +146,17 @@ def not_applicable(record: Record, why: str, history: pd.DataFrame | None = None
 def read_result(folder: Path) -> Result:
     """Read a result from `folder`."""
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    history = pd.read_csv(folder / HISTORY, float_precision="round_trip") if (folder / HISTORY).exists() else None
+    history, trials = (
+        pd.read_csv(folder / name, float_precision="round_trip") if (folder / name).exists() else None
+        for name in (HISTORY, TRIALS)
+    )
     saved = folder / PROBABILITIES
-    probabilities = np.load(saved) if saved.exists() else None
+    probabilities, others = np.load(saved) if saved.exists() else None, None
     if probabilities is not None and not probabilities.size:  # empty: the stage has no model
         probabilities = None
-    if probabilities is not None and record.get("moments"):
-        return Result(Record(**record), history, probabilities[0], probabilities[1:])
-    return Result(Record(**record), history, probabilities)
+    elif probabilities is not None and record.get("moments"):
+        probabilities, others = probabilities[0], probabilities[1:]
+    return Result(Record(**record), history, probabilities, others, trials)
 
 
 def standard_deviation(values: pd.Series) -> float | None:

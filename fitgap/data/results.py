@@ -6,6 +6,7 @@ Stages, claims, the report, MLflow's registry, predict and serve choose a model 
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,15 +14,14 @@ from fitgap.data.record import Result
 from fitgap.definitions.families import FAMILIES
 from fitgap.params.schema import Params
 
+WAYS = {"scratch": ("scratch",), "borrowed": ("head", "finetune")}  # ways to a classifier -> families
 ESSENTIAL = ("train_loss_last", "val_loss_best", "val_loss_last")  # if one is not finite, the model diverged
 
 
 def declared_models(params: Params) -> list[str]:
     """Return the names of the models declared in params, in the order of the report."""
-    variants = {"scratch": params.variants, "highrate": params.highrate.variants, "head": params.variants}
-    named = variants | {"finetune": params.finetune.depths}
-    declared = [*(f"{family}@{name}" for family, names in named.items() for name in names), "asis"]
-    return [name for name in declared if name not in params.without_model]
+    varied = [name for name, obstacle in params.obstacles.items() if not obstacle]
+    return [*varied, *(f"finetune@{depth}" for depth in params.finetune.depths), "asis"]
 
 
 def has_diverged(result: Result) -> bool:
@@ -40,6 +40,18 @@ def best(results: Iterable[Result]) -> Result | None:
     offered = [result for result in results if result.is_model and FAMILIES[result.record.stage].is_offered]
     trained = [result for result in offered if "val_loss_best" in result.seeds and not has_diverged(result)]
     return min(trained, key=lambda result: result.seeds["val_loss_best"].astype(float).mean(), default=None)
+
+
+def chosen_strengths(result: Result) -> dict[str, Any]:
+    """Return what trials chose for a model, without its learning rate, which is not that of models made from it."""
+    return {key: value for key, value in (result.record.choice or {}).items() if key != "learning_rate"}
+
+
+def best_of_both(results: Iterable[Result]) -> dict[str, Result]:
+    """Return the best model from scratch and the best that borrows VGG16, by WAYS; a way without a best is left out."""
+    results = list(results)
+    chosen = {way: best(result for result in results if result.record.stage in WAYS[way]) for way in WAYS}
+    return {way: result for way, result in chosen.items() if result is not None}
 
 
 def weights_file(seed: int) -> str:

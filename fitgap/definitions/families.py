@@ -8,7 +8,7 @@ class Family:
     """A group of models of one kind, such as classifiers on frozen features."""
 
     name: str  # of the DVC stage, its results folder and its section of params.yaml
-    heading: str  # title in the report; {highrate} and {scratch} are placeholders for learning rates
+    heading: str  # title in the report; {highrate} is a placeholder for its learning rate
     network: str = ""  # section of params.yaml that sets layers, epochs and batch size; "" if nothing is trained
     takes_variant_rate: bool = False  # whether a variant's learning rate overrides that of the section
     is_offered: bool = True  # whether its models can be the best; those of `highrate` only test a statement
@@ -19,12 +19,7 @@ FAMILIES = {
     family.name: family
     for family in (
         Family("scratch", "From scratch: the notes' network", "scratch", takes_variant_rate=True, attached="all"),
-        Family(
-            "highrate",
-            "The same at a learning rate of {highrate:g} instead of {scratch:g}",
-            "scratch",
-            is_offered=False,
-        ),
+        Family("highrate", "The same at a learning rate of {highrate:g}", "scratch", is_offered=False),
         Family("head", "Way 2: a new classifier on the frozen base", "head", takes_variant_rate=True, attached="best"),
         Family("finetune", "Way 3: fine-tuning from a depth on", "finetune", attached="best"),
         Family("asis", "Way 1: the unchanged network"),

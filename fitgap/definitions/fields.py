@@ -2,22 +2,15 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
-
 Strength = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
-
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
 MAX_COUNT = 10**9  # limit for all counts; far larger ones fail inside NumPy or TensorFlow with unclear errors
-
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-
 BatchSize = Annotated[int, Field(ge=2, le=MAX_COUNT)]
-
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 
 
@@ -29,21 +22,15 @@ def unique(items: list) -> list:
     return items
 
 
-def _amount(value: Any) -> int | str:
-    """Validate a number of images from 1 on, or "all" for the remaining images."""
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    raise ValueError("should be an integer from 1 on, or all")
+def _amount(least: int) -> Any:
+    """Return the type of a number of images from `least` on, or "all" for the remaining images."""
 
+    def validate(value: Any) -> int | str:
+        if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+            return value
+        raise ValueError(f"should be an integer from {least} on, or all")
 
-def _amount_or_none(value: Any) -> int | str:
-    """Validate a number of images from 0 on, or "all" for the remaining images."""
-    if value == 0 and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    try:
-        return _amount(value)
-    except ValueError:
-        raise ValueError("should be an integer from 0 on, or all") from None
+    return Annotated[int | str, PlainValidator(validate)]
 
 
 def _path(value: str) -> str:
@@ -53,11 +40,29 @@ def _path(value: str) -> str:
     return value
 
 
-Amount = Annotated[int | str, PlainValidator(_amount)]
-
-AmountOrNone = Annotated[int | str, PlainValidator(_amount_or_none)]
-
+Amount, AmountOrNone = _amount(1), _amount(0)
 PathText = Annotated[str, AfterValidator(_path)]
+TUNE = "tune"  # in params.yaml: the candidates that the program knows for a key
+
+
+def one_or_more(kind: Any, candidates: tuple = ()) -> Any:
+    """Return the type of a value of `kind`, or of a list of candidates for it; `tune` stands for `candidates`."""
+    adapter = TypeAdapter(kind, config=ConfigDict(strict=True))
+
+    def validate(value: Any) -> Any:
+        values = list(candidates) if value == TUNE and candidates else value
+        try:
+            if not isinstance(values, list):
+                return adapter.validate_python(values)
+            several = unique([adapter.validate_python(item) for item in values])
+            return several if len(several) > 1 else several[0]
+        except IndexError:
+            raise ValueError("should have a candidate") from None
+        except ValidationError as error:
+            also = f"; or a list of candidates{f', or {TUNE}' if candidates else ''}"
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ") + also) from None
+
+    return Annotated[Any, PlainValidator(validate)]
 
 
 class Section(BaseModel):

@@ -49,6 +49,21 @@ def activation_shape(layer: str, image_size: int) -> tuple[int, int, int]:
     return side, side, FILTERS_PER_BLOCK[block]
 
 
+CELLS = 4  # heads and probes see at most 4x4 cells of a feature map; block1's whole map has 16 times the columns
+
+
+def cell_side(layer: str, image_size: int) -> int:
+    """Return the side of the square of positions of a feature map at `layer` that are averaged into one cell."""
+    return -(-activation_shape(layer, image_size)[0] // CELLS)
+
+
+def feature_shape(layer: str, image_size: int) -> tuple[int, int, int]:
+    """Return the shape (height, width, channels) of the cells of a feature map at `layer`."""
+    side, _, channels = activation_shape(layer, image_size)
+    cells = -(-side // cell_side(layer, image_size))
+    return cells, cells, channels
+
+
 def count_parameters(top: str) -> int:
     """Return the number of parameters up to and including layer `top`; 14,714,688 for "block5_pool", the whole base."""
     channels, total = 3, 0

@@ -66,24 +66,38 @@ class Estimate:
         half = float(_quantile(level, self.degrees_of_freedom()) * error) if error > 0 else 0.0
         return self.value - half, self.value + half
 
-    def seeds_needed(self, level: float = LEVEL) -> int | None:
-        """Return the approximate number of seeds that would exclude 0 from the interval; None if above `MAX_SEEDS`.
+    def seeds_needed(self, level: float = LEVEL, margin: float | None = None) -> int | None:
+        """Return the approximate number of seeds that would decide; None if above `MAX_SEEDS`.
 
         This is the smallest number with a power of 80%, if the present value and variances are the true ones (power
         by the noncentral t distribution; Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988,
-        doi:10.4324/9780203771587). None also if the value is 0 or the variance is unknown.
+        doi:10.4324/9780203771587). None also if the value leaves nothing to decide or the variance is unknown.
+
+        Parameters
+        ----------
+        level : of the interval
+        margin : what the number is planned for. None: to exclude 0 from the interval. A margin: to show that the
+            difference is smaller, so that the interval lies between -margin and margin (two one-sided tests; Phillips,
+            Journal of Pharmacokinetics and Biopharmaceutics 18 (1990), doi:10.1007/BF01063556).
         """
-        if self.seed_variance is None or not self.value:
+        if self.seed_variance is None or (not self.value if margin is None else abs(self.value) >= margin):
             return None
         plans = range(MIN_SEEDS, MAX_SEEDS + 1)
-        place = bisect.bisect_left(plans, POWER, key=lambda seeds: self._power(seeds, level))
+        place = bisect.bisect_left(plans, POWER, key=lambda seeds: self._power(seeds, level, margin))
         return plans[place] if place < len(plans) else None
 
-    def _power(self, seeds: int, level: float) -> float:
-        error, freedom = self.standard_error(seeds), self.degrees_of_freedom(seeds)
-        if error == 0:
+    def _power(self, seeds: int, level: float, margin: float | None) -> float:
+        if self.standard_error(seeds) == 0:
             return 1.0
-        effect, quantile = abs(self.value) / error, _quantile(level, freedom)
+        if margin is None:
+            return self._exceeds(abs(self.value), seeds, level)
+        # Both ends must exclude a margin; the sum of the two chances minus 1 is the least that both can have.
+        return sum(self._exceeds(margin + side * self.value, seeds, level) for side in (1, -1)) - 1
+
+    def _exceeds(self, distance: float, seeds: int, level: float) -> float:
+        """Return the probability that a one-sided test finds this true distance."""
+        freedom = self.degrees_of_freedom(seeds)
+        effect, quantile = distance / self.standard_error(seeds), _quantile(level, freedom)
         if effect > 30 or not math.isfinite(freedom):  # the normal approximation suffices here
             return float(special.ndtr(effect - quantile))
         return float(1 - special.nctdtr(freedom, effect, quantile))
@@ -105,7 +119,7 @@ class Proportion:
         low, high = test.proportion_ci(level, method="wilson")
         return float(low), float(high)
 
-    def seeds_needed(self, level: float = LEVEL) -> None:
+    def seeds_needed(self, level: float = LEVEL, margin: float | None = None) -> None:
         """Return None: the value does not depend on seeds."""
 
 
@@ -116,11 +130,9 @@ def estimate_over_seeds(values, resolution: float = 0.0) -> Estimate:
 
     Parameters
     ----------
-    values : array
-        float, (seeds,); NaN and infinity are ignored.
-    resolution : float
-        Step size of discrete values (1 for a difference of epochs). Equal counts over a few seeds do not prove a
-        variance of zero, so the variance is at least that of the two roundings.
+    values : float, (seeds,); NaN and infinity are ignored
+    resolution : step size of discrete values (1 for a difference of epochs). Equal counts over a few seeds do not prove
+        a variance of zero, so the variance is at least that of the two roundings.
     """
     values = np.asarray(values, dtype=np.float64)
     values = values[np.isfinite(values)]
@@ -141,8 +153,7 @@ def estimate_over_seeds_and_images(values: np.ndarray) -> Estimate:
 
     Parameters
     ----------
-    values : array
-        (seeds, images): correct (1) or wrong (0), or the difference of two models, paired by seed and image.
+    values : (seeds, images): correct (1) or wrong (0), or the difference of two models, paired by seed and image
     """
     values = np.asarray(values, dtype=np.float64)
     seeds, images = values.shape

@@ -10,10 +10,13 @@ contradicted   some comparison's interval is entirely on the other side of 0. On
 no relevant difference
                neither, and some comparison's difference is smaller than its margin, by two one-sided tests at 5%:
                Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987), doi:10.1007/BF01068419. That is,
-               its 90% interval lies between -margin and margin. The tests are corrected for their number too.
+               its 90% interval lies between -margin and margin. The tests are corrected for their number too. Not said
+               while the 95% interval of another comparison lies on the other side, unless that difference is
+               smaller than its margin too: a tie with one rival is not the news while another is ahead.
 inconclusive   none of these, or fewer than 3 seeds: too uncertain.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fitgap.inference.estimates import ERROR, LEVEL, Estimate, Proportion
@@ -40,7 +43,7 @@ class Comparison:
 
     def is_equivalent(self, error: float = ERROR) -> bool:
         """Whether the difference is smaller than the margin, by two one-sided tests at this error rate."""
-        if self.margin is None:
+        if self.margin is None or not self.estimate.is_enough:
             return False
         low, high = self.ends(1 - 2 * error)
         return -self.margin < low and high < self.margin
@@ -76,8 +79,8 @@ def judge(comparisons: list[Comparison]) -> Finding:
     worst = min(comparisons, key=lambda c: c.ends(1 - error)[1])
     if worst.ends(1 - error)[1] < 0:
         return Finding(CONTRADICTED, worst, 1 - error, everything)
-    alike = [c for c in comparisons if c.is_equivalent(error)]
-    if alike:
+    alike = ties(comparisons)
+    if alike and all(c in alike for c in comparisons if c.ends()[1] < 0):
         closest = min(alike, key=lambda c: max(map(abs, c.ends(1 - 2 * error))) / c.margin)
         return Finding(NO_DIFFERENCE, closest, 1 - 2 * error, everything)
     # Show what prevents support: a difference on the wrong side takes precedence over an uncertain one.
@@ -85,11 +88,22 @@ def judge(comparisons: list[Comparison]) -> Finding:
     return Finding(INCONCLUSIVE, shown, 1 - error, everything, _seeds_needed(comparisons))
 
 
+def ties(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons whose difference is smaller than its margin, by tests corrected for their number."""
+    return [c for c in comparisons if c.is_equivalent(ERROR / len(comparisons))]
+
+
 def _seeds_needed(comparisons: list[Comparison]) -> int | None:
-    """Return the approximate number of seeds to decide all comparisons, or the clearest one against the claim."""
-    bad = [c for c in comparisons if c.direction * c.estimate.value < 0]
-    if bad:
-        level = 1 - ERROR / len(comparisons)
-        return min((n for c in bad if (n := c.estimate.seeds_needed(level))), default=None)
-    needed = [c.estimate.seeds_needed() for c in comparisons]
-    return None if None in needed else max(needed)
+    """Return the approximate number of seeds that would settle the claim, by the quickest of three plans.
+
+    All comparisons become clear; one becomes clear against the claim; or one difference proves smaller than its margin.
+    """
+    error, open_ties = ERROR / len(comparisons), [c for c in comparisons if c.margin and c not in ties(comparisons)]
+    against = [c for c in comparisons if c.direction * c.estimate.value < 0]
+    together = [None] if against else [c.estimate.seeds_needed() for c in comparisons]
+    plans = [
+        None if None in together else max(together),
+        *(c.estimate.seeds_needed(1 - error) for c in against),
+        *(c.estimate.seeds_needed(1 - 2 * error, c.margin) for c in open_ties),
+    ]
+    return min((seeds for seeds in plans if seeds), default=None)

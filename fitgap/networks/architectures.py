@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import keras
+import numpy as np
 
 from fitgap.definitions.determinism import derive_seed
-from fitgap.params.sections import Head, Scratch
+from fitgap.params.sections import HeadLayers, Scratch
 from fitgap.params.variants import Variant
 from fitgap.remedies.remedy import Remedy, Site
+
+UNIT_SIZE = "unit_size"  # the layer that divides features by one number
+TINY = 1e-12  # added to the mean square, so that features that are all 0 stay 0
 
 
 @dataclass(frozen=True)
@@ -84,16 +88,33 @@ def build_cnn(image_size: int, classes: int, scratch: Scratch, variant: Variant,
     return keras.Model(images, make.logits(x, classes), name="scratch")
 
 
-def build_classifier(features: tuple[int, ...], classes: int, head: Head, variant: Variant, seed: int) -> keras.Model:
-    """Build the classifier on frozen features: a dense layer, then logits.
+def build_classifier(
+    features: tuple[int, ...], classes: int, head: HeadLayers, variant: Variant, seed: int
+) -> keras.Model:
+    """Build the classifier on frozen features: scaled to unit size, a dense layer unless it has 0 units, then logits.
+
+    One number scales all features (`set_unit_size`): unit by unit, units that are almost always zero would blow up.
 
     The model maps float32 (n, *features) to float32 logits (n, classes).
     """
     make = RemediedLayers(variant, head.batch_norm_momentum, seed)
     inputs = keras.Input(features, name="features")
-    x = keras.layers.Flatten(name="flatten")(inputs)
-    x = make.dense(x, head.dense_units, "dense")
+    pools = {"flatten": keras.layers.Flatten, "average": keras.layers.GlobalAveragePooling2D}
+    x = pools[head.pooling](name=head.pooling)(inputs)
+    # A frozen batch normalisation of one channel: it divides by a number that is saved with the weights.
+    options = {"center": False, "scale": False, "epsilon": TINY, "trainable": False}
+    unit_size = keras.layers.BatchNormalization(**options, name=UNIT_SIZE)
+    x = keras.layers.Reshape((-1, 1), name="one_channel")(x)
+    x = keras.layers.Flatten(name="scaled")(unit_size(x))
+    x = make.dense(x, head.dense_units, "dense") if head.dense_units else make.end_block(x, "scaled")
     return keras.Model(inputs, make.logits(x, classes), name="head")
+
+
+def set_unit_size(network: keras.Model, features: np.ndarray) -> None:
+    """Let a classifier divide what it sees by its root mean square over these features, float32 (n, ...)."""
+    scale = network.get_layer(UNIT_SIZE)
+    seen = keras.Model(network.input, scale.input)(features)
+    scale.set_weights([np.zeros(1), np.mean(np.square(seen), dtype=np.float64, keepdims=True).reshape(1)])
 
 
 def build_whole(network: keras.Model, image_size: int, frozen: Iterable[keras.Layer] = ()) -> keras.Model:

@@ -1,4 +1,4 @@
-"""Build networks from params.yaml and weight files: the trained part of each family, and whole networks.
+"""Build networks from specifications and weight files: the trained part of each family, and whole networks.
 
 Way 3 of the notes unfreezes upper layers of the base and trains them together with an already trained head.
 Everything below the freeze point is constant, so it is computed once: the trained network starts at the freeze
@@ -13,16 +13,16 @@ from pathlib import Path
 
 import keras
 
-from fitgap.definitions.vgg16_layers import activation_shape, freeze_point
+from fitgap.definitions.vgg16_layers import activation_shape, feature_shape, freeze_point, layers_between
 from fitgap.networks import architectures, vgg16
-from fitgap.params.schema import ModelSpec, Params
+from fitgap.params.schema import ModelSpec
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """Build the networks for one set of params."""
+    """Build the networks for images of one size."""
 
-    params: Params
+    image_size: int  # side of the square images in pixels
     classes: int  # number of target classes
     backbone: Path | None = None  # the base's weights in Keras's notop format; None for random ones
 
@@ -39,25 +39,17 @@ class Assembly:
         start_head : takes the head of a fine-tuned model and the seed, and sets its trained weights
         """
         if model.family.network == "scratch":
-            params = self.params
-            return architectures.build_cnn(params.data.image_size, self.classes, params.scratch, model.variant, seed)
-        head = self._head(model, seed)
+            return architectures.build_cnn(self.image_size, self.classes, model.schedule, model.variant, seed)
+        size, below, top = self.image_size, self.top(model), model.head.layer
+        cells = feature_shape(top, size)
+        head = architectures.build_classifier(cells, self.classes, model.head, model.variant, seed)
         if model.family.name != "finetune":
             return head
         if start_head is not None:
             start_head(head, seed)
-        return self._upper_layers(model, head)
-
-    def _head(self, model: ModelSpec, seed: int) -> keras.Model:
-        """Build the classifier with a variant's remedies, from features to logits."""
-        features = activation_shape(self.params.head.layer, self.params.data.image_size)
-        return architectures.build_classifier(features, self.classes, self.params.head, model.variant, seed)
-
-    def _upper_layers(self, model: ModelSpec, head: keras.Model) -> keras.Model:
-        size, below = self.params.data.image_size, freeze_point(model.name)
         base = vgg16.convolutional_base(self.backbone, size)
         features = keras.Input(activation_shape(below, size), name="features")
-        upper = vgg16.upper_layers(base, below, self.params.head.layer)
+        upper = [base.get_layer(name) for name in layers_between(below, top)] + vgg16.cell_layers(top, size)
         return keras.Model(features, vgg16.apply_layers([*upper, *head.layers[1:]], features), name="finetune")
 
     def whole(self, model: ModelSpec, weights: Path) -> keras.Model:
@@ -67,10 +59,13 @@ class Assembly:
         """
         network = self.build(model, seed=0)
         network.load_weights(weights)
-        size = self.params.data.image_size
-        below = [] if model.family.name == "scratch" else vgg16.frozen_layers(self.backbone, size, self.top(model))
+        size, below = self.image_size, []
+        if model.family.name != "scratch":
+            below = vgg16.frozen_layers(self.backbone, size, self.top(model))
+        if model.family.name == "head":
+            below += vgg16.cell_layers(model.head.layer, size)
         return architectures.build_whole(network, size, below)
 
     def top(self, model: ModelSpec) -> str:
         """Return the name of the last frozen layer; the model was trained on its activations."""
-        return freeze_point(model.name) if model.family.name == "finetune" else self.params.head.layer
+        return freeze_point(model.name) if model.family.name == "finetune" else model.head.layer

@@ -17,6 +17,7 @@ from fitgap.definitions.vgg16_layers import CONVOLUTIONS_PER_BLOCK, FILTERS_PER_
 from fitgap.networks import vgg16
 
 CLASSIFIER = "classifier"
+MOMENTUM = 0.9  # of the moving statistics; Keras's default of 0.99 lags behind over a few hundred updates
 
 
 def _convolutions() -> Iterator[tuple[str, str]]:
@@ -25,33 +26,24 @@ def _convolutions() -> Iterator[tuple[str, str]]:
         yield from ((block, f"{block}_conv{number}") for number in range(1, count + 1))
 
 
-def build_batch_normalised(
-    image_size: int, class_count: int, seed: int, momentum: float = 0.9, policy: str = "float32"
-) -> keras.Model:
+def build_batch_normalised(image_size: int, class_count: int, seed: int, policy: str = "float32") -> keras.Model:
     """Build VGG16 with batch normalisation after each convolution and one dense layer on flattened `block5_pool`.
 
     Parameters
     ----------
-    image_size : int
-        Side of the square images in pixels, at least 32, because five pooling layers halve it.
-    class_count : int
-        Number of source classes.
-    seed : int
-        Seed of the initial weights (He et al. 2015, arXiv:1502.01852, for the convolutions).
-    momentum : float
-        Momentum of batch normalisation's moving statistics.
-    policy : str
-        Keras dtype policy of the convolutional base.
+    image_size : side of the square images in pixels, at least 32, because five pooling layers halve it
+    class_count : number of source classes
+    seed : of the initial weights (He et al. 2015, arXiv:1502.01852, for the convolutions)
+    policy : Keras dtype policy of the convolutional base
 
     Returns
     -------
-    keras.Model
-        Maps RGB images 0-255, (n, image_size, image_size, 3), to float32 logits, (n, class_count).
+    Model from RGB images 0-255, (n, image_size, image_size, 3), to float32 logits, (n, class_count).
     """
     inputs = keras.Input((image_size, image_size, 3), name="image")
     outputs = vgg16.apply_layers(vgg16.preprocessing_layers(), inputs)
     for block, name in _convolutions():
-        outputs = vgg16.apply_layers(_convolution(name, FILTERS_PER_BLOCK[block], seed, momentum, policy), outputs)
+        outputs = vgg16.apply_layers(_convolution(name, FILTERS_PER_BLOCK[block], seed, policy), outputs)
         if name == f"{block}_conv{CONVOLUTIONS_PER_BLOCK[block]}":
             outputs = keras.layers.MaxPooling2D(2, dtype=policy, name=f"{block}_pool")(outputs)
     initial = keras.initializers.GlorotUniform(seed=derive_seed(seed, CLASSIFIER))
@@ -60,14 +52,14 @@ def build_batch_normalised(
     return keras.Model(inputs, outputs, name="vgg16_batch_norm")
 
 
-def _convolution(name: str, filters: int, seed: int, momentum: float, policy: str) -> list[keras.layers.Layer]:
+def _convolution(name: str, filters: int, seed: int, policy: str) -> list[keras.layers.Layer]:
     """Return convolution, batch normalisation and ReLU. No bias: the normalisation's shift replaces it."""
     initial = keras.initializers.HeNormal(seed=derive_seed(seed, name))
     return [
         keras.layers.Conv2D(
             filters, 3, padding="same", use_bias=False, kernel_initializer=initial, dtype=policy, name=name
         ),
-        keras.layers.BatchNormalization(momentum=momentum, dtype=policy, name=f"{name}_norm"),
+        keras.layers.BatchNormalization(momentum=MOMENTUM, dtype=policy, name=f"{name}_norm"),
         keras.layers.ReLU(dtype=policy, name=f"{name}_relu"),
     ]
 
@@ -81,18 +73,14 @@ def fold_batch_norm(network: keras.Model) -> tuple[keras.Model, np.ndarray, np.n
 
     Parameters
     ----------
-    network : keras.Model
-        As returned by `build_batch_normalised`; not modified.
+    network : as returned by `build_batch_normalised`; not modified
 
     Returns
     -------
-    base : keras.Model
-        VGG16 without its classifier, from preprocessed images to `block5_pool`. In inference mode it equals
+    base : VGG16 without its classifier, from preprocessed images to `block5_pool`. In inference mode it equals
         `network` up to rounding. Its weights can be saved in Keras's notop format.
-    kernel : ndarray of float32, shape (features of flattened block5_pool, class_count)
-        Kernel of the source classifier.
-    bias : ndarray of float32, shape (class_count,)
-        Bias of the source classifier.
+    kernel : of the source classifier, float32 (features of flattened block5_pool, class_count)
+    bias : of the source classifier, float32 (class_count,)
     """
     base = vgg16.convolutional_base(None, network.input_shape[1])
     for _, name in _convolutions():

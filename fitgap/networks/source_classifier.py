@@ -5,7 +5,7 @@ classes, and restricted to the classes that source and target share. The user-ed
 source classes to target classes; without an entry, classes match by name.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -46,36 +46,17 @@ def build_source_network(backbone: StoredBackbone, image_size: int) -> keras.Mod
 
 def _imagenet_network(image_size: int) -> keras.Model:
     """Build VGG16 as published, with its three dense layers; images are resized bilinearly to 224x224."""
-    x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
+    images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
     resize = keras.layers.Resizing(*IMAGENET_SIDES, antialias=True, name=RESIZE)
-    for layer in [
-        resize,
-        *vgg16.preprocessing_layers(),
-        keras.applications.VGG16(include_top=True, weights="imagenet"),
-    ]:
-        x = layer(x)
-    return keras.Model(images, x, name="asis")
+    whole = keras.applications.VGG16(include_top=True, weights="imagenet")
+    outputs = vgg16.apply_layers([resize, *vgg16.preprocessing_layers(), whole], images)
+    return keras.Model(images, outputs, name="asis")
 
 
 def largest_input_shape(network: keras.Model) -> tuple[int, ...]:
     """Return the largest image shape inside a source network, which may enlarge its inputs."""
     names = [layer.name for layer in network.layers]
     return network.get_layer(RESIZE).output.shape[1:] if RESIZE in names else network.input_shape[1:]
-
-
-def count_parameters(network: keras.Model) -> int:
-    """Count a source network's weights, without the fixed RGB-to-BGR layer in front of it."""
-    return network.count_params() - network.get_layer(vgg16.SWAP).count_params()
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Accuracy of the source classifier on the target."""
-
-    known_classes: list[str]  # names that source and target share
-    coverage: float  # share of test images with a class that the source knows
-    accuracy_all_classes: float  # over all test images, any source class allowed as prediction
-    accuracy_known_classes: float | None  # over the covered images, only shared classes allowed; None without any
 
 
 def judge(
@@ -98,22 +79,23 @@ def judge(
     """
     labels, names = images.part("test")[1], backbone.class_names
     answers = target_classes(names, backbone.class_ids, images.class_names, read_class_map(class_map))
-    judgement = judge_answers(probabilities, answers, labels[positions], images.class_names)
-    measured = {**asdict(judgement), "known_classes": len(judgement.known_classes)}
-    total = count_parameters(network)
+    known, measured = judge_answers(probabilities, answers, labels[positions], images.class_names)
+    total = network.count_params() - network.get_layer(vgg16.SWAP).count_params()  # without the fixed RGB to BGR
     return replace(
         record,
-        measured={**measured, "source_classes": len(names), "test_images": len(positions)},
+        measured={"known_classes": len(known), **measured, "source_classes": len(names), "test_images": len(positions)},
         classes=answers,
         # None means the whole test set, the usual case.
         test_positions=positions.tolist() if len(positions) < len(labels) else None,
-        known_classes=judgement.known_classes,
+        known_classes=known,
         parameters={"total": total, "trainable": 0, "frozen": total},
-        seeds=[{"seed": record.params["backbone.seed"], "test_accuracy": judgement.accuracy_all_classes}],
+        seeds=[{"seed": record.params["backbone.seed"], "test_accuracy": measured["accuracy_all_classes"]}],
     )
 
 
-def judge_answers(probabilities: np.ndarray, source: list[str], labels: np.ndarray, target: list[str]) -> Judgement:
+def judge_answers(
+    probabilities: np.ndarray, source: list[str], labels: np.ndarray, target: list[str]
+) -> tuple[list[str], dict[str, float | None]]:
     """Score the source classifier on the target.
 
     Parameters
@@ -124,17 +106,22 @@ def judge_answers(probabilities: np.ndarray, source: list[str], labels: np.ndarr
     target : names of the target's classes
 
     Probabilities of columns with the same name are added when predictions are restricted to shared classes.
+
+    Returns
+    -------
+    The names that source and target share; and `coverage`, the share of images with a class that the source knows,
+    `accuracy_all_classes`, over all images with any source class allowed, and `accuracy_known_classes`, over the
+    covered images with shared classes only, None without any.
     """
     truth = np.asarray(target)[labels]
     known = [name for name in dict.fromkeys(source) if name in set(target)]
     covered = np.isin(truth, known)
-    free = np.asarray(source)[probabilities.argmax(axis=1)]
-    if not known or not covered.any():
-        return Judgement(known, float(covered.mean()), float((free == truth).mean()), None)
-    together = np.stack([probabilities[:, np.asarray(source) == name].sum(axis=1) for name in known], axis=1)
-    restricted = np.asarray(known)[together.argmax(axis=1)]
-    right = float((restricted == truth)[covered].mean())
-    return Judgement(known, float(covered.mean()), float((free == truth).mean()), right)
+    free, right = np.asarray(source)[probabilities.argmax(axis=1)], None
+    if covered.any():
+        together = np.stack([probabilities[:, np.asarray(source) == name].sum(axis=1) for name in known], axis=1)
+        right = float((np.asarray(known)[together.argmax(axis=1)] == truth)[covered].mean())
+    shares = {"coverage": float(covered.mean()), "accuracy_all_classes": float((free == truth).mean())}
+    return known, shares | {"accuracy_known_classes": right}
 
 
 ClassMap = dict[str, list[str]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from fitgap.definitions.vgg16_layers import INPUT, layers_between
+from fitgap.definitions.vgg16_layers import INPUT, cell_side, layers_between
 
 # Mean of ImageNet's training images per channel, RGB, on the scale 0-255. VGG16 was published with this mean
 # subtracted (arXiv:1409.1556, section 2.1), and Keras's `preprocess_input` subtracts the same values.
@@ -90,9 +90,11 @@ def frozen_base(weights: Path, image_size: int, tops: Iterable[str], precision: 
     return keras.Model(images, found, name="frozen_base")
 
 
-def upper_layers(base: keras.Model, below: str, top: str) -> list[keras.Layer]:
-    """Return the layers of `base` above the freeze point `below`, up to and including `top`."""
-    return [base.get_layer(name) for name in layers_between(below, top)]
+def cell_layers(layer: str, image_size: int) -> list[keras.Layer]:
+    """Return what averages feature maps at `layer` into cells: one pooling layer, or none if they are small enough."""
+    side = cell_side(layer, image_size)
+    name = f"{layer}_cells"
+    return [] if side == 1 else [keras.layers.AveragePooling2D(side, padding="same", name=name)]
 
 
 def apply_layers(layers: Iterable[keras.Layer], x):

@@ -16,6 +16,7 @@ from fitgap.definitions.fields import (
     Rate,
     Section,
     Seed,
+    one_or_more,
     unique,
 )
 from fitgap.definitions.vgg16_layers import DEPTHS, POOLS
@@ -80,15 +81,28 @@ class Compute(Section):
     threads: Amount
 
 
+class Features(Section):
+    """Section `features`: the frozen layers that are cached."""
+
+    layers: Annotated[list[Literal[POOLS]], Field(min_length=1), AfterValidator(unique)]
+
+
 class Training(Section):
     """Settings shared by all training stages."""
 
     epochs: Count
     batch_size: BatchSize
-    learning_rate: Rate
+    learning_rate: one_or_more(Rate)
 
 
-class Scratch(Training):
+class Contestants(Training):
+    """Settings shared by all families whose models are compared."""
+
+    trials: Annotated[int, Field(ge=2, le=1000)]  # of each model, where keys have candidates
+    validation_freq: Count
+
+
+class Scratch(Contestants):
     """Section `scratch`: the notes' convolutional network, trained from random weights."""
 
     filters: Annotated[list[Count], Field(min_length=1, max_length=5)]  # five poolings reduce 32 pixels to 1
@@ -103,15 +117,20 @@ class HighRate(Section):
     variants: Annotated[list[Name], AfterValidator(unique)]
 
 
-class Head(Training):
-    """Section `head`: way 2, a new classifier on frozen features."""
+class HeadLayers(Section):
+    """How a head reads the frozen base."""
 
     layer: Literal[POOLS]
-    dense_units: Count
+    pooling: Literal["average", "flatten"]
+    dense_units: Annotated[int, Field(ge=0, le=MAX_COUNT)]
     batch_norm_momentum: Fraction
 
 
-class Finetune(Training):
+class Head(HeadLayers, Contestants):
+    """Section `head`: way 2, a new classifier on frozen features."""
+
+
+class Finetune(Contestants):
     """Section `finetune`: way 3, upper layers unfrozen, starting from a trained head."""
 
     head: Name
@@ -119,7 +138,7 @@ class Finetune(Training):
 
 
 class LearningCurve(Section):
-    """Section `learning_curve`: the three ways at several sizes of the training set."""
+    """Section `learning_curve`: the best from scratch and the best that borrows, at several training-set sizes."""
 
     sizes: Annotated[list[Count], AfterValidator(unique)]
     repetitions: Count

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from fitgap.data.as_trained import model_as_trained
 from fitgap.data.prepared import PreparedImages, read_prepared
-from fitgap.data.record import RECORD, Record, Result, read_result
+from fitgap.data.record import RECORD, Result, read_result
 from fitgap.data.results import best, declared_models, weights_file
-from fitgap.definitions.families import FAMILIES, TRAINED
+from fitgap.definitions.families import TRAINED
 from fitgap.networks.storage import StoredBackbone, read_backbone
 from fitgap.params.reading import load_params
-from fitgap.params.schema import ModelSpec, Params
-from fitgap.params.sections import Head, Scratch
-from fitgap.params.variants import Variant
+from fitgap.params.schema import Params
 from fitgap.system.errors import UserError
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class TrainedModels:
         """Return the result of a model by its name, such as "scratch@dropout".
 
         Without a name, return the best: of the models that params.yaml declares, the one with the lowest mean
-        validation loss (`fitgap.data.results.best`). The candidate for MLflow's registry is chosen by the same rule.
+        validation loss (`fitgap.data.results.best`). It is the champion in MLflow's registry too.
 
         Raises a UserError if there is no such model, or if it cannot answer; the message lists the allowed names.
         """
@@ -97,7 +96,9 @@ class TrainedModels:
         if result.name not in declared_models(self.params):
             return ["variants" if result.record.stage != "finetune" else "finetune.depths"]
         now = self.params.model(result.record.stage, result.record.variant).recorded
-        return [key for key, value in result.record.params.items() if key in now and now[key] != value]
+        listed = {key: value for key, value in now.items() if isinstance(value, list)}  # among them candidates
+        own = result.record.params.items()
+        return [key for key, value in own if key in now and value != now[key] and value not in listed.get(key, ())]
 
     def _obstacle(self, result: Result) -> str:
         """Return why a model cannot answer; an empty string if it can."""
@@ -126,25 +127,10 @@ def build_network(models: TrainedModels, result: Result) -> "keras.Model":
 
     weights, backbone = models.weights(result), models.backbone
     try:
-        params, model = _params_as_trained(models, result.record), _model_as_trained(result.record)
-        assembly = Assembly(params, len(result.record.classes), backbone and backbone.weights)
+        size, classes = models.prepared.images.shape[1], len(result.record.classes)
+        assembly = Assembly(size, classes, backbone and backbone.weights)
         with warnings.catch_warnings(action="ignore"):  # Keras warns of layers without weights before it raises
-            return assembly.whole(model, weights)
+            return assembly.whole(model_as_trained(result.record), weights)
     except (ValidationError, KeyError, ValueError, OSError) as error:  # of another version's record; of Keras and h5py
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{weights}: does not fit results/ of {result.name} ({why}); {WAY}") from None
-
-
-def _params_as_trained(models: TrainedModels, record: Record) -> Params:
-    """Return params that are those of the training as far as networks depend on them."""
-    section, kind = ("scratch", Scratch) if record.stage == "scratch" else ("head", Head)
-    # A fine-tuned model's own record does not say how wide its head is.
-    own = models.results[f"head@{record.params['head']}"].record if record.stage == "finetune" else record
-    data = models.params.data.model_copy(update={"image_size": models.prepared.images.shape[1]})
-    network = kind(**{key: own.params[key] for key in kind.model_fields})
-    return models.params.model_copy(update={"data": data, section: network})
-
-
-def _model_as_trained(record: Record) -> ModelSpec:
-    variant = Variant(**{key: record.params[key] for key in Variant.model_fields if key in record.params})
-    return ModelSpec(FAMILIES[record.stage], record.variant, variant, schedule=None, recorded=record.params)

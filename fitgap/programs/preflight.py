@@ -4,12 +4,16 @@ from pathlib import Path
 
 from fitgap import lifecycle
 from fitgap.cluster import connection
+from fitgap.data.draws import check_drawing
+from fitgap.data.prepared import read_prepared
+from fitgap.data.record import read_result
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 from fitgap.system import downloads, repository
 from fitgap.system.errors import UserError
 from fitgap.system.files import list_tree
 
+PREPARED, RESULT = Path("data/prepared"), Path("results/prepare")
 WRITTEN = ("data/prepared", "data/backbone", "data/features", "models", "results", "reports", "checkpoints", "mlruns")
 
 
@@ -28,6 +32,7 @@ def check(params: Params, origin: Path | str = "params.yaml") -> None:
             list_tree(Path(params.data.path))  # DVC's own error does not say which name is not UTF-8
     if params.backbone.weights == "path":
         check_path(f"{origin}: backbone.path", params.backbone.path)
+    check_sizes(params)
     downloads.check_reachable(needed_downloads(params), origin)
     if connection.is_wanted():
         connection.connect()
@@ -57,6 +62,17 @@ def check_path(key: str, path: str) -> None:
         raise UserError(f"{key}: {path!r}: names no files of your own; name a folder, such as data/pictures")
     if not place.exists():
         raise UserError(f"{key}: {path!r}: not found; paths begin at the repository's top folder")
+
+
+def check_sizes(params: Params) -> None:
+    """Check the learning curve's sizes, if the images are prepared: the stage `prepare` does not run for other sizes.
+
+    Raises a UserError if a repetition could not draw so many.
+    """
+    if not (RESULT.exists() and PREPARED.exists()):
+        return
+    if read_result(RESULT).record.params == params.section_params("data"):
+        check_drawing(read_prepared(PREPARED), params.data, params.learning_curve.sizes)
 
 
 def needed_downloads(params: Params) -> list[downloads.KerasFile]:

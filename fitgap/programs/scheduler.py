@@ -44,15 +44,12 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def main(*, at_once: int | None = None) -> None:
-    """Run the stages whose inputs have changed, independent stages in parallel; then let `dvc repro` check them all.
-
-    `at_once` is the largest number of stages at once; None for as many as the machine can hold.
-    """
+def main() -> None:
+    """Run the stages whose inputs have changed, independent stages in parallel; then let `dvc repro` check them all."""
     from dvc.exceptions import DvcException  # its import takes a while
 
     signal.signal(signal.SIGTERM, _exit)
-    at_once = at_once or places(load_params())
+    at_once = places(load_params())
     os.environ[timings.STAGES_AT_ONCE] = str(at_once)
     with contextlib.suppress(DvcException):  # if DVC cannot read the pipeline, `dvc repro` below says why
         _end_if_failed(*Run(read_plan(), at_once).run().values())

@@ -1,14 +1,19 @@
 """A setting: a file of changes to params.yaml, run as a DVC experiment that leaves params.yaml as it is.
 
-    python -m fitgap.programs.setting settings/notes.yaml [--name NAME] [KEY=VALUE ...]
+    python -m fitgap.programs.setting settings/notes.yaml [--name NAME] [--at-once] [KEY=VALUE ...]
 
 The experiment bears the file's name, or NAME. It runs in a copy of the repository, and what it has in common with
 earlier runs comes from DVC's cache. A null removes what params.yaml has under that key, such as a variant.
+
+`dvc exp run` runs one stage at a time. With --at-once, several run at a time, as in `make repro`. That copy leaves a
+report, runs in MLflow, and what it computed in DVC's cache, but no entry in `dvc exp show`.
 """
 
 import argparse
 import copy
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,12 +32,17 @@ def main(*arguments: str) -> None:
     parser.add_argument("file", metavar="FILE", help="a setting, such as settings/notes.yaml")
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="further changes; null removes the key")
     parser.add_argument("--name", help="name of the experiment; default: the file's")
+    parser.add_argument("--at-once", action="store_true", help="run several stages at a time, outside of `dvc exp`")
     options = parser.parse_intermixed_args(arguments)
     path, shipped = Path(options.file), reading.read_tree(Path("params.yaml"))
     name = options.name or path.stem
     changes = absolute_paths(flatten(reading.read_tree(path)) | dict(map(parse_assignment, options.changes)))
-    preflight.check(reading.validate(apply_changes(shipped, changes), path), path)
-    run(name, {key: value for key, value in changes.items() if value is not None or has_key(shipped, key)})
+    tree = apply_changes(shipped, changes)
+    preflight.check(reading.validate(tree, path), path)
+    if options.at_once:
+        run_at_once(name, tree)
+    else:
+        run(name, {key: value for key, value in changes.items() if value is not None or has_key(shipped, key)})
     print(f"The report: experiments/{name}/report.html    The runs: make ui")
 
 
@@ -85,6 +95,28 @@ def run(name: str, changes: dict[str, Any]) -> None:
     ]
     if status := subprocess.run([*dvc, "run", "--temp", "--name", name, *overrides], check=False).returncode:
         sys.exit(status)
+
+
+def run_at_once(name: str, tree: dict[str, Any]) -> None:
+    """Run the scheduler in a copy of the repository's files with these params; the copy shares DVC's cache."""
+    root, copied = Path.cwd(), Path.cwd() / ".dvc/tmp/settings" / name
+    from dvc.repo import Repo  # its import takes a while
+
+    shutil.rmtree(copied, ignore_errors=True)
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for file in subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split("\0"):
+        if file and Path(file).is_file():
+            (copied / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copied / file)
+    (copied / "params.yaml").write_text(json.dumps(tree, ensure_ascii=False), encoding="utf-8")  # JSON is YAML
+    with Repo() as repo:
+        config = f"[core]\n    no_scm = true\n[cache]\n    dir = {repo.cache.local.path}\n"
+    (copied / ".dvc/config.local").write_text(config, encoding="utf-8")
+    variables = os.environ | {"DVC_ROOT": str(root), "DVC_EXP_NAME": name}
+    command = [sys.executable, "-m", "fitgap.programs.scheduler"]
+    if status := subprocess.run(command, cwd=copied, env=variables, check=False).returncode:
+        sys.exit(status)
+    shutil.rmtree(copied)
 
 
 if __name__ == "__main__":

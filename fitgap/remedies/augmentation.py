@@ -19,6 +19,12 @@ class Augmentation(Remedy):
     families: ClassVar[tuple[str, ...]] = ("scratch", "highrate")
     reason: ClassVar[str] = "augmentation changes the images, and this model is trained on cached features of them"
 
+    candidates: ClassVar[dict[str, tuple]] = {
+        "shift": (0.05, 0.1, 0.15),
+        "rotation": (0.015, 0.03, 0.06),
+        "zoom": (0.05, 0.1, 0.15),
+    }
+
     shift: Extent = 0.0  # up to this share of the height and of the width, in either direction
     rotation: Extent = 0.0  # up to this share of a full turn, in either direction
     zoom: Extent = 0.0  # up to this share larger or smaller

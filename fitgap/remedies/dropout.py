@@ -4,12 +4,16 @@ Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfit
 Keras's is inverted dropout: it scales up in training, where the paper scales down at test time.
 """
 
+from typing import ClassVar
+
 from fitgap.definitions.fields import Fraction
 from fitgap.remedies.remedy import Remedy, Site
 
 
 class Dropout(Remedy):
     """Dropout after each pooling and after the dense layer."""
+
+    candidates: ClassVar[dict[str, tuple]] = {"dropout": (0.1, 0.2, 0.3, 0.4, 0.5)}
 
     dropout: Fraction = 0.0  # share of the units that is left out
 

@@ -37,6 +37,8 @@ class Site:
 class Remedy(Section):
     """Base of all remedies. A field whose value is falsy (0, false, null) is switched off."""
 
+    # Key -> the candidates that `tune` in params.yaml stands for, the weakest first.
+    candidates: ClassVar[dict[str, tuple]] = {}
     # The model families for which it makes sense; in others, a variant that has it gets no model.
     families: ClassVar[tuple[str, ...]] = TRAINED
     reason: ClassVar[str] = ""  # why it makes no sense in the other families, as the report says it
@@ -64,6 +66,10 @@ class Remedy(Section):
 
     def loss(self) -> Loss | None:
         """Return what is minimised in place of the cross-entropy; the measured loss stays the cross-entropy."""
+        return None
+
+    def patience(self) -> int | None:
+        """Return how many epochs without a lower validation loss end the training; None for no such end."""
         return None
 
     def optimizer(self, learning_rate: float) -> keras.optimizers.Optimizer | None:

@@ -5,7 +5,7 @@ Loshchilov & Hutter, Decoupled Weight Decay Regularization, 2019, arXiv:1711.051
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from fitgap.definitions.fields import Strength
 from fitgap.remedies.remedy import Remedy
@@ -18,6 +18,8 @@ UNDECAYED = ("bias", "gamma", "beta")  # biases, and the scale and shift of batc
 
 class WeightDecay(Remedy):
     """AdamW in place of Adam."""
+
+    candidates: ClassVar[dict[str, tuple]] = {"weight_decay": (0.5, 1.0, 2.0, 4.0, 8.0)}
 
     weight_decay: Strength = 0.0  # an update shrinks a weight by this times the learning rate
 

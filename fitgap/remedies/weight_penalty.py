@@ -5,7 +5,7 @@ L1 (sum of absolute values; Tibshirani 1996, doi:10.1111/j.2517-6161.1996.tb0208
 (Zou & Hastie 2005, doi:10.1111/j.1467-9868.2005.00503.x).
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fitgap.definitions.fields import Strength
 from fitgap.remedies.remedy import Remedy
@@ -13,6 +13,11 @@ from fitgap.remedies.remedy import Remedy
 
 class WeightPenalty(Remedy):
     """A penalty on each kernel, not on biases."""
+
+    candidates: ClassVar[dict[str, tuple]] = {
+        "l1": (0.00003, 0.0001, 0.0003, 0.001),
+        "l2": (0.0003, 0.001, 0.003, 0.01),
+    }
 
     l1: Strength = 0.0  # weight of the sum of absolute values
     l2: Strength = 0.0  # weight of the sum of squares

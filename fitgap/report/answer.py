@@ -1,94 +1,106 @@
-"""The report's summary in three sentences, generated from the results.
+"""The report's answer in a few sentences: which model to use, how good it is, and who keeps the curves together.
 
 **Names** are marked as in Markdown.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.comparisons import ACCURACY, BASELINE, GAP, Quantity, judge_best_of_all, rivals
-from fitgap.claims.learning_curve import WAYS, usual_models
+from fitgap.claims.comparisons import ACCURACY, ACCURACY_GAP, BASELINE, GAP, Quantity, judge_best_of_all, rivals
 from fitgap.claims.study import Study
 from fitgap.data.draws import count_drawn
-from fitgap.inference.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED
+from fitgap.definitions.measurements import MEASUREMENTS, UNITS
+from fitgap.inference.estimates import LEVEL, Estimate, estimate_over_seeds
+from fitgap.inference.verdicts import NO_DIFFERENCE, SUPPORTED
+from fitgap.report import formatting
 from fitgap.report.figures.learning_curve import LearningCurve
 
-COMPARED = {
-    SUPPORTED: "which beats",
-    CONTRADICTED: "which falls behind",
-    NO_DIFFERENCE: "with no relevant difference to",
-}
+KINDS = {"scratch": "trained from scratch", "borrowed": "built on VGG16 borrowed from {source}"}
 
 
-def write_answer(
-    study: Study, table: pd.DataFrame, claims: list[dict[str, Any]], curve: LearningCurve | None
-) -> list[str]:
-    """Return three sentences: the smallest gap, the highest accuracy and the benefit of transfer learning.
+def write_answer(study: Study, table: pd.DataFrame, curve: LearningCurve | None) -> list[str]:
+    """Return sentences on the best model, on the best of the other way, on where they meet, and on the smallest gaps.
 
-    If no model trained from scratch has results, return two sentences: a remark on that, and transfer learning.
+    The two are chosen by their validation loss; a sentence says so if a way has none.
     """
-    rows = table[~table["failed"]].set_index("model")
-    scratch = rows[rows["family"] == "scratch"]
-    if scratch.empty:
-        return ["No network trained from scratch has results to speak of.", transfer(study, rows, claims, curve)]
-    return [gap(study, scratch), accuracy(study, scratch), transfer(study, rows, claims, curve)]
-
-
-def gap(study: Study, scratch: pd.DataFrame) -> str:
-    """Return a sentence on the variant with the smallest final gap."""
-    best = scratch["gap_last_mean"].idxmin()
-    if best == BASELINE:
-        own = _loss(scratch.loc[best])
-        return f"Trained from scratch, no remedy leaves a smaller final gap than none does ({own} nats)."
-    return (
-        f"Trained from scratch, **{_variant(best)}** keeps training and validation closest: a final gap of "
-        f"{_loss(scratch.loc[best])} nats{_against(scratch, best, _loss)}, {_certainty(study, best, GAP, -1)}."
-    )
-
-
-def accuracy(study: Study, scratch: pd.DataFrame) -> str:
-    """Return a sentence on the variant with the highest test accuracy."""
-    best = scratch["test_accuracy_mean"].idxmax()
-    return (
-        f"The most accurate from scratch is **{_variant(best)}** with {_percent(scratch.loc[best])} of the "
-        f"test images{_against(scratch, best, _percent)}, {_certainty(study, best, ACCURACY, 1)}."
-    )
-
-
-def _against(scratch: pd.DataFrame, best: str, words: Callable[[pd.Series], str]) -> str:
-    is_alone = best == BASELINE or BASELINE not in scratch.index
-    return "" if is_alone else f" against {words(scratch.loc[BASELINE])} without a remedy"
-
-
-def transfer(study: Study, rows: pd.DataFrame, claims: list[dict[str, Any]], curve: LearningCurve | None) -> str:
-    """Return a sentence on transfer learning compared with training from scratch."""
+    rows, chosen = table.set_index("model"), dict(study.contestants)
+    missing = []
+    if "scratch" not in chosen:
+        missing.append("No network trained from scratch has results to speak of.")
     if not study.is_transfer:
-        return "Nothing can be said of transfer learning: backbone.weights is none, a random network."
-    start = study.params.finetune.head
-    head, scratch = f"head@{start}", f"scratch@{start}"
-    best = usual_models(study).get("finetune")  # selected by validation loss, never by test results
-    if best is None or head not in rows.index or scratch not in rows.index:
-        return "What borrowing brings cannot be said: a model it takes has no results."
-    verdicts = {claim["id"]: claim["verdict"] for claim in claims}
-    compared = COMPARED.get(verdicts.get(f"finetune_{_variant(best)}_beats_scratch"), "not clearly apart from")
-    return (
-        f"With VGG16 borrowed from {study.borrowed_from}, a new classifier on the frozen base gets "
-        f"{_percent(rows.loc[head])} right; fine-tuned from **{_variant(best)}** on it gets "
-        f"{_percent(rows.loc[best])}, {compared} training from scratch ({_percent(rows.loc[scratch])})"
-        f"{_crossing(curve)}."
-    )
+        chosen.pop("borrowed", None)
+        missing.append("Nothing can be said of transfer learning: backbone.weights is none, a random network.")
+    elif "borrowed" not in chosen:
+        missing.append("What borrowing brings cannot be said: no model that borrows has results.")
+    compared = recommend(study, rows, chosen)
+    meeting = [curve.sentence] if curve and curve.sentence else []
+    return [*compared, *missing, *meeting, *(closest(study) if "scratch" in chosen else [])]
 
 
-def _crossing(curve: LearningCurve | None) -> str:
-    """Return a clause on where training from scratch catches up; an empty string without a learning curve."""
-    crossings = curve.crossings if curve else {}
-    way = next((way for way in ("finetune", "head") if way in crossings), None)
-    if way is None:
-        return ""
-    return f"; against {WAYS[way]}, training from scratch {crossings[way].in_words(curve.classes)}"
+def recommend(study: Study, rows: pd.DataFrame, chosen: dict[str, str]) -> list[str]:
+    """Return a sentence on the best of `chosen` (way -> model), and one that compares it with the other."""
+    ways = sorted(chosen, key=lambda way: chosen[way] != study.best)  # the best one first
+    kinds = [KINDS[way].format(source=study.borrowed_from) for way in ways]
+    shares = [_accuracy(rows.loc[chosen[way]]) for way in ways]
+    sentences = []
+    if ways:
+        sentences.append(f"By validation, the model to use is **{chosen[ways[0]]}**, {kinds[0]}: it gets {shares[0]}.")
+    if len(ways) > 1:
+        first, second = (chosen[way] for way in ways)
+        sentences.append(f"The best {kinds[1]}, **{second}**, gets {shares[1]}; {_compare(study, first, second)}.")
+    return sentences
+
+
+def _accuracy(row: pd.Series) -> str:
+    low, high = (100 * row[f"test_accuracy_ci_{end}"] for end in ("low", "high"))
+    share = formatting.percent(row["test_accuracy_mean"])
+    return f"{share} of the test images right (95% interval {low:.1f} to {high:.1f}%)"
+
+
+def _compare(study: Study, first: str, second: str) -> str:
+    difference = ACCURACY.difference(study, first, second)
+    low, high = difference.interval() or (-np.inf, np.inf)
+    ahead = f"{first if low > 0 else second} is clearly ahead" if low > 0 or high < 0 else "neither is clearly ahead"
+    return f"{ahead}, the difference is {_measured(difference, 'share')}"
+
+
+def closest(study: Study) -> list[str]:
+    """Return a sentence on the smallest final gaps of the variants from scratch: in accuracy, and in nats."""
+    clauses = [_closest(study, "accuracy", ACCURACY_GAP), _closest(study, "loss", GAP)]
+    return [f"From scratch, training and validation end closest {', and '.join(clauses)}."]
+
+
+def _closest(study: Study, title: str, quantity: Quantity) -> str:
+    """Return a clause on the variant with the smallest gap: how small it is, whom it is ahead of, and at what price."""
+    scratch = [name for name in study.names("scratch") if name not in study.failed]
+    (factor, unit), digits = UNITS[quantity.unit], 2 if quantity is GAP else 1
+    gaps = {name: factor * study.seeds(name)[quantity.measured].mean() for name in scratch}
+    best = min(gaps, key=gaps.get)
+    words = [f"{gaps[best]:.{digits}f}{unit} apart"]
+    if best != BASELINE and BASELINE in gaps:
+        words += [f"{gaps[BASELINE]:.{digits}f} without a remedy", *_price(study, best)]
+    return f"in {title} with **{best}**: {', '.join([*words, _rank(study, best, quantity)])}"
+
+
+def _rank(study: Study, model: str, quantity: Quantity) -> str:
+    """Return whether a model is ahead of every other variant, and the rival and the interval that decide."""
+    if not rivals(study, model):
+        return "with nothing to compare it with"
+    finding = judge_best_of_all(study, model, quantity, side=-1)
+    rival = finding.deciding.label.split(" - ")[1].split(":")[0]
+    words = {SUPPORTED: "clearly ahead of every other variant, even of", NO_DIFFERENCE: "no relevant difference to"}
+    difference = _measured(finding.deciding.estimate, quantity.unit)
+    return f"{words.get(finding.verdict, 'not clearly ahead of')} {rival}: {difference}"
+
+
+def _price(study: Study, model: str) -> list[str]:
+    """Return that a gap is small by not learning, if the validation accuracy is clearly below the baseline's."""
+    own, baseline = (study.seeds(name)["val_accuracy_best"] for name in (model, BASELINE))
+    difference = estimate_over_seeds(own - baseline)
+    ends = difference.interval()
+    if ends is None or ends[1] >= 0 or difference.value > -MEASUREMENTS["val_accuracy_best"].margin:
+        return []
+    return [f"but by not learning: its validation accuracy differs by {_measured(difference, 'share')}"]
 
 
 def count_images(study: Study) -> dict[str, int]:
@@ -99,29 +111,7 @@ def count_images(study: Study) -> dict[str, int]:
     return fixed | count_drawn(prepared, study.params.data) | {"pool": pool}
 
 
-def _certainty(study: Study, model: str, quantity: Quantity, side: int) -> str:
-    if not rivals(study, model):
-        return "with nothing to compare it with"
-    finding = judge_best_of_all(study, model, quantity, side)
-    if finding.verdict == SUPPORTED:
-        return "clearly ahead of every other variant"
-    rival = _variant(finding.deciding.label.split(" - ")[1].split(":")[0])
-    if finding.verdict == NO_DIFFERENCE:
-        return f"but with no relevant difference to {rival}"
-    return f"but not clearly ahead of {rival}"
-
-
-def _variant(model: str) -> str:
-    return model.split("@")[-1]
-
-
-def _loss(row: pd.Series) -> str:
-    return _spread(row["gap_last_mean"], row["gap_last_sd"], 2)
-
-
-def _percent(row: pd.Series) -> str:
-    return _spread(100 * row["test_accuracy_mean"], 100 * row["test_accuracy_sd"], 1) + "%"
-
-
-def _spread(mean: float, sd: float, digits: int) -> str:
-    return f"{mean:.{digits}f}" + ("" if pd.isna(sd) else f"\u00a0±\u00a0{sd:.{digits}f}")
+def _measured(estimate: Estimate, unit: str) -> str:
+    low, high = estimate.interval() or (None, None)
+    numbers = {"estimate": estimate.value, "ci_low": low, "ci_high": high, "unit": unit, "confidence": LEVEL}
+    return formatting.measured(numbers)

@@ -1,5 +1,6 @@
 """Format numbers, and the texts and table rows shared by report.html and report.md."""
 
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from fitgap.claims.calibration import Calibration
+from fitgap.claims.choices import CHOICES
 from fitgap.claims.claim import TOPICS
 from fitgap.data.record import standard_deviation
 from fitgap.definitions.measurements import HEADLINES, MEASUREMENTS, UNITS
-from fitgap.inference.estimates import Estimate
-from fitgap.inference.verdicts import INCONCLUSIVE, NO_DIFFERENCE
+from fitgap.inference.estimates import ERROR, Estimate
+from fitgap.inference.verdicts import INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE
 from fitgap.params.sections import Data
 
 ACCURACY, *OTHERS = (MEASUREMENTS[name].title for name in HEADLINES)
@@ -26,9 +28,9 @@ def data_title(data: Data) -> str:
     return f"pictures from {Path(data.path).name or data.path}"
 
 
-def model_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return the rows of the summary table as strings, in the order of MODEL_HEADINGS."""
-    return [_model_row(row) for row in table.to_dict("records")]
+def model_rows(table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return model name -> its row of the summary table as strings, in the order of MODEL_HEADINGS."""
+    return {row["model"]: _model_row(row) for row in table.to_dict("records")}
 
 
 def _model_row(row: dict[str, Any]) -> tuple[str, ...]:
@@ -95,8 +97,20 @@ def calibration_rows(calibrations: list[Calibration]) -> list[tuple[str, ...]]:
     for own in calibrations:
         errors = own.answers.errors
         error = percent(errors.mean(), standard_deviation(errors))
+        error += f", of which {percent(own.answers.floor)} is expected by chance"
         rows.append((own.model, error, points(own.difference), _points(own.answers.overconfidence)))
     return rows
+
+
+def by_chance(counts: Mapping[str, int]) -> str:
+    """Return a sentence on the false verdicts to expect among findings; `counts` maps verdicts to their numbers."""
+    number = sum(count for verdict, count in counts.items() if verdict != NOT_APPLICABLE)
+    return (
+        f"{number} statements are judged at once. Where nothing differs, one is still supported or contradicted by "
+        f"chance in {ERROR:.0%} of all runs; if nothing differed anywhere, {ERROR * number:.1f} of {number} would be. "
+        "Intervals are not widened for the number of statements, because each is a question of its own, read by itself "
+        "(Rothman 1990, doi:10.1097/00001648-199001000-00010)."
+    )
 
 
 def by_topic(claims: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -144,6 +158,31 @@ def win_rate(claim: dict[str, Any]) -> str:
 def remark(claim: dict[str, Any]) -> str:
     """Return what the verdict means in numbers, and the claim's note; an empty string if there is neither."""
     return "; ".join(filter(None, [_meaning(claim), claim["note"]]))
+
+
+def dependence(claim: dict[str, Any]) -> str:
+    """Return whether a verdict is robust, or what turns it; an empty string if no choice applies."""
+    if claim["robust"] is None:
+        return ""
+    return claim["turns"] or ("so under every choice" if claim["verdict"] == INCONCLUSIVE else "robust")
+
+
+def compared(claim: dict[str, Any]) -> str:
+    """Return the two sides compared; of several comparisons, those of the one that decides."""
+    number = len(claim["comparisons"])
+    return claim["compared"] if number < 2 else f"decided by one of {number} comparisons: {claim['compared']}"
+
+
+def choice_rows(claims: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the verdict as stated and under each of CHOICES by statement: empty where a choice does not apply.
+
+    Statements to which no choice applies are left out.
+    """
+    rows = {}
+    for claim in (claim for claim in claims if claim["choices"]):
+        judged = {entry["id"]: entry["verdict"] for entry in claim["choices"]}
+        rows[claim["statement"]] = [claim["verdict"], *(judged.get(choice.id, "") for choice in CHOICES)]
+    return rows
 
 
 def _meaning(claim: dict[str, Any]) -> str:

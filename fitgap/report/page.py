@@ -17,6 +17,8 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from fitgap.claims.calibration import BINS, Calibration, measure_calibrations
+from fitgap.claims.choices import AS_STATED, CHOICES
+from fitgap.claims.claim import without_checks
 from fitgap.claims.study import Study
 from fitgap.definitions.families import FAMILIES, TRAINED
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
@@ -28,9 +30,11 @@ from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.figures.forest import arrange_forest
 from fitgap.report.mistakes import collect_mistakes
 from fitgap.report.tables import claims_table, curves_table, summary_table
+from fitgap.report.trials import HEADINGS, describe_strengths, trial_rows
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_DIFFERENCE: "≈", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}
 Claims, Facts = list[dict[str, Any]], Mapping[str, str]
+FIRST_LOOK = 10  # with fewer repetitions, the report begins with what it cannot decide
 MAX_CLASSES = 15  # larger confusion matrices are unreadable; the worst classes are listed instead
 REMEDIED = ("scratch", "head")  # families with a model of each variant
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "mlflow", "dvc")
@@ -51,7 +55,7 @@ def write_report(folder: Path, study: Study, claims: Claims, registration: Facts
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     for family in content["curve_families"]:
-        curves.write_sheet(study, folder / f"curves-{family}.png", family)
+        curves.write_sheet(study, folder / f"curves-{family}.png", family, content["strengths"])
     if content["curve"]:
         learning_curve.write_learning_curve(content["curve"], folder / "learning_curve.png")
 
@@ -63,26 +67,33 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
     ----------
     claims : from `judge_all`
     about : name -> value of the software versions and the machine, shown as they are
-    registration : outcome of registering the best model, from `Registration.facts`: `why`, and `address` and `version`
+    registration : outcome of registering the best model, from `registry.register`: `why`, and `address` and `version`
         if there is a registered version to load
     """
     table, curve = summary_table(study), learning_curve.measure_learning_curve(study)
     measured = {family: measure_calibrations(study, family) for family in REMEDIED}
-    counts = Counter(claim["verdict"] for claim in claims)
+    counts = Counter(claim["verdict"] for claim in without_checks(claims))
     return {
         "study": study,
         "params": study.params,
         "table": table,
         "data_title": formatting.data_title(study.params.data),
-        "answer": write_answer(study, table, claims, curve),
+        "answer": write_answer(study, table, curve),
         "curve_families": curves.families_with_curves(study),
         "images": count_images(study),
         "claims": claims,
         "topics": formatting.by_topic(claims),
         "tally": {verdict: counts[verdict] for verdict in VERDICTS},
+        "choices": [choice.title for choice in (AS_STATED, *CHOICES)],
+        "choice_rows": formatting.choice_rows(without_checks(claims)),
+        "chance": formatting.by_chance(counts),
         "signs": SIGNS,
         "headings": formatting.MODEL_HEADINGS,
         "rows": formatting.model_rows(table),
+        "strengths": describe_strengths(study),
+        "trial_headings": HEADINGS,
+        "trials": trial_rows(study),
+        "is_first_look": len(study.params.seeds) < FIRST_LOOK,
         "bins": BINS,
         "fewest": models.FEWEST,
         "measured_calibrations": measured,
@@ -120,18 +131,17 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
     study, table, curve = content["study"], content["table"], content["curve"]
     calibrations: dict[str, list[Calibration]] = content["measured_calibrations"]
     offered = table[~table["failed"] & table["family"].map(lambda name: FAMILIES[name].is_offered)]
-    rates = {"highrate": study.params.highrate.learning_rate, "scratch": study.params.scratch.learning_rate}
-    families = {name: FAMILIES[name].heading.format(**rates) for name in TRAINED if study.names(name)}
+    rate = study.params.highrate.learning_rate
+    families = {name: FAMILIES[name].heading.format(highrate=rate) for name in TRAINED if study.names(name)}
     kinds = [(family, what) for family in families for what in ("loss", "accuracy")]
     return {
         "colours": COLOURS,
         "families": families,
         "curves": {(family, what): curves.draw_panels(study, family, what) for family, what in kinds},
         "trade_off": models.draw_trade_off(offered),
-        "depth": models.draw_depth(study, offered) if study.is_transfer else None,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
         "reliability": {family: models.draw_reliability(family, own) for family, own in calibrations.items()},
-        "forest": arrange_forest(content["claims"]),
+        "forest": arrange_forest(without_checks(content["claims"])),
         "learning_curve": learning_curve.draw_learning_curve(curve) if curve else None,
     }
 

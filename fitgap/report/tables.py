@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fitgap.claims.calibration import read_answers
+from fitgap.claims.claim import without_checks
 from fitgap.claims.study import Study
 from fitgap.data.record import Record, Result, standard_deviation
 from fitgap.definitions.measurements import HEADLINES
@@ -69,7 +70,7 @@ def _times(times: dict[str, Any]) -> dict[str, float]:
 
 CLAIM_COLUMNS = (
     *("id", "topic", "statement", "verdict", "estimate", "ci_low", "ci_high", "margin", "win_rate", "unit", "n"),
-    *("compared", "direction", "note"),
+    *("compared", "direction", "note", "kind", "robust"),
 )
 NO_UNIT = "as it is"
 
@@ -107,8 +108,8 @@ def _mean_curves(name: str, history: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_report(study: Study, claims: list[dict]) -> Result:
-    """Return the report's result for MLflow: metrics for each claim's estimate and interval, counts of verdicts."""
-    verdicts = [claim["verdict"] for claim in claims]
+    """Return the report's result for MLflow: metrics for each claim's estimate and interval, counts of findings."""
+    verdicts = [claim["verdict"] for claim in without_checks(claims)]
     counts = {f"claims_{kind.replace(' ', '_')}": verdicts.count(kind) for kind in VERDICTS}
     ends = {"": "estimate", "_ci_low": "ci_low", "_ci_high": "ci_high"}
     record = Record(

@@ -48,12 +48,8 @@ def list_tree(top: Path) -> tuple[list[str], list[str]]:
     As for DVC, links to files count and links to folders are not followed. A link to a folder that encloses it is left
     out: it holds nothing new.
 
-    Raises
-    ------
-    UserError
-        If there is a link to another folder, whose files DVC does not hash, or if a name is not UTF-8.
-    OSError
-        If a folder is not readable.
+    Raises a UserError if there is a link to another folder, whose files DVC does not hash, or if a name is not UTF-8;
+    an OSError if a folder is not readable.
     """
     files: list[str] = []
     folders: list[str] = []

@@ -54,7 +54,7 @@ class TrainingProgress:
         losses = f"training loss {row['train_loss']:.3f}, validation loss {row['val_loss']:.3f}"
         gap = f"gap {row['val_loss'] - row['train_loss']:+.3f}"
         self._bar.set_postfix_str(f"seed {self._ended + 1} of {len(self._seeds)}, {losses}, {gap}", refresh=False)
-        self._bar.update()
+        self._bar.update(self._ended * self._epochs + row["epoch"] - self._bar.n)
         self._on_epoch({**row, "seed": self._seeds[self._ended]})
 
     def end_seed(self) -> None:

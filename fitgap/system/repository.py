@@ -22,14 +22,10 @@ def check_name(folder: Path) -> None:
         raise UserError(f"{shown}: MLflow cannot work in a folder with % or ? in its path; rename the folder")
 
 
-def experiment_name() -> str | None:
-    """Return the name of the DVC experiment that runs in a copy; None in the repository itself."""
-    return None if root() == Path.cwd() else os.environ.get("DVC_EXP_NAME")
-
-
 def copy_report(reports: Path) -> None:
     """Copy an experiment's report to experiments/NAME/ in the real repository; outside of one, do nothing."""
-    if experiment_name() is None:
+    name = os.environ.get("DVC_EXP_NAME")
+    if name is None or root() == Path.cwd():
         return
-    with fresh_folder(root() / "experiments" / experiment_name()) as folder:
+    with fresh_folder(root() / "experiments" / name) as folder:
         shutil.copytree(reports, folder, dirs_exist_ok=True)

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 
 from fitgap.tracking import projection
 from fitgap.tracking.runs import WRITER, delete_unfinished
@@ -18,7 +18,7 @@ TEXT = "In training: a step is an epoch, over all repetitions. The model's own r
 
 
 class LiveRun:
-    """The run of a training that is under way. If the store fails, a later epoch tries again."""
+    """The run of a training that is under way, until it is closed. If the store fails, a later epoch tries again."""
 
     def __init__(self, stage: str):
         self._stage = stage  # DVC's name, such as scratch@dropout
@@ -62,17 +62,3 @@ class LiveRun:
         if self._run_id is not None:
             with suppress(StoreError), open_store(PATIENCE) as opened:
                 opened.client.delete_run(self._run_id)
-
-
-def show_nothing(row: Mapping[str, float]) -> None:
-    """Take the place of `LiveRun.add_epoch` where nobody looks, such as on a node of a cluster."""
-
-
-@contextmanager
-def open_live_run(stage: str) -> Iterator[LiveRun]:
-    """Open the live run of a stage, and delete it at the end, also if the stage fails."""
-    run = LiveRun(stage)
-    try:
-        yield run
-    finally:
-        run.close()

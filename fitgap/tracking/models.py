@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fitgap.data.as_trained import model_as_trained
 from fitgap.data.record import Result
 from fitgap.data.results import best, weights_file
 from fitgap.definitions.families import FAMILIES
@@ -158,14 +159,10 @@ def find_address(result: Result) -> str:
 
 def models_to_attach(results: Iterable[Result]) -> list[Result]:
     """Return the results with models to attach: all from scratch, the best of each transfer family."""
-    families: dict[str, list[Result]] = {}
-    for result in results:
-        families.setdefault(result.record.stage, []).append(result)
-    chosen = []
-    for name, models in families.items():
-        attached = FAMILIES[name].attached
-        chosen += [model for model in models if model.is_model] if attached == "all" else []
-        chosen += filter(None, [best(models)]) if attached == "best" else []
+    models, chosen = [result for result in results if result.record.stage in FAMILIES], []
+    for name, family in FAMILIES.items():
+        own = [model for model in models if model.is_model and model.record.stage == name]
+        chosen += {"all": own, "best": filter(None, [best(own)]), "none": []}[family.attached]
     return chosen
 
 
@@ -195,4 +192,4 @@ def _load_network(result: Result, params: Params, folder: Path, backbone: Path):
 
     record = result.record
     weights = folder / record.stage / record.variant / weights_file(record.best_seed)
-    return Assembly(params, len(record.classes), backbone).whole(params.model(record.stage, record.variant), weights)
+    return Assembly(params.data.image_size, len(record.classes), backbone).whole(model_as_trained(record), weights)

@@ -59,6 +59,23 @@ def seed_runs(result: Result, times: Mapping[str, Any] | None) -> list[Run]:
     return [_seed_run(result, seed, seconds.get(str(seed))) for seed in result.seeds.index]
 
 
+def trial_runs(result: Result) -> list[Run]:
+    """Return a child run per trial: its choice, and means over its draws; empty without trials."""
+    if result.trials is None or result.trials.empty:
+        return []
+    keys = list(result.record.choice)
+    return [_trial_run(result, keys, number, rows) for number, rows in result.trials.groupby("trial")]
+
+
+def _trial_run(result: Result, keys: list[str], number: int, rows: pd.DataFrame) -> Run:
+    record = result.record
+    measured = rows.drop(columns=["trial", "draw", "rank", *keys]).mean().to_dict() | {"draws": len(rows)}
+    tags = {"stage": record.stage, "variant": record.variant, FINGERPRINT: result.fingerprint, "trial": str(number)}
+    tags |= {"chosen": "true"} if number == record.chosen_trial else {}
+    params = {key: str(rows[key].iloc[0]) for key in keys}
+    return Run(f"{result.name} trial {number}", tags, params, _points(measured, None), {}, 0)
+
+
 def _seed_run(result: Result, seed: int, seconds: float | None) -> Run:
     measured = result.seeds.loc[seed].to_dict()
     measured |= {} if seconds is None else {"seconds": seconds}

@@ -115,15 +115,15 @@ def _delete(opened: Store, runs: Iterable["Run"]) -> None:
 
 
 def write_runs(opened: Store, result: Result, artifacts: Iterable[Path], tables: Tables) -> str:
-    """Write the run of a result, for a model with one child run per seed; return the (parent) run's id."""
+    """Write the run of a result, for a model with one child run per seed and trial; return the (parent) run's id."""
     times = timings.load(result)
     common = {**projection.provenance_tags(result.record.stage), WRITER: opened.writer}
     run_id = _begin(opened, projection.parent_run(result, times), common)
     links = []
-    for child in projection.seed_runs(result, times):
+    for child in [*projection.seed_runs(result, times), *projection.trial_runs(result)]:
         child_id = _begin(opened, child, {**common, PARENT: run_id})
         opened.client.set_terminated(child_id)
-        links.append(opened.link(f"seed {child.tags['seed']}", child_id))
+        links += [opened.link(f"seed {child.tags['seed']}", child_id)] if "seed" in child.tags else []
     if links:  # MLflow's page of a run does not link to its children (mlflow#17162)
         opened.client.set_tag(run_id, NOTE, f"Means over {', '.join(links)}")
     opened.client.log_dict(run_id, result.record.to_dict(), "record.json")

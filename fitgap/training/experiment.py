@@ -1,7 +1,7 @@
 """Train one model of the comparison once per seed, and measure every seed the same way."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ import pandas as pd
 
 from fitgap.data.draws import Examples, draw_rows, examples_of
 from fitgap.data.prepared import PreparedImages
-from fitgap.data.record import Identity, Record, Result, not_applicable
+from fitgap.data.record import Identity, Record, Result
 from fitgap.data.results import weights_file
 from fitgap.definitions.measurements import MOMENTS, name_at
 from fitgap.definitions.vgg16_layers import count_parameters as count_frozen
+from fitgap.networks.architectures import set_unit_size
 from fitgap.networks.assembly import Assembly
 from fitgap.networks.storage import StoredBackbone
 from fitgap.params.schema import ModelSpec, Params
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.system.processor import describe_processor
 from fitgap.system.progress import TrainingProgress
 from fitgap.training.trainer import Row, TrainedModel, Trainer
 
@@ -39,43 +39,42 @@ class Experiment:
     blank: Callable[[], keras.Model]  # -> a network of that shape, with any weights
     frozen_parameters: int = 0  # number of frozen weights below the network
     fast: bool = True  # whether to use hand-written kernels (`compute.hand_written_kernels`)
+    is_start: bool = False  # whether fine-tuning starts from its models
+    compiled: Trainer | None = None  # of an experiment whose model differs in the learning rate only
+
+    obstacle = None  # why nothing can be trained; models with one have no experiment
 
     @property
     def seeds(self) -> list[int]:
         """The seeds to train."""
         return self.model.recorded["seeds"]
 
-    @property
-    def obstacle(self) -> Result | None:
-        """The result if the model cannot be trained, which says why; None if it can."""
-        if not self.model.obstacle:
-            return None
-        record = Record(self.model.family.name, self.model.name, self.model.recorded, self.inputs, measured={})
-        return not_applicable(record, self.model.obstacle, pd.DataFrame(columns=["seed", "epoch"]))
-
     @cached_property
     def trainer(self) -> Trainer:
         """Compiled once, for all seeds."""
-        return Trainer(self.blank(), self.model.schedule, self.model.variant.active, self.fast)
+        model = self.model
+        return self.compiled or Trainer(self.blank(), model.schedule, model.variant.active, self.fast, model.passes)
 
     def run(
-        self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None
+        self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None, prefix=""
     ) -> "Outcome":
         """Train one model per seed, and test each after its training, at each of MOMENTS.
 
         Seeds in the checkpoint, from an earlier killed run of the same stage, are not trained again. `on_epoch` is
-        called after each epoch with its row of the history and the `seed`.
+        called after each epoch with its row of the history and the `seed`. A `prefix` keeps the entries of several
+        experiments in one checkpoint apart.
         """
         repetitions, rows = {}, []
-        progress = TrainingProgress(
-            f"{self.model.family.name}@{self.model.name}", seeds, self.model.schedule.epochs, on_epoch
-        )
+        progress = TrainingProgress(self.model.label, seeds, self.model.schedule.epochs, on_epoch)
         for seed in seeds:
-            repetition = _resume(checkpoint, seed) or self._repeat(checkpoint, seed, progress.add_epoch)
+            saved = checkpoint.load(name := f"{prefix}seed-{seed}")
+            inputs, labels = self.draw(seed)["test"]
+            if saved is None:
+                trained = self.trainer.test(self._train(seed, progress.add_epoch), inputs)
+                checkpoint.save(name, saved := trained.arrays())
+            repetitions[seed] = TrainedModel.of_arrays(saved)
             progress.end_seed()
-            repetitions[seed] = repetition
-            labels = self.draw(seed)["test"][1]
-            rows.append({"seed": seed, **measure_seed(repetition.trained, repetition.probabilities, labels)})
+            rows.append({"seed": seed, **measure_seed(repetitions[seed], labels)})
         record = Record(
             stage=self.model.family.name,
             variant=self.model.name,
@@ -87,64 +86,49 @@ class Experiment:
             best_seed=min(rows, key=lambda row: np.nan_to_num(row["val_loss_best"], nan=np.inf))["seed"],
             seeds=rows,
         )
-        history = pd.concat([r.trained.history.assign(seed=seed) for seed, r in repetitions.items()])
+        history = pd.concat([trained.history.assign(seed=seed) for seed, trained in repetitions.items()])
         history.insert(0, "seed", history.pop("seed"))
-        best, *others = np.stack([repetition.probabilities for repetition in repetitions.values()], axis=1)
+        best, *others = np.stack([trained.probabilities for trained in repetitions.values()], axis=1)
         return Outcome(Result(record, history, best, np.stack(others)), repetitions, self.trainer.network)
 
-    def _repeat(self, checkpoint: Checkpoint, seed: int, on_epoch: Callable[[Row], None]) -> "Repetition":
-        """Train and test the model of one seed, and save it in the checkpoint."""
-        splits, trainer = self.draw(seed), self.trainer
-        trained = trainer.train(self.build(seed), splits["train"], splits["validation"], seed, on_epoch)
-        probabilities = trainer.test(trained, splits["test"][0])
-        repetition = Repetition(replace(trained, other_weights={}), probabilities, describe_processor())
-        checkpoint.save(f"seed-{seed}", repetition.arrays())
-        return repetition
+    def measure_trial(self, draw: int) -> dict[str, float]:
+        """Train one model on a draw, and measure it on training and validation images only."""
+        history, epochs = (trained := self._train(draw, curves=False)).history.set_index("epoch"), trained.epochs
+        best = {f"{name}_best": history.loc[epochs["best"], name] for name in ("val_loss", "val_accuracy")}
+        last = {f"{name}_last": history.loc[epochs["last"], name] for name in CURVES}
+        return {name: float(value) for name, value in (best | last).items()} | {"epochs_to_best": epochs["best"]}
 
-
-@dataclass(frozen=True)
-class Repetition:
-    """The finished work of one seed."""
-
-    trained: TrainedModel
-    probabilities: np.ndarray  # float32, (moments, test images, classes)
-    processor: str  # what computed it
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the fields as named arrays, for a checkpoint."""
-        return {
-            **self.trained.arrays(),
-            "probabilities": self.probabilities,
-            "processor": np.array(self.processor),
-        }
-
-    @classmethod
-    def of_arrays(cls, arrays: dict[str, np.ndarray]) -> "Repetition":
-        """Restore a repetition from the result of `arrays`, bit for bit."""
-        return cls(TrainedModel.of_arrays(arrays), arrays["probabilities"], arrays["processor"].item())
+    def _train(
+        self, seed: int, on_epoch: Callable[[Row], None] = lambda row: None, curves: bool = True
+    ) -> TrainedModel:
+        splits, rate = self.draw(seed), self.model.schedule.learning_rate
+        start, train, validation = self.build(seed), splits["train"], splits["validation"]
+        return self.trainer.train(start, train, validation, seed, on_epoch, learning_rate=rate, curves=curves)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The measurements of an experiment, and the repetition of each seed."""
+    """The measurements of an experiment, and the model of each seed."""
 
     result: Result
-    repetitions: dict[int, Repetition]
-    network: keras.Model  # which all seeds share; its weights are any
+    repetitions: dict[int, TrainedModel] = field(default_factory=dict)  # none of the learning curve's two ways
+    network: keras.Model | None = None  # which all seeds share; its weights are any
 
     @property
     def times(self) -> dict[str, Any]:
         """Wall times as keyword arguments of `timings.save`: `seed_seconds`, `rates` and `processors`."""
-        trained = {seed: repetition.trained for seed, repetition in self.repetitions.items()}
+        if not self.repetitions:
+            return {}
+        models = self.repetitions.values()
         return {
-            "seed_seconds": {seed: model.seconds for seed, model in trained.items()},
-            "rates": {"images_per_second": float(np.mean([model.images_per_second for model in trained.values()]))},
-            "processors": [repetition.processor for repetition in self.repetitions.values()],
+            "seed_seconds": {seed: model.seconds for seed, model in self.repetitions.items()},
+            "rates": {"images_per_second": float(np.mean([model.images_per_second for model in models]))},
+            "processors": [model.processor for model in models],
         }
 
     def network_of(self, seed: int) -> keras.Model:
         """Return the shared network, set to the weights of a seed's best epoch."""
-        self.network.set_weights(self.repetitions[seed].trained.weights)
+        self.network.set_weights(self.repetitions[seed].weights)
         return self.network
 
     def save_weights(self, folder: Path, seeds: Iterable[int]) -> None:
@@ -153,25 +137,15 @@ class Outcome:
             self.network_of(seed).save_weights(folder / weights_file(seed))
 
 
-def _resume(checkpoint: Checkpoint, seed: int) -> Repetition | None:
-    arrays = checkpoint.load(f"seed-{seed}")
-    return Repetition.of_arrays(arrays) if arrays else None
-
-
-def measure_seed(trained: TrainedModel, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Summarise one seed's training and test, at each of MOMENTS.
+def measure_seed(trained: TrainedModel, labels: np.ndarray) -> dict[str, float]:
+    """Summarise one seed's training and its test on images with these labels, at each of MOMENTS.
 
     A gap is validation loss minus training loss; an accuracy gap is training accuracy minus validation accuracy. The
     suffix is the moment. The test of the best epoch has none.
-
-    Parameters
-    ----------
-    probabilities : float32, (moments, test images, classes)
-    labels : int64, (test images,)
     """
     history, epochs = trained.history.set_index("epoch"), trained.epochs
     row: dict[str, float] = {f"epochs_to_{moment}": epochs[moment] for moment in ("best", "peak")}
-    for (moment, epoch), answers in zip(epochs.items(), probabilities, strict=True):
+    for (moment, epoch), answers in zip(epochs.items(), trained.probabilities, strict=True):
         now = {name: float(history.loc[epoch, name]) for name in CURVES}
         now["gap"] = now["val_loss"] - now["train_loss"]
         now["accuracy_gap"] = now["train_accuracy"] - now["val_accuracy"]
@@ -209,15 +183,26 @@ def build_experiment(
     backbone : the base of those activations
     start_head : takes a head and a seed; sets the trained weights that fine-tuning starts from
     """
-    assembly = Assembly(params, len(images.class_names), backbone and backbone.weights)
+    assembly = Assembly(images.images.shape[1], len(images.class_names), backbone and backbone.weights)
     borrowed = {"backbone": backbone.identity} if backbone else {}
+
+    def draw(seed: int) -> dict[str, Examples]:
+        return examples_of(images, inputs, draw_rows(images, params.data, seed))
+
+    def build(seed: int) -> keras.Model:
+        network = assembly.build(model, seed, start_head)
+        if model.family.name == "head":
+            set_unit_size(network, draw(seed)["train"][0][:])
+        return network
+
     return Experiment(
         model=model,
         inputs={"data": images.identity, **borrowed},
         classes=images.class_names,
-        draw=lambda seed: examples_of(images, inputs, draw_rows(images, params.data, seed)),
-        build=lambda seed: assembly.build(model, seed, start_head),
+        draw=draw,
+        build=build,
         blank=lambda: assembly.build(model, seed=0),
         frozen_parameters=count_frozen(assembly.top(model)) if backbone else 0,
         fast=params.compute.hand_written_kernels,
+        is_start=model.label == f"head@{params.finetune.head}",
     )

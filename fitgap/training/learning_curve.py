@@ -1,61 +1,42 @@
-"""Measure the three ways to a classifier at one size of the training set: one point of the learning curve."""
+"""Train the best from scratch and the best that borrows at one size of the training set: a point of the learning curve.
 
+The recipe of a model is the same at every size: the same batch, and at least as many epochs and updates as at the usual
+size. A small training set is passed over several times in what counts as an epoch, and measured after each epoch.
+"""
+
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 
+from fitgap.data.as_trained import model_as_trained
 from fitgap.data.draws import count_drawn
 from fitgap.data.prepared import PreparedImages
 from fitgap.data.record import Record, Result, not_applicable
 from fitgap.networks.storage import StoredBackbone
 from fitgap.params.schema import Params
 from fitgap.pipeline.checkpoints import Checkpoint
-from fitgap.training.experiment import Experiment, build_experiment
+from fitgap.training.experiment import Experiment, Outcome, build_experiment
 from fitgap.training.trainer import Row
 
-WAYS = ("scratch", "head", "finetune")
-MEASURED = ("test_accuracy", "test_loss", "val_accuracy_best", "val_loss_best", "gap_last", "epochs_to_best")
+MEASURED = ("test_accuracy", "test_loss", "val_accuracy_best", "val_loss_best", "gap_last", "epochs_to_best", "updates")
 
 
 @dataclass(frozen=True)
-class Part:
-    """A checkpoint's entries of one way, so that seeds of several ways do not mix."""
+class BothWays:
+    """The models that the stage `choice` has chosen, from scratch and borrowed, with another number of training images.
 
-    checkpoint: Checkpoint
-    prefix: str
-
-    def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Save arrays under a name."""
-        self.checkpoint.save(f"{self.prefix}{name}", arrays)
-
-    def load(self, name: str) -> dict[str, np.ndarray] | None:
-        """Return the arrays saved under a name, or None."""
-        return self.checkpoint.load(f"{self.prefix}{name}")
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """The measurements of a point. `times` is empty: the three ways of a seed are not timed apart."""
-
-    result: Result
-    times: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ThreeWays:
-    """From scratch, on the frozen base, and fine-tuned: three networks, compiled once for all seeds.
-
-    All three have the variant `finetune.head`, and the same images in the same order.
+    A fine-tuned model comes after its head. All see the same images in the same order.
     """
 
     params: Params
     size: int  # number of training images
-    depth: str  # where fine-tuning begins
+    choice: Record  # of the stage `choice`
     images: PreparedImages
     backbone: StoredBackbone
     features: Path  # the folder data/features/
@@ -66,11 +47,6 @@ class ThreeWays:
         """The number of training images of all other stages."""
         return count_drawn(self.images, self.params.data)["train"]
 
-    @cached_property
-    def resized(self) -> Params:
-        """The params of this point."""
-        return self.params.with_train_images(self.size, self.usual_size)
-
     @property
     def seeds(self) -> list[int]:
         """The seeds to train."""
@@ -79,61 +55,75 @@ class ThreeWays:
     @property
     def obstacle(self) -> Result | None:
         """The result if nothing is trained at this size, which says why; None if it is."""
-        if self.size != self.usual_size:
-            return None
-        why = "data.train_images is this size, so the other stages have its models"
-        return not_applicable(self._record, why, pd.DataFrame(columns=["train_images", "seed"]))
+        why = self.choice.not_applicable
+        if self.size == self.usual_size:
+            why = "data.train_images is this size, so the other stages have its models"
+        return not_applicable(self._record, why, pd.DataFrame(columns=["train_images", "seed"])) if why else None
 
-    def run(self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None]) -> CurvePoint:
-        """Train the three ways, once per seed.
+    def run(
+        self, seeds: list[int], checkpoint: Checkpoint, on_epoch: Callable[[Row], None] = lambda row: None
+    ) -> Outcome:
+        """Train both ways, once per seed; the two ways of a seed are not timed apart.
 
-        A seed's fine-tuning comes last; its entry in the checkpoint, seed-N, says that the seed is finished.
+        A seed's last training leaves the entry seed-N in the checkpoint, which says that the seed is finished.
         """
-        results = {}
-        for way, experiment in self._experiments.items():
-            prefix = "" if way == WAYS[-1] else f"{way}-"
-            outcome = experiment.run(seeds, Part(checkpoint, prefix), on_epoch)
-            if way == "head":
-                self.heads.update({seed: r.trained.weights for seed, r in outcome.repetitions.items()})
+        results, last = {}, list(self._experiments)[-1]
+        for (way, family), experiment in self._experiments.items():
+            prefix = "" if (way, family) == last else f"{way}-{family}-"
+            outcome = experiment.run(seeds, checkpoint, on_epoch, prefix)
+            if family == "head":
+                self.heads.update({seed: trained.weights for seed, trained in outcome.repetitions.items()})
             results[way] = outcome.result
-        return CurvePoint(self._join(results))
+        return Outcome(self._join(results))
 
     @cached_property
-    def _experiments(self) -> dict[str, Experiment]:
-        params, images, backbone = self.resized, self.images, self.backbone
-        start = params.finetune.head
-        on_head, below = (
-            np.load(self.features / f"{name}.npy", mmap_mode="r") for name in (params.head.layer, f"below_{self.depth}")
-        )
-        scratch, head, finetune = (params.model(way, self.depth if way == "finetune" else start) for way in WAYS)
+    def _experiments(self) -> dict[tuple[str, str], Experiment]:
+        """The trainings by way and family, in their order."""
         return {
-            "scratch": build_experiment(params, scratch, images, images.images),
-            "head": build_experiment(params, head, images, on_head, backbone),
-            "finetune": build_experiment(
-                params, finetune, images, below, backbone, lambda network, seed: network.set_weights(self.heads[seed])
-            ),
+            (way, record["stage"]): self._experiment(Record(**record))
+            for way, records in self.choice.contestants.items()
+            for record in records
         }
+
+    def _experiment(self, record: Record) -> Experiment:
+        params = self.params.with_train_images(self.size)
+        model = model_as_trained(record)
+        model = replace(model, passes=count_passes(self.size, self.usual_size, model.schedule.batch_size))
+        if record.stage == "scratch":
+            return build_experiment(params, model, self.images, self.images.images)
+        layer = f"below_{model.name}" if record.stage == "finetune" else f"cells/{model.head.layer}"
+        features = np.load(self.features / f"{layer}.npy", mmap_mode="r")
+        return build_experiment(params, model, self.images, features, self.backbone, self._start_head)
+
+    def _start_head(self, head: keras.Model, seed: int) -> None:
+        head.set_weights(self.heads[seed])
 
     @property
     def _record(self) -> Record:
+        names = {way: Record(**records[-1]).name for way, records in (self.choice.contestants or {}).items()}
         return Record(
             stage="learning_curve",
             variant=str(self.size),
-            params={**self.resized.model("finetune", self.depth).recorded, "seeds": self.seeds},
+            params={**self.params.with_train_images(self.size).data.drawn, **names, "seeds": self.seeds},
             inputs={"data": self.images.identity, "backbone": self.backbone.identity},
             measured={},
             classes=self.images.class_names,
         )
 
     def _join(self, results: Mapping[str, Result]) -> Result:
-        """Join the results of the three ways.
+        """Join the results of the ways.
 
-        `history` has one row per seed: train_images, seed, and WAY_MEASUREMENT for each of WAYS and MEASURED.
+        `history` has one row per seed: train_images, seed, and WAY_MEASUREMENT for each way and each of MEASURED.
         `test_probabilities` is float32, (ways, seeds, test images, classes).
         """
-        table = pd.concat([results[way].seeds[list(MEASURED)].add_prefix(f"{way}_") for way in WAYS], axis=1)
-        table = table.reset_index()
+        parts = [result.seeds[list(MEASURED)].add_prefix(f"{way}_") for way, result in results.items()]
+        table = pd.concat(parts, axis=1).reset_index()
         table.insert(0, "train_images", self.size)
-        means = {f"{name}_{way}": float(table[f"{way}_{name}"].mean()) for name in MEASURED for way in WAYS}
-        probabilities = np.stack([results[way].test_probabilities for way in WAYS])
-        return Result(replace(self._record, measured=means, ways=list(WAYS)), table, probabilities)
+        means = {f"{name}_{way}": float(table[f"{way}_{name}"].mean()) for name in MEASURED for way in results}
+        probabilities = np.stack([result.test_probabilities for result in results.values()])
+        return Result(replace(self._record, measured=means, ways=list(results)), table, probabilities)
+
+
+def count_passes(size: int, usual: int, batch: int) -> int:
+    """Return how many passes over `size` images make at least as many updates as one pass over `usual` images."""
+    return math.ceil(math.ceil(usual / batch) / math.ceil(size / batch))

@@ -5,9 +5,11 @@ which is a large overhead for small data sets. Here an epoch is one call of a Te
 both.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -17,13 +19,14 @@ import tensorflow as tf
 from fitgap.data.draws import Examples
 from fitgap.definitions.determinism import derive_seed
 from fitgap.definitions.measurements import MOMENTS
-from fitgap.networks.evaluation import Evaluator, penalty, weight_norm
-from fitgap.networks.kernels import fast_kernels
+from fitgap.networks.evaluation import Evaluator, input_spec
+from fitgap.networks.kernels import fast_adam, fast_kernels
 from fitgap.params.sections import Training
 from fitgap.remedies.remedy import Loss, Remedy
+from fitgap.system.processor import describe_processor
 
 Row = dict[str, float]  # column of the history -> value after one epoch
-SCALARS = ("updates", "seconds", "images_per_second")
+SCALARS = ("updates", "seconds", "images_per_second", "processor")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class TrainedModel:
     seconds: float
     images_per_second: float
     other_weights: dict[str, list[np.ndarray]] = field(default_factory=dict)  # moment -> weights
+    probabilities: np.ndarray | None = None  # of the test images at each of MOMENTS, float32 (moments, n, classes)
+    processor: str = field(default_factory=describe_processor)  # what computed it
 
     @property
     def epochs(self) -> dict[str, int]:
@@ -48,15 +53,16 @@ class TrainedModel:
         """Return the fields as named arrays, for a checkpoint; without the weights of other moments."""
         weights = {f"weights/{position:04d}": array for position, array in enumerate(self.weights)}
         columns = {f"history/{name}": values.to_numpy() for name, values in self.history.items()}
-        numbers = {name: np.array(getattr(self, name)) for name in SCALARS}
-        return weights | columns | numbers
+        scalars = {name: np.array(getattr(self, name)) for name in SCALARS}
+        return weights | columns | scalars | {"probabilities": self.probabilities}
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, np.ndarray]) -> "TrainedModel":
         """Restore a model from the result of `arrays`, bit for bit."""
         weights = [array for name, array in arrays.items() if name.startswith("weights/")]
         columns = {name.removeprefix("history/"): a for name, a in arrays.items() if name.startswith("history/")}
-        return cls(weights, pd.DataFrame(columns), **{name: arrays[name].item() for name in SCALARS})
+        scalars = {name: arrays[name].item() for name in SCALARS}
+        return cls(weights, pd.DataFrame(columns), probabilities=arrays["probabilities"], **scalars)
 
 
 class Trainer:
@@ -68,18 +74,18 @@ class Trainer:
     schedule : epochs, batch size, and the learning rate of Adam (Kingma & Ba 2014, arXiv:1412.6980)
     remedies : may replace the loss or the optimizer; the other remedies are part of the network
     fast : whether to use hand-written kernels; results are equal up to rounding
+    passes : over the training examples in each epoch
     """
 
-    def __init__(self, network: keras.Model, schedule: Training, remedies: Sequence[Remedy] = (), fast: bool = True):
-        self.network, self._schedule = network, schedule
+    def __init__(self, network: keras.Model, schedule: Training, remedies: Sequence[Remedy] = (), fast=True, passes=1):
+        self.network, self._schedule, self._passes = network, schedule, passes
         self._loss, self._fast = _loss_of(remedies), fast
         self._optimizer = _optimizer_of(remedies, schedule.learning_rate)
+        # The epochs after which both splits are measured, and 0 before them; the last epoch is one of them.
+        self._measured_epochs = [*range(0, schedule.epochs, getattr(schedule, "validation_freq", 1)), schedule.epochs]
+        self._patience = next((patience for remedy in remedies if (patience := remedy.patience())), None)
         self._optimizer.build(network.trainable_variables)
         self._optimizer_at_start = [variable.numpy() for variable in self._optimizer.variables]
-        inputs = tf.TensorSpec((None, *network.input_shape[1:]), network.inputs[0].dtype)
-        rows = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, None), tf.int64)
-        # XLA's convolutions are many times slower on CPUs.
-        self._updates = tf.function(self._update_all, (inputs, *rows), autograph=False, jit_compile=False)
         self.evaluator = Evaluator(network, fast=fast)
 
     def train(
@@ -89,6 +95,8 @@ class Trainer:
         validation: Examples,
         seed: int,
         on_epoch: Callable[[Row], None] = lambda row: None,
+        learning_rate: float | None = None,
+        curves: bool = True,
     ) -> TrainedModel:
         """Train from the weights of `start`, then restore the weights of the best epoch.
 
@@ -98,66 +106,88 @@ class Trainer:
         Parameters
         ----------
         start : a network of the same shape; its weights and dropout state are copied
-        training, validation : inputs (n, ...) and labels, int64 (n,); the training inputs are read into memory
+        training, validation : inputs (n, ...) and labels, int64 (n,); the inputs are read into memory
         on_epoch : is called with the row of `history` after each epoch
+        learning_rate : replaces the schedule's
+        curves : False measures the training examples after the last epoch only; earlier rows have NaN
 
         Returns
         -------
         TrainedModel
-            `history` has one row per epoch: epoch (from 1), train_loss, train_accuracy, val_loss,
+            `history` has one row per measured epoch: epoch (from 1), train_loss, train_accuracy, val_loss,
             val_accuracy (inference mode, no penalty), objective (mean over the epoch of the optimised function,
             with penalty and dropout), penalty and weight_norm (both at the epoch's end).
         """
-        self._begin_from(start)
-        training = training[0][:], training[1]
-        epochs, observer = self._schedule.epochs, HistoryRecorder(self.network, self.evaluator, training, validation)
-        begin = time.perf_counter()
-        examples = tuple(tf.constant(array) for array in training)
-        for order in epoch_orders(len(training[1]), epochs, seed):
-            observer.add_epoch(self._epoch(examples, order))
-            on_epoch(observer.rows[-1])
+        self._begin_from(start, learning_rate)
+        inputs, labels = (tf.constant(np.concatenate([a[:], b[:]])) for a, b in zip(training, validation, strict=True))
+        epochs, count, recorder = self._schedule.epochs, len(training[1]), HistoryRecorder()
+        orders = epoch_orders(count, epochs * self._passes, seed)
+        begin, seconds, epoch = time.perf_counter(), 0.0, 0
+        for before, epoch in itertools.pairwise(self._measured_epochs):
+            updating = time.perf_counter()
+            own = itertools.islice(orders, (epoch - before) * self._passes)
+            objectives = [float(self._updates(inputs, labels, tf.constant(order))) for order in own]
+            seconds += time.perf_counter() - updating
+            first = 0 if curves or epoch == epochs else count
+            measured = self.evaluator.measure(inputs, labels, count, first)
+            recorder.add_epoch(epoch, float(np.mean(objectives)), *measured)
+            on_epoch(recorder.rows[-1])
+            if self._patience and epoch - recorder.best_epoch >= self._patience:
+                break
+        updates, rate = int(self._optimizer.iterations), epoch * self._passes * count / seconds
+        if self._patience:
+            self._go_back(recorder, lambda: self.evaluator.measure(inputs, labels, count)[0])
+        others = {moment: [weight.numpy() for weight in weights] for moment, weights in recorder.weights.items()}
+        others["last"], best = self.network.get_weights(), others.pop("best")
         seconds = time.perf_counter() - begin
-        updates = int(self._optimizer.iterations)
-        rate = epochs * len(training[1]) / (seconds - observer.seconds)
-        others = {**observer.weights, "last": self.network.get_weights()}
-        best = others.pop("best")
         self.network.set_weights(best)
-        return TrainedModel(best, pd.DataFrame(observer.rows), updates, seconds, rate, others)
+        return TrainedModel(best, pd.DataFrame(recorder.rows), updates, seconds, rate, others)
 
-    def test(self, trained: TrainedModel, inputs: np.ndarray) -> np.ndarray:
-        """Return class probabilities at each of MOMENTS, float32 (moments, n, classes)."""
+    def test(self, trained: TrainedModel, inputs: np.ndarray) -> TrainedModel:
+        """Return the model with its class probabilities at each of MOMENTS, and with the weights of the best alone."""
         by_epoch: dict[int, np.ndarray] = {}
         for moment, epoch in trained.epochs.items():
             if epoch not in by_epoch:
                 self.network.set_weights(trained.other_weights.get(moment, trained.weights))
                 by_epoch[epoch] = self.evaluator.probabilities(inputs)
-        return np.stack([by_epoch[epoch] for epoch in trained.epochs.values()])
+        probabilities = np.stack([by_epoch[epoch] for epoch in trained.epochs.values()])
+        return replace(trained, other_weights={}, probabilities=probabilities)
 
-    def _begin_from(self, start: keras.Model) -> None:
+    def _go_back(self, recorder: "HistoryRecorder", measure: Callable[[], Row]) -> None:
+        """End as early stopping does, with the weights of the best epoch: all rows after the stop speak of these."""
+        self.network.set_weights(recorder.weights["best"])
+        measured, epochs = measure(), self._measured_epochs[1:]
+        del recorder.rows[len(epochs) - 1 :]  # a training that was not stopped goes back in its last row
+        for epoch in epochs[len(recorder.rows) :]:
+            recorder.rows.append({"epoch": epoch, "objective": np.nan, **measured})
+
+    def _begin_from(self, start: keras.Model, learning_rate: float | None) -> None:
         for own, given in zip(self.network.variables, start.variables, strict=True):
             own.assign(given)
         for own, at_start in zip(self._optimizer.variables, self._optimizer_at_start, strict=True):
             own.assign(at_start)
+        if learning_rate is not None:
+            self._optimizer.learning_rate = learning_rate
 
-    def _epoch(self, examples: tuple[tf.Tensor, tf.Tensor], order: np.ndarray) -> float:
-        """Train on all examples once, in the given order; return the mean objective. The last batch may be smaller."""
-        size = self._schedule.batch_size
-        whole = len(order) // size * size
-        parts = [order[:whole].reshape(-1, size), order[whole:].reshape(1, -1)]
-        sums = [float(self._updates(*examples, part)) * part.shape[1] for part in parts if part.size]
-        return sum(sums) / len(order)
+    @cached_property
+    def _updates(self) -> Callable[..., tf.Tensor]:
+        """`_update_all`, compiled. Calls of a concrete function take less time than those of its tf.function."""
+        rows = tf.TensorSpec((None,), tf.int64)
+        # XLA's convolutions are many times slower on CPUs.
+        compiled = tf.function(self._update_all, autograph=False, jit_compile=False)
+        return compiled.get_concrete_function(input_spec(self.network), rows, rows)
 
-    def _update_all(self, inputs: tf.Tensor, labels: tf.Tensor, batches: tf.Tensor) -> tf.Tensor:
-        """Make one update per row of `batches` (indices of its examples); return the sum of the objectives."""
+    def _update_all(self, inputs: tf.Tensor, labels: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+        """Train once on the examples in the rows `order`; return the mean objective. The last batch may be smaller."""
+        count, size = tf.size(order), self._schedule.batch_size
 
-        def update(number, total):
-            rows = batches[number]
-            return number + 1, total + self._update(tf.gather(inputs, rows), tf.gather(labels, rows))
+        def update(start, total):
+            rows = order[start : start + size]
+            objective = self._update(tf.gather(inputs, rows), tf.gather(labels, rows))
+            return start + size, total + objective * tf.cast(tf.size(rows), tf.float32)
 
-        def more(number, total):
-            return number < tf.shape(batches)[0]
-
-        return tf.while_loop(more, update, (0, 0.0), parallel_iterations=1)[1]
+        total = tf.while_loop(lambda start, _: start < count, update, (0, 0.0), parallel_iterations=1)[1]
+        return total / tf.cast(count, tf.float32)
 
     def _update(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
@@ -165,7 +195,8 @@ class Trainer:
                 logits = self.network(inputs, training=True)
             objective = tf.add_n([tf.reduce_mean(self._loss(labels, logits)), *self.network.losses])
         weights = self.network.trainable_variables
-        self._optimizer.apply(tape.gradient(objective, weights), weights)
+        with fast_adam(self._optimizer, is_on=self._fast):
+            self._optimizer.apply(tape.gradient(objective, weights), weights)
         return objective
 
 
@@ -186,35 +217,20 @@ def epoch_orders(count: int, epochs: int, seed: int) -> Iterator[np.ndarray]:
 
 
 class HistoryRecorder:
-    """Measure both splits in inference mode after every epoch; copy the weights of the best epoch and of the peak."""
+    """Keep the rows of the history, and the weights of the best epoch and of the peak."""
 
-    def __init__(self, network: keras.Model, evaluator: Evaluator, training: Examples, validation: Examples):
-        self._network, self._evaluator, self._training, self._validation = network, evaluator, training, validation
+    def __init__(self):
         self.rows: list[Row] = []
-        self.weights: dict[str, list[np.ndarray]] = {}  # moment -> weights
+        self.weights: dict[str, list[tf.Tensor]] = {}  # moment -> weights
+        self.best_epoch = 1
         self._highest = {"best": -np.inf, "peak": -np.inf}  # of the validation loss times -1, and of the accuracy
-        self.seconds = 0.0
 
-    def add_epoch(self, objective: float) -> None:
-        """Add the row of the finished epoch; `objective` is the mean of the optimised function."""
-        begin = time.perf_counter()
-        train_loss, train_accuracy = self._evaluator.loss_and_accuracy(*self._training)
-        val_loss, val_accuracy = self._evaluator.loss_and_accuracy(*self._validation)
-        self.rows.append(
-            {
-                "epoch": len(self.rows) + 1,
-                "train_loss": train_loss,
-                "train_accuracy": train_accuracy,
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
-                "objective": objective,
-                "penalty": penalty(self._network),
-                "weight_norm": weight_norm(self._network),
-            }
-        )
-        now = {"best": -val_loss, "peak": val_accuracy}
+    def add_epoch(self, epoch: int, objective: float, measured: Row, weights: list[tf.Tensor]) -> None:
+        """Add the row of a finished epoch: the mean of the optimised function, and what `Evaluator.measure` says."""
+        self.rows.append({"epoch": epoch, "objective": objective, **measured})
+        now = {"best": -measured["val_loss"], "peak": measured["val_accuracy"]}
         higher = {moment: value for moment, value in now.items() if value > self._highest[moment]}  # NaN is not
         if higher or not self.weights:
-            self.weights |= dict.fromkeys(higher if self.weights else now, self._network.get_weights())
+            self.weights |= dict.fromkeys(higher if self.weights else now, weights)
             self._highest |= higher
-        self.seconds += time.perf_counter() - begin
+            self.best_epoch = epoch if "best" in higher else self.best_epoch

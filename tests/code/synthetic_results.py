@@ -1,5 +1,6 @@
 """Synthetic results of stages, built from a few numbers, for tests of the code that reads results."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 
 SEEDS = [0, 1, 2]
+LISTS = ("filters", "depths")  # values that are lists without being candidates
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 # family/variant -> accuracy at the end, final training loss, rise of the validation loss after its best epoch
 CHARACTERS = {
@@ -29,14 +31,20 @@ SHIFT = {"scratch": 0.0, "highrate": 0.0, "head": -0.06, "finetune": 0.035}
 AT_HIGH_RATE = {"baseline": (0.11, 2.3, 0.0), "batchnorm": (0.935, 0.002, 0.3)}
 PROBES = (0.85, 0.93, 0.96, 0.95, 0.87)  # accuracy by block
 # way -> accuracy with 10, 100 and 400 training images; in between by the logarithm
-BY_SIZE = {"scratch": (0.3, 0.92, 0.985), "head": (0.7, 0.86, 0.87), "finetune": (0.72, 0.955, 0.96)}
+BY_SIZE = {"scratch": (0.3, 0.92, 0.985), "borrowed": (0.72, 0.955, 0.96)}
 KNOTS = (10, 100, 400)
 
 
 def params(**changes) -> Params:
-    """Return the shipped params for 3 seeds with dotted keys changed, e.g. `params(**{"backbone.weights": "none"})`."""
+    """Return the shipped params for 3 seeds with dotted keys changed, e.g. `params(**{"backbone.weights": "none"})`.
+
+    Of candidates, the first is taken, so that models have no trials.
+    """
     tree = load_params(SHIPPED).model_dump()
-    tree["seeds"], tree["learning_curve"]["repetitions"] = SEEDS, len(SEEDS)
+    for section in (tree["scratch"], tree["head"], tree["finetune"], *tree["variants"].values()):
+        section |= {"validation_freq": 1} if "validation_freq" in section else {}
+        section |= {key: own[0] for key, own in section.items() if isinstance(own, list) and key not in LISTS}
+    tree["seeds"], tree["learning_curve"] = SEEDS, {"sizes": [20, 50, 200, 400], "repetitions": len(SEEDS)}
     for key, value in changes.items():
         *sections, last = key.split(".")
         place = tree
@@ -135,6 +143,20 @@ def model(stage: str, variant: str, data: PreparedImages, seeds=(0, 1, 2), epoch
     return Result(Record(**record), history[columns].reset_index(drop=True), given, np.stack([given, given]))
 
 
+def with_trials(study: Study, name="scratch@dropout", losses=(0.5, 0.3, 0.4), chosen=2, **choice) -> Study:
+    """Return the study with trials of a model, of which the two best reach the third draw; by default of dropout."""
+    result, choice = study.results[name], choice or {"dropout": 0.3, "learning_rate": 0.002}
+    tried = [range(len(losses)), *[np.argsort(losses)[:2]] * 2]
+    rows = [
+        {"trial": n + 1, "draw": 7 + draw, "rank": n, "val_loss_best": losses[n], "val_loss_last": losses[n] + 0.1}
+        | {"train_loss_last": 0.1, "val_accuracy_best": 0.9, "val_accuracy_last": 0.9, "train_accuracy_last": 1.0}
+        for draw in (0, 1, 2)
+        for n in tried[draw]
+    ]
+    record = replace(result.record, choice=choice, chosen_trial=chosen, params=result.record.params | choice)
+    return replace(study, results=study.results | {name: replace(result, record=record, trials=pd.DataFrame(rows))})
+
+
 def probe(data: PreparedImages, seeds=(0, 1, 2)) -> Result:
     """Return the result of linear probes: one on each block for each seed."""
     random, labels = np.random.default_rng(2), data.part("test")[1]
@@ -162,7 +184,8 @@ def curve_point(size: int, data: PreparedImages, seeds=(0, 1, 2)) -> Result:
     history = pd.DataFrame({"train_images": size, "seed": seeds})
     for way, answers in zip(shares, given, strict=True):
         history[f"{way}_test_accuracy"] = (answers.argmax(axis=-1) == labels).mean(axis=-1)
-    record = {"stage": "learning_curve", "variant": str(size), "params": {"train_images": size}}
+    names = {"scratch": "scratch@dropout", "borrowed": "finetune@block5"}
+    record = {"stage": "learning_curve", "variant": str(size), "params": {"train_images": size, **names}}
     record |= {"inputs": {"prepared": data.identity}, "classes": data.class_names}
     return Result(Record(**record, ways=list(shares)), history, given)
 

@@ -28,11 +28,13 @@ head@baseline,head,0.89,0.002,0.42,0.02,3
 finetune@block5,finetune,0.90,0.02,0.43,0.04,3
 asis,asis,0.46,,,,0
 """
+CLAIMS = [{"verdict": "inconclusive", "kind": "finding"}, {"verdict": "supported", "kind": "finding"}]
+CLAIMS.append({"verdict": "supported", "kind": "check"})
 REPORT = """\
 # fitgap
 
-1. **l2** is closest.
-2. **batchnorm** is best.
+1. **scratch@l2** is closest.
+2. **scratch@batchnorm** is best.
 
 ## What the notes say, and what was measured
 
@@ -57,7 +59,7 @@ def reports(tmp_path, monkeypatch):
     folder.mkdir()
     (tmp_path / "docs").mkdir()
     (folder / "summary.csv").write_text(SUMMARY)
-    (folder / "claims.json").write_text(json.dumps([{"verdict": "inconclusive"}, {"verdict": "supported"}]))
+    (folder / "claims.json").write_text(json.dumps(CLAIMS))
     for name in ("curves-scratch.png", "learning_curve.png"):
         (folder / name).write_bytes(name.encode())
     (folder / "report.md").write_text(REPORT)
@@ -110,7 +112,7 @@ def test_readme_is_filled_from_the_reports(reports, tmp_path):
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith("above\n") and readme.endswith("\nbelow\n") and "old" not in readme
     assert "| `scratch@l2` | the notes' network from random weights, l2 | 92.0 ± 2.0% | 0.10 ± 0.05 |" in readme
-    assert "- **l2** is closest." in readme and "no finding" not in readme
+    assert "- **scratch@l2** is closest." in readme and "no finding" not in readme
     assert ": 1 supported, 1 inconclusive." in readme
     assert "graph LR\n  a --> b\n  b --> c\n```" in readme
     assert (tmp_path / "docs/report.html").read_text() == HTML

@@ -79,7 +79,7 @@ def test_the_library_does_not_know_the_stages(repository):
         assert not [module for module in imported(file) if module.split(".")[0] == "stages"], file
 
 
-@pytest.mark.parametrize("stage", ["prepare", "report"])
+@pytest.mark.parametrize("stage", ["prepare", "choice", "report"])
 def test_stage_that_needs_no_tensorflow_does_not_import_it(repository, stage):
     """Its import takes four seconds. What is imported inside functions is not run at start."""
     code = f"import sys, stages.{stage}; sys.exit('tensorflow' in sys.modules or 'mlflow' in sys.modules)"

@@ -25,9 +25,16 @@ CHANGES = {
         "near_duplicates": "warn",
     },
     "backbone": {"weights": "none"},
-    "scratch": {"epochs": 2, "batch_size": 4},
-    "head": {"epochs": 2, "batch_size": 4, "dense_units": 8},
-    "finetune": {"head": "baseline", "depths": ["block5_conv3"], "epochs": 1, "batch_size": 4},
+    "scratch": {"epochs": 2, "batch_size": 4, "learning_rate": 0.003, "validation_freq": 1},
+    "head": {"epochs": 2, "batch_size": 4, "dense_units": 8, "learning_rate": 0.001, "validation_freq": 1},
+    "finetune": {
+        "head": "baseline",
+        "depths": ["block5_conv3"],
+        "epochs": 1,
+        "batch_size": 4,
+        "learning_rate": 0.001,
+        "validation_freq": 1,
+    },
     "learning_curve": {"sizes": [], "repetitions": 1},
     "variants": {
         "baseline": {},
@@ -62,8 +69,8 @@ def train(top: Path) -> None:
     with fresh_folder(top / "data/backbone") as folder:
         about = {"weights": "none", "image_size": size, "class_names": [], "class_ids": []}
         write_backbone(folder, vgg16.convolutional_base(None, size), about, None)
-    base, layers = read_backbone(top / "data/backbone"), {"top": "block5_pool", "below": "block5_conv2"}
-    frozen = FrozenBase(base.weights, size, set(layers.values()))
+    base, layers = read_backbone(top / "data/backbone"), {"block5_pool": "block5_pool", "below": "block5_conv2"}
+    frozen = FrozenBase(base.weights, size, layers)
     passes = lambda starts: ((start, frozen.activations_from(images.images, start)) for start in starts)  # noqa: E731
     extract_features(images.images, layers, Checkpoint(top), passes)
     top_pool, below = (np.load(top / f"{name}.npy") for name in layers)

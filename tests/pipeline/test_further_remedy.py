@@ -11,7 +11,7 @@ import pytest
 MAX_NORM = '''
 """Max-norm: after every update, weights are scaled down to a largest norm (JMLR 15:1929-1958)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fitgap.definitions.fields import Strength
 from fitgap.remedies.remedy import Remedy
@@ -19,6 +19,8 @@ from fitgap.remedies.remedy import Remedy
 
 class MaxNorm(Remedy):
     """A constraint on each kernel."""
+
+    candidates: ClassVar[dict[str, tuple]] = {"max_norm": (0.6, 0.5)}
 
     max_norm: Strength = 0.0  # largest Euclidean norm along a kernel's first axis: of a unit's weights in a dense layer
 
@@ -34,16 +36,17 @@ class MaxNorm(Remedy):
 def test_one_file_and_one_entry_are_enough(clone):
     (clone.path / "fitgap/remedies/max_norm.py").write_text(MAX_NORM)
     variants = {"baseline": {}, "dropout": {"dropout": 0.5}}
-    clone.edit(variants={**variants, "maxnorm": {"max_norm": 0.5}})
+    clone.edit(variants={**variants, "maxnorm": {"max_norm": "tune"}})
     ran = clone.repro()
     assert {"scratch@maxnorm", "head@maxnorm", "report"} <= set(ran)
     assert not {"prepare", "backbone", "features"} & set(ran)
     record = json.loads((clone.path / "results/scratch/maxnorm/record.json").read_text())
-    assert record["params"]["max_norm"] == 0.5
+    assert record["params"]["max_norm"] == record["choice"]["max_norm"]
+    assert record["choice"]["max_norm"] in (0.5, 0.6)
     norms = {name: last_norm(clone, name) for name in ("baseline", "maxnorm")}
     assert norms["maxnorm"] < norms["baseline"]
     assert {"scratch@maxnorm", "head@maxnorm"} <= set(clone.summary.index)
-    runs = clone.store.search_runs(["1"], "params.max_norm = '0.5' and tags.variant = 'maxnorm'")
+    runs = clone.store.search_runs(["1"], "tags.variant = 'maxnorm' and tags.chosen = 'true'")
     assert {run.data.tags["stage"] for run in runs} == {"scratch", "head"}
 
 

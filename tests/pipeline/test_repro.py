@@ -10,10 +10,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SMALL
 
 from fitgap.data.draws import draw_rows
 from fitgap.data.prepared import read_prepared
 from fitgap.data.record import read_result
+from fitgap.data.results import WAYS
 from fitgap.params.reading import load_params
 from fitgap.pipeline.plan import read_plan
 
@@ -27,7 +29,7 @@ COLUMNS = (
 
 
 def test_every_stage_runs_once(first_run):
-    assert sorted(first_run) == sorted(["prepare", "backbone", "features", "probe", *MODELS, CURVE, "report"])
+    assert sorted(first_run) == sorted(["prepare", "backbone", "features", "probe", *MODELS, "choice", CURVE, "report"])
 
 
 def test_reports_are_whole(clone):
@@ -55,7 +57,7 @@ def test_numbers_of_the_summary_are_those_of_the_results(clone):
     row = clone.summary.loc["head@dropout"]
     assert row["test_accuracy_mean"] == pytest.approx(np.mean(accuracies))
     assert row["test_accuracy_sd"] == pytest.approx(np.std(accuracies, ddof=1))
-    assert row["params_total"] == row["params_trainable"] + 14_714_688
+    assert row["params_total"] == row["params_trainable"] + 14_714_688 + 2  # the last two scale its features
 
 
 def test_accuracy_is_that_of_the_stored_probabilities(clone):
@@ -71,21 +73,27 @@ def test_each_seed_has_drawn_its_own_images(clone):
     assert (len(one["train"]), len(one["validation"]), len(one["test"])) == (100, 100, 200)
     assert one["train"].tolist() != other["train"].tolist()
     probes = pd.read_csv(clone.path / "results/probe/history.csv")
-    assert list(zip(probes["block"], probes["seed"], strict=True)) == [(b, s) for b in range(1, 6) for s in (0, 1)]
-    assert np.load(clone.path / "results/probe/test_probabilities.npy").shape == (5, 2, 200, 10)
+    assert list(zip(probes["block"], probes["seed"], strict=True)) == [(b, s) for b in (4, 5) for s in (0, 1)]
+    assert np.load(clone.path / "results/probe/test_probabilities.npy").shape == (2, 2, 200, 10)
 
 
-def test_learning_curve_has_the_three_ways_of_every_seed(clone):
+def test_learning_curve_has_both_ways_of_every_seed(clone):
     point = read_result(clone.path / "results/learning_curve/20")
-    assert point.record.ways == ["scratch", "head", "finetune"]
-    assert point.test_probabilities.shape == (3, 2, 200, 10)
+    assert point.record.ways == ["scratch", "borrowed"]
+    losses = clone.summary["val_loss_best_mean"]
+    for way, families in WAYS.items():
+        best = losses[losses.index.str.startswith(families)].idxmin()
+        assert point.record.params[way] == best
+        updates = read_result(clone.path / "results" / best.replace("@", "/")).seeds["updates"]
+        assert point.history[f"{way}_updates"].tolist() == updates.tolist()
+    assert point.test_probabilities.shape == (2, 2, 200, 10)
     assert point.history["seed"].tolist() == [0, 1]
     assert set(point.history["train_images"]) == {20}
     right = point.test_probabilities.argmax(axis=-1) == read_prepared(clone.path / "data/prepared").part("test")[1]
     for way, own in zip(point.record.ways, right, strict=True):
         assert point.history[f"{way}_test_accuracy"].tolist() == pytest.approx(own.mean(axis=1).tolist())
     claims = {claim["id"]: claim for claim in clone.claims}
-    assert "training from scratch" in claims["finetune_pays_with_few_labels"]["note"]
+    assert "training from scratch" in claims["borrowing_pays_with_few_labels"]["note"]
 
 
 def test_nothing_to_do_runs_nothing(clone):
@@ -93,13 +101,16 @@ def test_nothing_to_do_runs_nothing(clone):
 
 
 NEW = {"dropout": 0.3, "batch_norm": True}
+AFTER = {"choice", CURVE, "report"}  # the curve runs only if the choice is another
+HEADS = {"head@baseline", "head@dropout"}
 EDITS = {  # changes of params -> the stages that run
-    "a variant": ({"variants.dropout.dropout": 0.25}, {"scratch@dropout", "head@dropout", "report"}),
-    "a new variant": ({"variants.dropout_bn": NEW}, {"scratch@dropout_bn", "head@dropout_bn", "report"}),
-    "a deleted variant": ({"variants": {"baseline": {}}}, {"report"}),
-    "the start of fine-tuning": ({"finetune.head": "dropout"}, {"finetune@block5", CURVE, "report"}),
-    "a new size": ({"learning_curve.sizes": [20, 50]}, {"prepare", "learning_curve@50"}),
-    "epochs of heads": ({"head.epochs": 4}, {"head@baseline", "head@dropout", "finetune@block5", CURVE, "report"}),
+    "a variant": ({"variants.dropout.dropout": 0.25}, {"scratch@dropout", "head@dropout", *AFTER}),
+    "a new variant": ({"variants.dropout_bn": NEW}, {"scratch@dropout_bn", "head@dropout_bn", *AFTER}),
+    "a deleted variant": ({"variants": {"baseline": {}}}, AFTER),
+    "the start of fine-tuning": ({"finetune.head": "dropout"}, {*HEADS, "finetune@block5", *AFTER}),
+    "the higher rate": ({"highrate.learning_rate": 0.03}, {"highrate@baseline", "report"}),
+    "a new size": ({"learning_curve.sizes": [20, 50]}, {"learning_curve@50", "report"}),
+    "epochs of heads": ({"head.epochs": 4}, {*HEADS, "finetune@block5", *AFTER}),
     "the division": ({"data.split_seed": 7}, {"prepare"}),
 }
 
@@ -175,9 +186,9 @@ def test_edited_variants_are_in_the_report_and_deleted_ones_are_not(clone):
 def test_edit_undone_is_restored_not_run_again(clone):
     store = clone.store
     runs = len(store.search_runs(["1"], max_results=1000))
-    clone.edit(variants={"baseline": {}, "dropout": {"dropout": 0.5}})
-    clone.edit(**{"learning_curve.sizes": [20]})
-    assert set(clone.repro()) <= {"prepare", "report"}
+    clone.edit(variants=SMALL["variants"])
+    clone.edit(**{"learning_curve.sizes": SMALL["learning_curve.sizes"]})
+    assert set(clone.repro()) <= {"choice", "report"}
     assert len(store.search_runs(["1"], max_results=1000)) == runs
     assert list(clone.summary.index) == MODELS
     assert not [path.name for path in clone.reports if "renamed" in path.read_text()]
@@ -186,7 +197,7 @@ def test_edit_undone_is_restored_not_run_again(clone):
 @pytest.mark.slow
 def test_plots_of_two_experiments_side_by_side(clone):
     clone.edit(**{"variants.dropout.dropout": 0.25})
-    assert clone.repro() == ["scratch@dropout", "head@dropout", "report"]
+    assert {"scratch@dropout", "head@dropout", "choice", "report"} <= set(clone.repro())
     clone.run("dvc", "exp", "save", "--name", "softer")
     clone.edit(**{"variants.dropout.dropout": 0.5})
     assert clone.repro() == ["report"]

@@ -7,6 +7,9 @@ import pytest
 from conftest import Clone, cloned
 from loopback import loopback
 
+from fitgap.params import reading
+from fitgap.params.schema import flatten
+
 SMALL = [
     "data.pool_images=100",
     "data.train_images=60",
@@ -59,6 +62,29 @@ def runs(clone, experiment: str) -> dict[str, dict]:
     """Return the tags of an experiment's runs in the original repository's store, by stage."""
     found = clone.store.search_runs(["1"], f"tags.dvc_experiment = '{experiment}'", max_results=1000)
     return {run.data.tags["stage"]: {**run.data.params, **run.data.metrics} for run in found}
+
+
+SHARED = ("prepare", "backbone", "features")  # of `make quick` and `make repro`
+TINY = ["asis.images=20", "seeds=[0,1]", "learning_curve.sizes=[30]"]
+TINY += ["scratch.epochs=1", "head.epochs=1", "finetune.epochs=1", "learning_curve.repetitions=1"]
+
+
+@pytest.mark.slow
+def test_a_first_look_leaves_to_the_whole_run_what_both_have_in_common(repository, tmp_path):
+    clone = cloned(repository, tmp_path / "quick")
+    clone.edit(**{"data.test_images": 60})
+    clone.run("git", "commit", "--all", "--quiet", "-m", "fewer test images")
+    clone.run("python", "-m", "fitgap.programs.setting", "settings/quick.yaml", *TINY)
+    text = (clone.path / "experiments/quick/report.md").read_text()
+    assert "A first look: 2 repetitions." in text and "20, as params.yaml is shipped" in text
+    assert clone.repro(*SHARED) == []
+    assert (clone.path / "data/features/cells").is_dir()
+
+
+@pytest.mark.parametrize("section", ["data", "backbone", "features", "finetune.depths", "compute"])
+def test_a_first_look_has_images_and_features_of_the_shipped_params(repository, section):
+    changed = flatten(reading.read_tree(repository / "settings/quick.yaml"))
+    assert not [key for key in changed if key == section or key.startswith(f"{section}.")]
 
 
 @pytest.mark.slow

@@ -23,8 +23,8 @@ def runs(store):
 
 
 def test_every_stage_has_its_run(runs):
-    others = {"prepare", "backbone", "features", "asis", "probe", "highrate@baseline", "learning_curve@20", "report"}
-    assert {*others, "scratch@baseline", "head@dropout", "finetune@block5"} <= runs.keys()
+    others = {"prepare", "backbone", "features", "asis", "probe", "highrate@baseline", "choice", "learning_curve@20"}
+    assert {*others, "report", "scratch@baseline", "head@dropout", "finetune@block5"} <= runs.keys()
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
 
@@ -57,7 +57,7 @@ def test_logged_model_answers_as_it_was_measured(first, store, name, monkeypatch
 
     folder = first.path / "results" / name.replace("@", "/")
     of_this_result = f"tags.`fitgap.fingerprint` = '{read_result(folder).fingerprint}'"
-    run = next(run for run in store.search_runs(["1"], of_this_result) if "seed" not in run.data.tags)
+    run = next(run for run in store.search_runs(["1"], of_this_result) if "mlflow.parentRunId" not in run.data.tags)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
     loaded = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     measured = np.load(folder / "test_probabilities.npy")[0]  # of the best epoch

@@ -51,7 +51,8 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
         repeated = _repeated(splits, folders)
         files = {name: _without_repetition(parts, repeated) for name, parts in files.items()}
         folders = [_without_repetition(parts, repeated) for parts in folders]
-        pictures = {name: parts for name, parts in files.items() if _is_picture(parts, splits)}
+        inside = 2 if splits else 1  # folders above a picture; in a class folder, any file counts as one
+        pictures = {name: own for name, own in files.items() if len(own) > inside or has_picture_ending(own[-1])}
         classes = _class_names(path, folders, splits, pictures.values())
         labels = _labels(pictures, splits, classes)
         decoded = partial(_pictures, folder, image_size, labels, pictures.keys() - labels.keys(), path.is_dir())
@@ -137,11 +138,6 @@ def _repeated(splits: Mapping[str, str], folders: Iterable[Parts]) -> set[Parts]
 
 def _without_repetition(parts: Parts, repeated: set[Parts]) -> Parts:
     return (parts[0], *parts[2:]) if parts[:2] in repeated else parts
-
-
-def _is_picture(parts: Parts, splits: Mapping[str, str]) -> bool:
-    """Return whether a file counts as a picture: any file in a class folder, and picture files elsewhere."""
-    return len(parts) > (2 if splits else 1) or has_picture_ending(parts[-1])
 
 
 def _labels(pictures: Mapping[str, Parts], splits: Mapping[str, str], classes: list[str]) -> Labels:

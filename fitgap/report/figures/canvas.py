@@ -47,12 +47,30 @@ def draw(
     size: tuple[float, float] = SIZE,
     margins: Mapping[str, float] = MARGINS,
 ) -> Markup:
-    """Draw a figure with one pair of axes for the page; `paint` draws the data. Otherwise as `svg_element`.
+    """Draw a figure with one pair of axes as an SVG element for the page, with colours as CSS variables.
 
-    `labels` are those of both axes; `size` is in points, `margins` are shares of it.
+    Parameters
+    ----------
+    name : prefix of all ids inside: letters, digits and hyphens, unique in the page
+    title, words : text for screen readers
+    paint : draws the data, with STAND_INS
+    labels : of both axes
+    size, margins : in points, and as shares of it
     """
+    buffer = io.StringIO()
     with report_style():
-        return svg_element(_chart(paint, labels, STAND_INS, size, margins), name, title, words)
+        figure = _chart(paint, labels, STAND_INS, size, margins)
+        figure.patch.set_alpha(0)
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    drawing = _prefix_ids(_drawing_only(buffer.getvalue()), name)
+    for colour, stand_in in STAND_INS.items():
+        drawing = drawing.replace(stand_in, f"var(--{colour})")
+    width, height = (figure.get_size_inches() * POINTS).round(2)
+    return Markup(
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-labelledby="{name}-title {name}-desc">'
+        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(words)}</desc>'
+        f"{drawing}</svg>"
+    )
 
 
 def write(path: Path, paint: Callable[[Axes], None], labels: tuple[str, str]) -> None:
@@ -81,29 +99,6 @@ def style_axes(axes: Axes, colours: Mapping[str, str], xlabel: str, ylabel: str)
     axes.patch.set_alpha(0)
     for spine in axes.spines.values():
         spine.set_color(colours["grid"])
-
-
-def svg_element(figure: Figure, name: str, title: str, description: str) -> Markup:
-    """Return a figure as an SVG element for the page, with colours as CSS variables.
-
-    Parameters
-    ----------
-    figure : drawn with STAND_INS
-    name : prefix of all ids inside: letters, digits and hyphens, unique in the page
-    title, description : text for screen readers
-    """
-    figure.patch.set_alpha(0)
-    buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
-    drawing = _prefix_ids(_drawing_only(buffer.getvalue()), name)
-    for colour, stand_in in STAND_INS.items():
-        drawing = drawing.replace(stand_in, f"var(--{colour})")
-    width, height = (figure.get_size_inches() * POINTS).round(2)
-    return Markup(
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-labelledby="{name}-title {name}-desc">'
-        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
-        f"{drawing}</svg>"
-    )
 
 
 def write_figure(figure: Figure, path: Path) -> None:

@@ -75,8 +75,8 @@ def tabulate_curves(history: pd.DataFrame, measurement: str, title: str, last: i
     }
 
 
-def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:
-    """Write all loss curves of a family as one PNG image on white, e.g. for a README."""
+def write_sheet(study: Study, path: Path, family: str, strengths: Mapping[str, str]) -> None:
+    """Write all loss curves of a family as one PNG image on white, e.g. for a README; `strengths` by model."""
     histories = _histories(study, family)
     frame, columns = axis_limits(histories, "loss"), min(3, len(histories))
     rows = -(-len(histories) // columns)
@@ -89,6 +89,8 @@ def write_sheet(study: Study, path: Path, family: str = "scratch") -> None:
             last = history.groupby("epoch")[["train_loss", "val_loss"]].mean().iloc[-1]
             title = f"{name.split('@')[1]}   final gap {last['val_loss'] - last['train_loss']:.2f}"
             axes.set_title(title, loc="left", fontsize=11, color=LIGHT["ink"])
+            style = {"ha": "right", "va": "top", "fontsize": 8, "color": LIGHT["muted"]}
+            axes.text(0.99, 0.98, strengths[name].replace(", ", "\n"), transform=axes.transAxes, **style)
         for axes in grid.flat[len(histories) :]:
             axes.set_axis_off()
         figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="upper center", ncols=3, frameon=False)

@@ -1,4 +1,4 @@
-"""Figures that compare models: accuracy against gap, by depth, probes by block, and reliability diagrams."""
+"""Figures that compare models: accuracy against gap, probes by block, and reliability diagrams."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,6 @@ from matplotlib.transforms import Bbox
 
 from fitgap.claims.calibration import Calibration
 from fitgap.claims.study import Study
-from fitgap.definitions.vgg16_layers import BLOCKS
 from fitgap.inference.estimates import estimate_over_seeds_and_images
 from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import MARKERS, STAND_INS
@@ -39,35 +38,6 @@ def draw_trade_off(table: pd.DataFrame) -> Markup:
     )
 
 
-def draw_depth(study: Study, table: pd.DataFrame) -> Markup:
-    """Draw test accuracy by fine-tuning depth, from all layers frozen on, beside training from scratch.
-
-    Dots are repetitions; bars are 95% intervals over repetitions and test images.
-    """
-    start = study.params.finetune.head
-    steps = {f"head@{start}": "all frozen", **{n: f"from {n.split('@')[1]}" for n in study.names("finetune")}}
-    steps[f"scratch@{start}"] = "from scratch"
-    rows = table.set_index("model").reindex(steps).dropna(subset=["test_accuracy_ci_low"])
-
-    def paint(axes: Axes) -> None:
-        for place, (name, row) in enumerate(rows.iterrows()):
-            _step(axes, place, row, study.seeds(name)["test_accuracy"])
-        axes.set_xticks(range(len(rows)), [steps[name] for name in rows.index])
-        axes.set_xlim(-0.6, len(rows) - 0.4)
-
-    words, title = _in_words(rows.reset_index()), "Test accuracy by fine-tuning depth"
-    return canvas.draw("depth", title, words, paint, ("unfrozen part of VGG16", ACCURACY))
-
-
-def _step(axes: Axes, place: int, row: pd.Series, seeds: pd.Series) -> None:
-    colour, marker = STAND_INS[row["family"]], MARKERS[row["family"]]
-    low, high, mean = row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], row["test_accuracy_mean"]
-    axes.plot([place, place], [low, high], color=colour, linewidth=2.4)
-    axes.plot([place], [mean], marker, color=colour, markersize=9)
-    beside = place + 0.16 + 0.05 * np.arange(len(seeds))
-    axes.plot(beside, seeds, ".", color=STAND_INS["muted"], markersize=5)
-
-
 def _scatter(axes: Axes, shown: pd.DataFrame) -> None:
     for family, rows in shown.groupby("family", sort=False):
         x, y = rows["gap_last_mean"], rows["test_accuracy_mean"]
@@ -87,14 +57,10 @@ def _label(axes: Axes, names: pd.Series, points: np.ndarray) -> None:
             style = {"ha": horizontal, "va": vertical, "fontsize": 9, "color": STAND_INS["ink"]}
             text = axes.annotate(name, point, offset, textcoords="offset points", **style)
             box = text.get_window_extent()
-            if not box.count_overlaps(taken) and _holds(axes.bbox, box):
+            if not box.count_overlaps(taken) and all(axes.bbox.contains(*corner) for corner in (box.min, box.max)):
                 taken.append(box)
                 break
             text.remove()
-
-
-def _holds(outer: Bbox, inner: Bbox) -> bool:
-    return outer.contains(*inner.min) and outer.contains(*inner.max)
 
 
 def _in_words(rows: pd.DataFrame) -> str:
@@ -104,7 +70,8 @@ def _in_words(rows: pd.DataFrame) -> str:
 
 
 def draw_blocks(study: Study) -> Markup:
-    """Draw the test accuracy of each block's probe, with 95% intervals over repetitions and test images."""
+    """Draw the test accuracy of each cached block's probe, with 95% intervals over repetitions and test images."""
+    blocks = [layer.removesuffix("_pool") for layer in study.probe.record.layers]
     estimates = [estimate_over_seeds_and_images(right) for right in study.right_by_layer(study.probe)]
     places, means = range(len(estimates)), [estimate.value for estimate in estimates]
 
@@ -113,10 +80,10 @@ def draw_blocks(study: Study) -> Markup:
             ends = estimate.interval() or [estimate.value] * 2
             axes.plot([place, place], ends, color=STAND_INS["head"], linewidth=2.4)
         axes.plot(places, means, "s-", color=STAND_INS["head"], linewidth=1.2, markersize=8)
-        axes.set_xticks(places, BLOCKS)
-        axes.set_xlim(-0.5, len(BLOCKS) - 0.5)
+        axes.set_xticks(places, blocks)
+        axes.set_xlim(-0.5, len(blocks) - 0.5)
 
-    words = "; ".join(f"{block}: {share:.1%}" for block, share in zip(BLOCKS, means, strict=True))
+    words = "; ".join(f"{block}: {share:.1%}" for block, share in zip(blocks, means, strict=True))
     labels = ("from the input to the output of VGG16", ACCURACY)
     return canvas.draw("blocks", "Test accuracy of linear probes by block", f"{words}.", paint, labels)
 

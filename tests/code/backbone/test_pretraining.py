@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-SMALL = {"batch_size": 8, "learning_rate": 0.001}
+from fitgap.params.sections import Glyphs
+
+SMALL = Glyphs(images=36, batch_size=8, learning_rate=0.001, threads="all")
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
@@ -78,8 +80,7 @@ def test_it_learns_and_tells_how():
     from fitgap.backbone import pretraining
     from fitgap.networks import batch_normalised
 
-    settings = pretraining.PretrainingSettings(**SMALL)
-    network, history = pretraining.pretrain(*sides(323, seed=0), 2, settings, 0)
+    network, history = pretraining.pretrain(*sides(323, seed=0), 2, SMALL, 0)
     assert list(history.columns) == ["images_seen", "loss", "accuracy"]
     assert history["images_seen"].tolist() == list(range(8, 321, 8))  # the three left over make no batch
     assert history["loss"].tail(5).mean() < 0.5 * history["loss"].head(5).mean()
@@ -91,8 +92,7 @@ def test_it_learns_and_tells_how():
 def test_the_same_seed_arrives_at_the_same_bits():
     from fitgap.backbone import pretraining
 
-    settings = pretraining.PretrainingSettings(**SMALL)
-    first, again = (pretraining.pretrain(*sides(16, seed=0), 2, settings, 7)[0].get_weights() for _ in range(2))
+    first, again = (pretraining.pretrain(*sides(16, seed=0), 2, SMALL, 7)[0].get_weights() for _ in range(2))
     assert [weight.tobytes() for weight in first] == [weight.tobytes() for weight in again]
 
 

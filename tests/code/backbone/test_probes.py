@@ -6,8 +6,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fitgap.definitions.vgg16_layers import POOLS
-
 CLASSES = 4
 
 
@@ -76,28 +74,3 @@ def test_fewer_images_than_columns_give_the_weights_of_the_plain_regression(prob
 def test_the_same_bytes_every_time(probes):
     one, two = (probes.fit_probe(*task(40, clarity=1.5)) for _ in range(2))
     assert one.probabilities.tobytes() == two.probabilities.tobytes()
-
-
-@pytest.mark.parametrize("size", [32, 48, 64])
-def test_blocks_stand_side_by_side_in_at_most_sixteen_cells(probes, size):
-    network = probes.build_pooled_blocks(None, size)
-    columns = probes.layer_columns(network)
-    assert list(columns) == list(POOLS)
-    assert columns["block5_pool"].stop == network.output_shape[1]
-    for name, where in columns.items():
-        channels = network.get_layer(name).output.shape[-1]
-        cells = (where.stop - where.start) // channels
-        assert cells * channels == where.stop - where.start
-        assert 1 <= cells <= probes.CELLS**2
-
-
-def test_columns_hold_the_means_of_cells(probes, tensorflow):
-    from fitgap.networks import vgg16
-
-    tensorflow.keras.utils.set_random_seed(0)
-    network = probes.build_pooled_blocks(None, 32)
-    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    rows = network(images).numpy()[:, probes.layer_columns(network)["block2_pool"]]
-    outputs = vgg16.apply_layers(network.layers[1 : network.layers.index(network.get_layer("block2_pool")) + 1], images)
-    cells = outputs.numpy().reshape(3, 4, 2, 4, 2, 128).mean(axis=(2, 4))
-    np.testing.assert_allclose(rows, cells.reshape(3, -1), rtol=1e-4, atol=1e-5)

@@ -29,8 +29,9 @@ def test_multiply_adds_of_the_pipeline_are_those_of_its_networks(tensorflow, rep
     assert counts["backbone"] == (3 * params.backbone.glyphs.images + arithmetic.HELD_OUT) * base
     assert counts["features"] == 1797 * base
     head = 512 * 256 + 256 * 10
-    assert counts["head"] == 8 * 20 * (40 * (4 * 100 + 200) + 897) * head  # augmentation has no head
-    assert counts["highrate"] * len(params.variants) == counts["scratch"] * len(params.highrate.variants)
+    repetitions, trials = 20 * (40 * (4 * 100 + 200) + 3 * 897), (10 + 5 + 3) * 40 * (3 * 100 + 200)
+    block1 = (1024 + 64) * 10  # the first candidates of best_block and best_block_average
+    assert counts["head"] == (repetitions + trials) * (9 * head + block1)  # augmentation has no head
 
 
 def test_ratios_are_taken_within_a_round():
@@ -71,7 +72,7 @@ def test_frozen_bases_compute_the_same(tensorflow, tmp_path, monkeypatch, peer):
     monkeypatch.setattr(base, "IMAGES", {32: 4})
     monkeypatch.setattr(base, "BATCHES", {32: (4,)})
     base.write_weights(weights := tmp_path / "vgg16_notop.weights.h5")
-    expected = FrozenBase(weights, 32, [base.TOP]).activations(base.images(32))[base.TOP][0].ravel()
+    expected = FrozenBase(weights, 32, {base.TOP: base.TOP}).activations(base.images(32))[base.TOP][0].ravel()
     answer = np.array(getattr(base, peer)(weights, 32)()["answer"])
     assert np.linalg.norm(answer - expected) < 1e-5 * np.linalg.norm(expected)
 

@@ -11,11 +11,12 @@ from fitgap import claims
 from fitgap.claims.calibration import (
     BINS,
     Answers,
+    expected_by_chance,
     measure_calibrations,
     read_answers,
     signed_gaps,
 )
-from fitgap.claims.comparisons import paired_difference
+from fitgap.claims.claim import judge_claim
 from fitgap.claims.study import Study
 from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, SUPPORTED
 from fitgap.report.tables import summary_table
@@ -71,6 +72,17 @@ def test_parts_say_what_each_image_contributes(drawn):
         assert textbook_error(*without) == pytest.approx(expected, rel=1e-6)
 
 
+def test_chance_alone_gives_an_error_that_shrinks_with_more_images():
+    random = np.random.default_rng(3)
+    for images in (200, 3200):
+        confidences = random.uniform(0.3, 1, (200, images))
+        errors = answers(confidences, random.random(confidences.shape) < confidences).errors
+        assert expected_by_chance(confidences) == pytest.approx(errors.mean(), rel=0.05)
+    # Four equal coins that are sure of a half: |4 x 0.5 - right| / 4 is 0, 1/4, 1/2 with chances 6/16, 8/16, 2/16.
+    assert expected_by_chance(np.full((2000, 4), 0.5)) == pytest.approx(3 / 16, rel=0.02)
+    assert expected_by_chance(np.ones((3, 100))) == 0
+
+
 def test_reliability_gives_each_bin_its_share():
     curve = answers([0.5, 0.5, 0.5, 0.9], [1, 0, 0, 1]).reliability()
     np.testing.assert_allclose(curve["share"], [0.75, 0.25])
@@ -81,9 +93,10 @@ def test_reliability_gives_each_bin_its_share():
 def test_differences_are_paired_by_seed_and_image(drawn):
     confidences, right = drawn
     whole, part = answers(confidences, right), answers(confidences[:, 100:], right[:, 100:], range(100, 500))
-    same = paired_difference(whole.parts, whole.parts)
+    study = synthetic.study(data=DATA)
+    same = study.paired_difference(whole.parts, whole.parts)
     assert same.value == 0 and same.interval() == (0, 0)
-    difference = paired_difference(whole.parts, part.parts)
+    difference = study.paired_difference(whole.parts, part.parts)
     assert difference.seeds == 3 and abs(difference.value) < 0.05
 
 
@@ -97,14 +110,14 @@ def with_certainty(study: Study, name: str, certainty: float) -> Study:
 
 
 def verdict(study: Study, name: str = "dropout_calibrates") -> str:
-    return next(claim["verdict"] for claim in claims.judge_all(study) if claim["id"] == name)
+    return next(judge_claim(claim, study).verdict for claim in claims.declare(study.params) if claim.id == name)
 
 
 def test_claims_are_judged_by_the_differences():
     usual = synthetic.study(data=DATA, seeds=range(6))
     for variant in ("dropout", "label_smoothing"):
         name = f"{variant}_calibrates"
-        accuracy = usual.right(f"scratch@{variant}").to_numpy().mean()
+        accuracy = usual.right[f"scratch@{variant}"].to_numpy().mean()
         too_sure = with_certainty(usual, "scratch@baseline", 0.999)
         assert verdict(with_certainty(too_sure, f"scratch@{variant}", accuracy), name) == SUPPORTED
         assert verdict(with_certainty(usual, f"scratch@{variant}", 0.4), name) == CONTRADICTED

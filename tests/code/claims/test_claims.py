@@ -10,10 +10,11 @@ import pytest
 import synthetic_results as synthetic
 
 from fitgap import claims
-from fitgap.claims.claim import TOPICS, judge_claim
+from fitgap.claims.claim import TOPICS, describe_claim, judge_claim
 from fitgap.claims.learning_curve import find_crossing, lead
 from fitgap.claims.overfitting import unsteadiness
 from fitgap.claims.study import Study
+from fitgap.claims.transfer import epochs_until, late_accuracy
 from fitgap.data.record import Record, Result
 from fitgap.inference.verdicts import (
     CONTRADICTED,
@@ -37,7 +38,9 @@ def study():
 
 
 def by_id(study):
-    return {claim["id"]: claim for claim in claims.judge_all(study)}
+    """Judge all claims as stated."""
+    declared = claims.declare(study.params)
+    return {claim.id: describe_claim(claim, judge_claim(claim, study)) for claim in declared}
 
 
 def test_claims_hold_what_is_promised(study):
@@ -61,7 +64,7 @@ def test_wide_margins_are_found(study):
     expected = ["dropout_separates_least", "dropout_gap_below_baseline", "l2_smaller_weights", "way1_rarely_useful"]
     expected += [f"finetune_{depth}_beats_frozen" for depth in study.params.finetune.depths]
     expected += ["batchnorm_lowers_loss", "batchnorm_bears_higher_rate", "upper_layers_are_specific"]
-    expected += ["head_pays_with_few_labels", "finetune_pays_with_few_labels"]
+    expected += ["borrowing_pays_with_few_labels"]
     assert {name: verdicts[name] for name in expected} == dict.fromkeys(expected, SUPPORTED)
 
 
@@ -71,6 +74,67 @@ def test_the_opposite_is_contradicted():
     assert found["dropout_separates_least"]["verdict"] == CONTRADICTED
     assert found["dropout_gap_below_baseline"]["verdict"] == CONTRADICTED
     assert found["batchnorm_lowers_loss"]["verdict"] == CONTRADICTED
+
+
+def curves_of(*accuracies):
+    rows = [(0, epoch, accuracy) for epoch, accuracy in enumerate(accuracies, start=1)]
+    return pd.DataFrame(rows, columns=["seed", "epoch", "val_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "epoch"),
+    [
+        ((0.5, 0.7, 0.8, 0.8), 3),
+        ((0.5, 0.9, 0.6, 0.8, 0.8), 4),  # one lucky epoch is not enough
+        ((0.5, 0.9, 0.7, 0.8, 0.8), 2),
+        ((0.5, 0.6, 0.6, 0.8), 4),  # the last epoch stands alone
+        ((0.5, 0.6, 0.79, 0.7), np.inf),
+    ],
+)
+def test_target_is_reached_by_two_epochs_together(accuracies, epoch):
+    assert epochs_until(curves_of(*accuracies), pd.Series({0: 0.8}))[0] == epoch
+
+
+def test_target_does_not_move_with_the_number_of_noisy_epochs():
+    """Noise of 2 points around 90%: the maximum rises with more epochs, the late mean does not."""
+    noise = np.random.default_rng(0).normal(0.9, 0.02, 400)
+    assert noise.max() - noise[:20].max() > 0.01
+    late = [late_accuracy(curves_of(*noise[:epochs]))[0] for epochs in (20, 400)]
+    assert late == pytest.approx([0.9, 0.9], abs=0.01)
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(0.3, SUPPORTED), (0.1, INCONCLUSIVE), (0.02, CONTRADICTED)])
+def test_batch_normalisation_overfits_if_its_gap_is_relevant(study, gap, verdict):
+    """Whatever gap the baseline has, and whether or not the best epoch is the last."""
+    usual = study.results["scratch@batchnorm"]
+    seeds = [row | {"gap_last": gap + noise} for row, noise in zip(usual.record.seeds, (-0.01, 0, 0.012), strict=True)]
+    changed = replace(usual, record=replace(usual.record, seeds=seeds))
+    found = by_id(Study.gather(study.params, [*study.results.values(), changed], DATA))
+    assert found["batchnorm_still_overfits"]["verdict"] == verdict
+    assert found["batchnorm_still_overfits"]["estimate"] == pytest.approx(gap - 0.1, abs=0.002)
+
+
+def test_early_stopping_is_judged_by_the_answers_of_two_epochs(study):
+    usual = study.results["scratch@baseline"]
+    worse = usual.test_probabilities[:, :, ::-1]  # at the last epoch all answers are others
+    peak, last = usual.other_moments
+    for moments, verdict in (([peak, worse], SUPPORTED), ([peak, last], NO_DIFFERENCE)):
+        changed = replace(usual, other_moments=np.stack(moments))
+        found = Study.gather(study.params, [*study.results.values(), changed], DATA)
+        found = next(claims.judge(one, found) for one in claims.declare(study.params) if one.id == "early_stopping")
+        assert found["verdict"] == verdict
+        assert [choice["id"] for choice in found["choices"]] == ["peak", "seeds"]
+        assert {choice["verdict"] for choice in found["choices"]} == {verdict}
+
+
+def test_both_sides_at_their_best_are_chosen_by_validation(study):
+    claim = by_id(study)["best_borrower_beats_best_scratch"]
+    chosen = study.contestants
+    assert claim["compared"] == f"{chosen['borrowed']} - {chosen['scratch']}: test accuracy"
+    losses = {name: study.seeds(name)["val_loss_best"].mean() for name in study.names("scratch")}
+    assert chosen["scratch"] == min(losses, key=losses.get)
+    alone = replace(study, results={name: study.results[name] for name in study.names("scratch")})
+    assert by_id(alone)["best_borrower_beats_best_scratch"]["verdict"] == INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -188,43 +252,57 @@ def test_a_variant_with_other_remedies_cannot_stand_for_the_statement():
     assert "remedies" in found["dropout_improves_accuracy"]["note"]
 
 
-def catching_up(monkeypatch, way: str, *accuracies: float) -> Study:
-    """Return a study where `way` has these accuracies with 20, 100, 400 images; from scratch they are 50, 70, 90%."""
+def catching_up(monkeypatch, *accuracies: float) -> Study:
+    """Return a study where borrowing has these accuracies with 20, 100, 400 images; from scratch 50, 70 and 90%."""
     monkeypatch.setattr(synthetic, "KNOTS", (20, 100, 400))
-    monkeypatch.setattr(synthetic, "BY_SIZE", {**synthetic.BY_SIZE, "scratch": (0.5, 0.7, 0.9), way: accuracies})
+    monkeypatch.setattr(synthetic, "BY_SIZE", {"scratch": (0.5, 0.7, 0.9), "borrowed": accuracies})
     settings = synthetic.params(**{"learning_curve.sizes": [20, 50, 100, 200, 400], "data.train_images": 300})
     whole = synthetic.study(settings, DATA)
     return replace(whole, results={})  # without the models at the usual size: the points of the curve alone
 
 
 def test_crossing_is_found_where_the_curves_cross(monkeypatch):
-    study = catching_up(monkeypatch, "head", 0.7, 0.7, 0.7)
-    found = find_crossing(lead(study, "head"))
+    study = catching_up(monkeypatch, 0.7, 0.7, 0.7)
+    found = find_crossing(lead(study))
     assert found.low < 100 < found.high
     assert found.size == pytest.approx(100, rel=0.15)
     assert 20 < found.low < found.size < found.high < 400
-    claim = by_id(study)["head_pays_with_few_labels"]
+    claim = by_id(study)["borrowing_pays_with_few_labels"]
     assert claim["verdict"] == SUPPORTED
     words = f"catches up at about {found.size:.0f} training images ({found.size / 10:.0f} a class; 95% interval "
     assert f"{words}from {found.low:.0f} to {found.high:.0f})" in claim["note"]
 
 
-def test_curves_that_do_not_cross(monkeypatch):
-    study = catching_up(monkeypatch, "head", 0.3, 0.5, 0.7)
-    assert find_crossing(lead(study, "head")).size is None
-    claim = by_id(study)["head_pays_with_few_labels"]
-    assert claim["verdict"] == CONTRADICTED
-    assert "is not behind even with 20 training images" in claim["note"]
-    study = catching_up(monkeypatch, "finetune", 0.95, 0.97, 0.99)
-    found = find_crossing(lead(study, "finetune"))
-    assert (found.size, found.low, found.high) == (None, None, None)
-    assert "does not catch up within 400 training images" in by_id(study)["finetune_pays_with_few_labels"]["note"]
+@pytest.mark.parametrize(
+    ("accuracies", "ends", "verdict", "words"),
+    [
+        ((0.3, 0.5, 0.7), (None, None), CONTRADICTED, "is not clearly behind even with 20 training images"),
+        (
+            (0.5, 0.5, 0.5),
+            (None, 30),
+            INCONCLUSIVE,
+            "is not clearly behind even with 20 training images (95% interval: up",
+        ),
+        (
+            (0.9, 0.9, 0.9),
+            (400, None),
+            SUPPORTED,
+            "does not clearly catch up within 400 training images (95% interval: from",
+        ),
+        ((0.95, 0.97, 0.99), (None, None), SUPPORTED, "does not catch up within 400 training images"),
+    ],
+)
+def test_catching_up_outside_the_sizes_measured_has_no_number(monkeypatch, accuracies, ends, verdict, words):
+    study = catching_up(monkeypatch, *accuracies)
+    found, claim = find_crossing(lead(study)), by_id(study)["borrowing_pays_with_few_labels"]
+    assert (found.low is None, found.high is None) == tuple(end is None for end in ends)
+    assert claim["verdict"] == verdict and words in claim["note"] and "about" not in claim["note"]
 
 
-def test_learning_curve_of_one_size_leaves_its_claims_unasked(study):
+def test_learning_curve_of_one_size_leaves_its_claim_unasked(study):
     found = by_id(synthetic.study(synthetic.params(**{"learning_curve.sizes": []}), DATA))
-    assert found["head_pays_with_few_labels"]["verdict"] == NOT_APPLICABLE
-    without = by_id(replace(study, curve={}))["finetune_pays_with_few_labels"]
+    assert found["borrowing_pays_with_few_labels"]["verdict"] == NOT_APPLICABLE
+    without = by_id(replace(study, curve={}))["borrowing_pays_with_few_labels"]
     assert without["verdict"] == INCONCLUSIVE
     assert "at least two sizes" in without["note"]
 

@@ -62,5 +62,5 @@ def test_address_without_a_cluster_is_one_line(monkeypatch, address):
 
 def test_without_an_address_nothing_of_ray_is_imported(repository):
     code = "import sys, stages.features, stages.scratch; from fitgap.cluster.work import train_on_cluster as train; "
-    code += "train('scratch@baseline', 1, [0], None); sys.exit('ray' in sys.modules)"
+    code += "train('scratch@baseline', 1, [0], None, {}); sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=repository, env={}, check=False).returncode == 0

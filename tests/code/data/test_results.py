@@ -1,4 +1,6 @@
-"""Test the one rule for the best model, and that the learning curve uses it."""
+"""Test the one rule for the best model, and the choice of the two that are compared."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 from fitgap.data.record import Record, Result
 from fitgap.data.results import best, declared_models, has_diverged
 from fitgap.params.reading import load_params
-from stages import learning_curve
+from stages import choice
 
 
 def model(name: str, losses: list[float], **columns: list[float]) -> Result:
@@ -42,13 +44,29 @@ def test_models_that_only_test_a_statement_are_never_the_best():
     assert best([model("highrate@a", [0.1]), model("scratch@a", [0.4])]).name == "scratch@a"
 
 
-def test_learning_curve_leaves_out_a_depth_with_a_diverged_seed(tmp_path, monkeypatch):
-    monkeypatch.setattr(learning_curve, "FINETUNED", tmp_path)
-    for depth, losses in {"block4": [0.6, 0.6], "block5": [0.1, np.nan], "block5_conv3": [0.5, 0.5]}.items():
-        (tmp_path / depth).mkdir()
-        model(f"finetune@{depth}", losses).write(tmp_path / depth)
-    assert learning_curve.best_depth(["block4", "block5", "block5_conv3"]) == "block5_conv3"
-    assert learning_curve.best_depth(["block5"]) == "block5", "some depth is needed"
+def contestants(**losses: float) -> dict[str, Result]:
+    """Models with the settings that a choice needs; the losses of some may be others."""
+    named = {"scratch@a": 0.4, "scratch@b": np.nan, "head@a": 0.3, "finetune@block5": 0.2, **losses}
+    models = (model(name, [0.3, loss]) for name, loss in named.items())
+    return {own.name: replace(own, record=replace(own.record, params={"head": "a", "epochs": 3})) for own in models}
+
+
+def test_choice_has_the_settings_of_the_best_of_both_and_nothing_measured():
+    chosen = choice.choose(contestants()).record
+    assert chosen.params == {"scratch": "scratch@a", "borrowed": "finetune@block5"} and not chosen.not_applicable
+    names = {way: [Record(**record).name for record in records] for way, records in chosen.contestants.items()}
+    assert names == {"scratch": ["scratch@a"], "borrowed": ["head@a", "finetune@block5"]}
+    assert chosen.contestants["borrowed"][1]["params"]["epochs"] == 3
+    assert choice.choose(contestants(**{"scratch@a": 0.35, "finetune@block5": 0.25})).record == chosen
+    assert choice.choose(contestants(**{"head@a": 0.15})).record.params["borrowed"] == "head@a"
+
+
+def test_choice_says_why_there_is_none():
+    results = contestants()
+    assert "random network" in choice.choose(results, choice.NOTHING_BORROWED).record.not_applicable
+    del results["scratch@a"]
+    chosen = choice.choose(results).record
+    assert chosen.not_applicable == "no model of the way 'scratch' has finite losses" and "borrowed" in chosen.params
 
 
 def test_declared_models_have_no_variants_without_a_model(repository):

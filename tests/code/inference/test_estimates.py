@@ -117,6 +117,25 @@ def test_contradicted_by_one_comparison_counts_before_another_without_relevant_d
     assert judge(compared(small, bad, margin=1.0)).verdict == CONTRADICTED
 
 
+def test_ahead_of_all_but_one_and_equal_to_that_one_names_it():
+    clear, equal = estimate_over_seeds([9.0, 9.1, 8.9, 9.0]), estimate_over_seeds([0.1, -0.1, 0.05, 0.0])
+    finding = judge(compared(clear, equal, clear, margin=1.0))
+    assert (finding.verdict, finding.deciding.label) == (NO_DIFFERENCE, "pair 1")
+
+
+def test_a_tie_is_not_the_news_while_another_rival_is_ahead():
+    """The 95% interval of the rival lies below 0, the one widened for three comparisons does not."""
+    equal, clear = estimate_over_seeds([0.1, -0.1, 0.05, 0.0]), estimate_over_seeds([9.0, 9.1, 8.9, 9.0])
+    ahead = estimate_over_seeds([-5.0, -3.0, -1.0, -4.0])
+    assert ahead.interval()[1] < 0 < ahead.interval(1 - 0.05 / 3)[1]
+    finding = judge(compared(equal, ahead, clear, margin=1.0))
+    assert (finding.verdict, finding.deciding.label) == (INCONCLUSIVE, "pair 1")
+    assert finding.seeds_needed > 4  # the tie is proven, and settles nothing
+    barely = estimate_over_seeds([-0.1, -0.11, -0.02, -0.1])  # behind, but by less than the margin
+    assert barely.interval()[1] < 0 < barely.interval(1 - 0.05 / 3)[1]
+    assert judge(compared(equal, barely, clear, margin=1.0)).verdict == NO_DIFFERENCE
+
+
 def test_equivalence_of_one_among_many_is_corrected_for_their_number():
     """One rival of m: the half-width at error 0.05 / m decides, by Bonferroni."""
     values = [0.1, -0.1, 0.2, -0.2, 0.05]
@@ -186,6 +205,24 @@ def test_seeds_needed_agrees_with_simulated_power():
     random = np.random.default_rng(1)
     found = [estimate_over_seeds(random.normal(0.5, 1, needed)).interval()[0] > 0 for _ in range(EXPERIMENTS)]
     assert np.mean(found) == pytest.approx(0.8, abs=0.05)
+
+
+def test_seeds_needed_for_a_small_difference_agree_with_simulated_power():
+    estimate = Estimate(0.001, 20, 0.05**2)
+    assert estimate.seeds_needed() is None  # to exclude 0
+    needed = estimate.seeds_needed(0.9, margin=0.02)
+    assert needed == judge(compared(estimate, margin=0.02)).seeds_needed == 56
+    random = np.random.default_rng(1)
+    studies = [compared(estimate_over_seeds(random.normal(0.001, 0.05, needed)), margin=0.02) for _ in range(2000)]
+    assert np.mean([pair.is_equivalent() for (pair,) in studies]) == pytest.approx(0.8, abs=0.03)
+    assert Estimate(0.03, 20, 0.05**2).seeds_needed(0.9, margin=0.02) is None
+
+
+def test_the_quicker_plan_counts():
+    clear_soon = Estimate(0.019, 20, 0.05**2)  # above 0 sooner than below the margin
+    assert judge(compared(clear_soon, margin=0.02)).seeds_needed == clear_soon.seeds_needed()
+    small_soon = Estimate(0.005, 20, 0.05**2)
+    assert judge(compared(small_soon, margin=0.02)).seeds_needed < small_soon.seeds_needed()
 
 
 def test_no_number_of_seeds_settles_what_the_test_images_leave_open():

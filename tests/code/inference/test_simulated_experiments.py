@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 EXPERIMENTS, ALLOWED = 1000, 0.05  # allowed rate of false verdicts
 CHANCE = 2 * (ALLOWED * (1 - ALLOWED) / EXPERIMENTS) ** 0.5  # two standard errors of a rate measured here
 FURTHER = 100  # repetitions that measure what is true within a pool
+DRAWS = 4  # of the trials that select a method
 REPETITIONS, METHODS, CLASSES, FEATURES = 20, 6, 10, 10
 POOL, TRAIN, VALIDATION, TEST = 900, 100, 200, 897
 CLARITY, ALIKE = 3.0, 0.8  # distance of the classes; share of an image's noise that all methods have in common
@@ -38,6 +39,7 @@ class Simulated:
     confidences: np.ndarray  # float32, (2, repetitions, test images): the highest of the first two methods
     losses: np.ndarray  # float, (methods, repetitions), on the validation images of each repetition
     true_losses: np.ndarray  # float, (methods,): the expectation of a repetition in this pool
+    trials: np.ndarray  # float, (methods,): mean validation loss of a few draws apart from the repetitions
 
 
 def draw_experiment(random: np.random.Generator) -> Simulated:
@@ -45,18 +47,21 @@ def draw_experiment(random: np.random.Generator) -> Simulated:
     labels = {"pool": np.arange(POOL) % CLASSES, "test": np.arange(TEST) % CLASSES}
     common = {name: random.normal(size=(len(found), FEATURES)) for name, found in labels.items()}
     train, validation = draw_images(random, REPETITIONS + FURTHER)
-    right, confidences, losses = [], [], []
+    right, confidences, losses, trials, noise_of_trials = [], [], [], [], random.spawn(1)[0]
     for method in range(METHODS):
         seen = {name: _features(random, labels[name], noise) for name, noise in common.items()}
         means = seen["pool"][train if method < 2 else train[:REPETITIONS]].mean(axis=2)
         means += OWN * random.normal(size=means.shape)
         logits = _logits(seen["test"], means[:REPETITIONS])
+        tried = seen["pool"][train[-DRAWS:]].mean(axis=2)
+        tried += OWN * noise_of_trials.normal(size=tried.shape)
+        trials.append(_losses(seen["pool"], tried, labels["pool"], validation[-DRAWS:]).mean())
         right.append(logits.argmax(axis=-1).T == labels["test"])
         if method < 2:  # no test compares the losses and confidences of more
             confidences.append(np.exp(logits.max(axis=-1) - np.logaddexp.reduce(logits, axis=-1)).T.astype(np.float32))
             losses.append(_losses(seen["pool"], means, labels["pool"], validation))
     own, further = np.split(np.stack(losses), [REPETITIONS], axis=1)
-    return Simulated(np.stack(right), np.stack(confidences), own, further.mean(axis=1))
+    return Simulated(np.stack(right), np.stack(confidences), own, further.mean(axis=1), np.array(trials))
 
 
 def draw_images(random, repetitions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -115,6 +120,16 @@ def compare_calibrations(one: Simulated) -> list[Comparison]:
     return [Comparison("", estimate_over_seeds_and_images(parts[0] - parts[1]), -1, "share", MARGIN)]
 
 
+def select(one: Simulated, methods: range) -> np.ndarray:
+    """Return the answers of the method that the trials' noisy validation losses prefer."""
+    return one.right[min(methods, key=lambda method: one.trials[method])]
+
+
+def select_both(one: Simulated) -> tuple[np.ndarray, np.ndarray]:
+    """Return the answers of the best of three methods and of the best of three others, both chosen by validation."""
+    return select(one, range(3)), select(one, range(3, METHODS))
+
+
 DIFFERENT = (SUPPORTED, CONTRADICTED)
 WRONG_AHEAD, WRONG_BEHIND = (CONTRADICTED, NO_DIFFERENCE), (SUPPORTED, NO_DIFFERENCE)
 # what is simulated -> comparisons of one experiment, which `spoil` turns worse; the verdicts that would be false
@@ -136,6 +151,18 @@ CASES = {
     ),
     "loss within the pool, behind by the margin": (
         lambda one, spoil: compare_losses(within_pool(one), -LOSS_MARGIN),
+        WRONG_BEHIND,
+    ),
+    "both sides selected by validation, no difference": (
+        lambda one, spoil: compare_accuracies(*select_both(one)),
+        DIFFERENT,
+    ),
+    "both sides selected by validation, ahead by the margin": (
+        lambda one, spoil: compare_accuracies(select_both(one)[0], spoil(select_both(one)[1], MARGIN)),
+        WRONG_AHEAD,
+    ),
+    "both sides selected by validation, behind by the margin": (
+        lambda one, spoil: compare_accuracies(spoil(select_both(one)[0], MARGIN), select_both(one)[1]),
         WRONG_BEHIND,
     ),
     "best of six, one rival equal, four far behind": (
@@ -181,6 +208,12 @@ def test_false_verdicts_are_rare(experiments, spoil, capsys, what):
 def test_difference_of_three_points_is_mostly_seen(experiments, spoil, capsys):
     studies = (compare_accuracies(one.right[0], spoil(one.right[1], 0.03)) for one in experiments)
     assert measure_rates(capsys, "accuracy, ahead by 3 points; the first is power", studies)[SUPPORTED] > 0.5
+
+
+def test_difference_of_three_points_between_selected_methods_is_mostly_seen(experiments, spoil, capsys):
+    studies = (compare_accuracies(select_both(one)[0], spoil(select_both(one)[1], 0.03)) for one in experiments)
+    rates = measure_rates(capsys, "both sides selected, ahead by 3 points; the first is power", studies)
+    assert rates[SUPPORTED] > 0.5
 
 
 def test_losses_in_a_new_pool(experiments, capsys):

@@ -67,7 +67,7 @@ def test_every_kernel_is_penalised_by_what_was_asked_for(cnn, classifier, remedi
         expected = sum(
             remedies.get("l1", 0) * np.abs(k).sum() + remedies.get("l2", 0) * np.square(k).sum() for k in kernels
         )
-        assert penalty(network) == pytest.approx(expected, rel=1e-4)
+        assert float(penalty(network)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_variants_of_one_seed_begin_alike_in_the_layers_they_share(cnn):

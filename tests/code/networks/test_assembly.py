@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import synthetic_results as synthetic
 
-from fitgap.params.reading import load_params
 from fitgap.params.sections import Training
+from fitgap.params.variants import Variant
 
+PARAMS = synthetic.params().model_copy(update={"variants": {"baseline": Variant(l2=0.01)}})
 SCHEDULE = Training(epochs=2, batch_size=8, learning_rate=1e-4)
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -20,9 +22,7 @@ def assembly(tensorflow, repository, tmp_path_factory):
     keras.utils.set_random_seed(0)  # whatever other tests have drawn before
     weights = tmp_path_factory.mktemp("backbone") / "vgg16.weights.h5"
     vgg16.convolutional_base(None, 32).save_weights(weights)
-    chosen = load_params(repository / "params.yaml")
-    remedied = chosen.variants["baseline"].model_copy(update={"l2": 0.01})
-    return Assembly(chosen.model_copy(update={"variants": {"baseline": remedied}}), 10, weights)
+    return Assembly(32, 10, weights)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,13 @@ def examples():
 @pytest.fixture(scope="module")
 def trained_head(assembly, tmp_path_factory):
     path = tmp_path_factory.mktemp("head") / "seed-0.weights.h5"
-    assembly.build(assembly.params.model("head", "baseline"), 5).save_weights(path)
+    assembly.build(PARAMS.model("head", "baseline"), 5).save_weights(path)
     return path
 
 
 def fine_tuned(assembly, depth, trained_head) -> keras.Model:
     """The network of a depth on a trained head."""
-    model = assembly.params.model("finetune", depth)
+    model = PARAMS.model("finetune", depth)
     return assembly.build(model, 0, lambda head, seed: head.load_weights(trained_head))
 
 
@@ -69,13 +69,14 @@ def test_training_on_cached_features_equals_training_the_whole_network(assembly,
     whole = whole_with_frozen_layers(assembly, depth, trained_head)
     frozen_before = [w.numpy() for w in whole.non_trainable_weights]
     upper = fine_tuned(assembly, depth, trained_head)
-    start = upper.get_weights()
+    start = [weight.numpy() for weight in upper.trainable_weights]
     point = freeze_point(depth)
     features = vgg16.frozen_base(assembly.backbone, 32, [point])(images)[point].numpy()
     for network, inputs in ((whole, images), (upper, features)):
         trainer = Trainer(network, SCHEDULE)
         trainer.train(network, (inputs, labels), (inputs, labels), seed=0)
-    moved = [relative_difference(w, s) for w, s in zip(upper.get_weights(), start, strict=True) if s.any()]
+    ends = [weight.numpy() for weight in upper.trainable_weights]
+    moved = [relative_difference(w, s) for w, s in zip(ends, start, strict=True) if s.any()]
     assert min(moved) > 1e-4, "nothing was trained, so nothing was compared"
     for ours, theirs in zip(upper.trainable_weights, whole.trainable_weights, strict=True):
         assert ours.name == theirs.name
@@ -88,7 +89,7 @@ def test_fine_tuning_starts_from_the_trained_head_and_the_stored_base(assembly, 
     from fitgap.networks import vgg16
 
     upper = fine_tuned(assembly, "block5", trained_head)
-    head = assembly.build(assembly.params.model("head", "baseline"), 5)
+    head = assembly.build(PARAMS.model("head", "baseline"), 5)
     base = vgg16.convolutional_base(assembly.backbone, 32)
     for name in ("dense", "logits"):
         np.testing.assert_array_equal(upper.get_layer(name).kernel, head.get_layer(name).kernel)
@@ -103,14 +104,14 @@ def test_exported_model_takes_raw_images_and_answers_as_the_parts_do(assembly, e
     from fitgap.networks import vgg16
 
     images = examples[0]
-    network = assembly.build(assembly.params.model(family, name), 3)
+    network = assembly.build(PARAMS.model(family, name), 3)
     network.save_weights(tmp_path / "seed-3.weights.h5")
     below = {"head": "block5_pool", "finetune": freeze_point("block5")}.get(family)
     inputs = vgg16.frozen_base(assembly.backbone, 32, [below])(images)[below] if below else images
     logits = network(inputs, training=False).numpy()
     parts = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
-    whole = assembly.whole(assembly.params.model(family, name), tmp_path / "seed-3.weights.h5")
+    whole = assembly.whole(PARAMS.model(family, name), tmp_path / "seed-3.weights.h5")
     whole.save(tmp_path / "whole.keras")
     loaded = keras.saving.load_model(tmp_path / "whole.keras", safe_mode=True)
     assert (loaded.input.dtype, loaded.input_shape, loaded.output_shape) == ("uint8", (None, 32, 32, 3), (None, 10))

@@ -70,7 +70,7 @@ def test_extraction_writes_what_the_base_gives_whatever_the_batch(tensorflow, we
     from fitgap.backbone import features
     from fitgap.networks import vgg16
 
-    files = features.feature_files("block5_pool", ["block5", "block4_conv2"])
+    files = features.feature_files(["block5_pool"], ["block5", "block4_conv2"])
     assert files == {"block5_pool": "block5_pool", "below_block5": "block4_pool", "below_block4_conv2": "block4_conv1"}
     monkeypatch.setattr(features, "BATCH", 2)
     shapes, rows = extract(images, weights, files, Checkpoint(tmp_path))
@@ -82,12 +82,28 @@ def test_extraction_writes_what_the_base_gives_whatever_the_batch(tensorflow, we
         np.testing.assert_allclose(written, whole[layer], rtol=1e-4, atol=1e-4 * np.abs(written).max())
 
 
+@pytest.mark.parametrize("size", [32, 48, 64])
+def test_heads_and_probes_see_the_means_of_at_most_sixteen_cells(tensorflow, weights, size):
+    from fitgap.backbone import features
+    from fitgap.networks import vgg16
+
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    files = features.feature_files(["block2_pool", "block5_pool"], ["block3"])
+    seen = features.FrozenBase(weights, size, files).activations(images)
+    whole = vgg16.frozen_base(weights, size, ["block2_pool"])(images)["block2_pool"].numpy()
+    side = size // 16
+    cells = whole.reshape(2, 4, side, 4, side, 128).mean(axis=(2, 4))
+    np.testing.assert_allclose(seen["block2_pool"], cells, rtol=1e-4, atol=1e-4 * np.abs(cells).max())
+    np.testing.assert_allclose(seen["below_block3"], whole, rtol=1e-4, atol=1e-4 * np.abs(whole).max())
+    assert seen["block5_pool"].shape[1:] == features.file_shape("block5_pool", "block5_pool", size)
+
+
 def test_bfloat16_gives_float32_files_that_are_close_and_changes_nothing_else(tensorflow, weights, images, tmp_path):
     import keras
 
     from fitgap.backbone import features
 
-    files = features.feature_files("block5_pool", ["block5"])
+    files = features.feature_files(["block5_pool"], ["block5"])
     for precision in ("float32", "bfloat16"):
         (tmp_path / precision).mkdir()
         extract(images, weights, files, Checkpoint(tmp_path / precision), precision)
@@ -104,10 +120,10 @@ def test_extraction_goes_on_where_a_killed_one_ended_and_takes_batches_in_any_or
 ):
     from fitgap.backbone import features
 
-    files = features.feature_files("block5_pool", ["block5"])
+    files = features.feature_files(["block5_pool"], ["block5"])
     monkeypatch.setattr(features, "BATCH", 4)
     many = np.concatenate([images] * 4)[:11]
-    base = features.FrozenBase(weights, 32, set(files.values()))
+    base = features.FrozenBase(weights, 32, files)
     whole, killed = (Checkpoint(tmp_path / name) for name in ("whole", "killed"))
     for checkpoint in (whole, killed):
         checkpoint.folder.mkdir()
@@ -128,7 +144,7 @@ def test_a_kill_after_the_files_were_made_anew_leaves_no_rows_of_zeros(
     """One file is gone, as after a kill between the stage's two moves; then a kill before the first batch."""
     from fitgap.backbone import features
 
-    files, checkpoint = features.feature_files("block5_pool", ["block5"]), Checkpoint(tmp_path)
+    files, checkpoint = features.feature_files(["block5_pool"], ["block5"]), Checkpoint(tmp_path)
     extract(images, weights, files, checkpoint)
     whole = {name: (tmp_path / f"{name}.npy").read_bytes() for name in files}
     (tmp_path / "block5_pool.npy").unlink()
@@ -148,7 +164,7 @@ def extract(images, weights, files, checkpoint, precision="float32"):
     """Extract all features of the images, as the stage does on one machine."""
     from fitgap.backbone import features
 
-    base = features.FrozenBase(weights, images.shape[1], set(files.values()), precision)
+    base = features.FrozenBase(weights, images.shape[1], files, precision)
     return features.extract_features(images, files, checkpoint, passes(base, images))
 
 

@@ -74,7 +74,14 @@ def shipped(repository) -> dict:
 def test_shipped_file_is_valid(repository):
     chosen = load_params(repository / "params.yaml")
     remedies = ["dropout", "batchnorm", "l1", "l2", "elasticnet", "augment", "label_smoothing", "weight_decay"]
-    assert list(chosen.variants) == ["baseline", *remedies]
+    assert list(chosen.variants) == [
+        "baseline",
+        *remedies,
+        "early_stopping",
+        "combined",
+        "best_block",
+        "best_block_average",
+    ]
     assert len(chosen.seeds) >= 3
 
 
@@ -190,13 +197,3 @@ def test_models_of_all_families_carry_the_same_keys(repository):
     keys |= {"train_images", "validation_images"}
     for family, name in [("scratch", "dropout"), ("head", "dropout"), ("finetune", "block5")]:
         assert keys <= chosen.model(family, name).recorded.keys()
-
-
-@pytest.mark.parametrize(("size", "usual", "batch"), [(400, 100, 80), (50, 100, 10), (5, 100, 2), (100, 100, 20)])
-def test_batches_grow_with_the_training_set(repository, size, usual, batch):
-    chosen = load_params(repository / "params.yaml")
-    chosen = chosen.model_copy(update={"scratch": chosen.scratch.model_copy(update={"batch_size": 20})})
-    other = chosen.with_train_images(size, usual)
-    assert (other.data.train_images, other.scratch.batch_size) == (size, batch)
-    assert other.scratch.epochs == chosen.scratch.epochs
-    assert other.model("scratch", "baseline").recorded["train_images"] == size

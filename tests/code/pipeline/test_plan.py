@@ -37,7 +37,8 @@ def test_shipped_stages_start_by_needs_and_the_longest_chain(fresh):
     sizes = [f"learning_curve@{size}" for size in reversed(params["learning_curve"]["sizes"])]
     first = names.index(sizes[0])
     assert names[first : first + len(sizes)] == sizes
-    assert all(name.startswith("finetune@") for name in names[4:first])
+    assert names[first - 1] == "choice"
+    assert {name.split("@")[0] for name in names[4 : first - 1]} == {"scratch", "head", "finetune"}
 
 
 def test_stages_of_other_files_run_only_if_needed(fresh):

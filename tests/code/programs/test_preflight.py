@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import synthetic_results as synthetic
 
+from fitgap.data.record import Record, Result
 from fitgap.params import reading
 from fitgap.programs import preflight
 from fitgap.system.errors import UserError
@@ -66,3 +68,18 @@ def test_folder_whose_name_dvc_or_mlflow_cannot_store_is_refused(tmp_path):
 def test_a_source_without_a_path_of_ones_own_is_named_before_the_work(check):
     with pytest.raises(UserError, match="data.path: 'data/README.md': names no files of your own; .* data/pictures"):
         check("data/README.md")
+
+
+def test_a_size_of_the_learning_curve_that_cannot_be_drawn_is_refused_before_the_work(tmp_path, monkeypatch):
+    """150 of 400 images are for validation; without prepared images, or with those of other params, none is known."""
+    prepared, result = tmp_path / "data/prepared", tmp_path / "results/prepare"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(preflight, "read_prepared", lambda folder: synthetic.prepared())
+    params = synthetic.params(**{"learning_curve.sizes": [20, 300], "data.validation_images": 150})
+    preflight.check_sizes(params)
+    for folder in (prepared, result):
+        folder.mkdir(parents=True)
+    Result(Record("prepare", None, params.section_params("data"), {}, measured={})).write(result)
+    with pytest.raises(UserError, match="learning_curve.sizes .*: 300 . 150: at most 400 of the 400"):
+        preflight.check_sizes(params)
+    preflight.check_sizes(params.model_copy(update={"data": params.data.model_copy(update={"split_seed": 7})}))

@@ -10,7 +10,7 @@ from fitgap.params import variants
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 from fitgap.params.sections import Training
-from fitgap.params.variants import Variant
+from fitgap.params.variants import SETTINGS, Variant
 from fitgap.remedies import REMEDIES
 from fitgap.remedies.remedy import Remedy
 
@@ -44,7 +44,7 @@ def trained(cnn, examples, **keys):
 def test_every_key_of_a_variant_is_that_of_one_remedy():
     keys = [key for remedy in REMEDIES for key in remedy.model_fields]
     assert len(keys) == len(set(keys))
-    assert {*keys, "learning_rate"} == set(Variant.model_fields)
+    assert {*keys, *SETTINGS} == set(Variant.model_fields)
 
 
 def test_a_bare_variant_has_none():
@@ -113,7 +113,9 @@ def test_two_remedies_that_replace_the_same_are_refused_by_name(monkeypatch):
 
 def test_a_variant_without_sense_in_a_family_has_no_model_there(repository):
     params = load_params(repository / "params.yaml")
-    assert set(params.without_model) == {"head@augment"}
+    assert set(params.without_model) == {
+        *("head@augment", "head@combined", "scratch@best_block", "scratch@best_block_average")
+    }
     assert "cached features" in params.model("head", "augment").obstacle
     assert params.model("scratch", "augment").obstacle == ""
 

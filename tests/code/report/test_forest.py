@@ -1,5 +1,6 @@
 """Test the forest plot: order of the rows, orientation, units, shapes of the verdicts, clipping, odd texts."""
 
+import json
 import re
 
 import pytest
@@ -64,6 +65,13 @@ def test_each_verdict_has_a_shape_a_colour_and_a_text(verdict):
     assert f'aria-label="{verdict}: +0.200 nats (95% interval +0.100 to +0.300)"' in row
     shapes = dict(re.findall(r'<g id="mark-([\w-]+)">(.*?)</g>', draw({})))
     assert name in shapes and len(set(shapes.values())) == len(shapes)  # distinct without colour
+
+
+def test_each_verdict_has_a_colour_in_dvcs_plot(repository):
+    plot = json.loads((repository / ".dvc/plots/claims.json").read_text())
+    scale = plot["spec"]["encoding"]["color"]["scale"]
+    assert tuple(scale["domain"]) == VERDICTS
+    assert len(set(scale["range"])) == len(VERDICTS)
 
 
 def test_intervals_beyond_the_axis_end_in_an_arrow_head():

@@ -14,8 +14,10 @@ import pytest
 import synthetic_results as synthetic
 
 from fitgap import claims
+from fitgap.claims.choices import CHOICES
 from fitgap.claims.study import Study
-from fitgap.report import page
+from fitgap.params.reading import load_params
+from fitgap.report import formatting, page
 from fitgap.report.figures.canvas import COLOURS
 
 ABOUT = {"Python": "3.11", "git revision": "abc123"}
@@ -123,7 +125,63 @@ def test_page_shows_the_verdicts_of_the_claims(study, html):
         assert f"</span> {claim['verdict']}</span>" in row[: row.index("</tr>")]
     markdown = render(study, page.render_markdown)
     for verdict in ("supported", "contradicted", "no relevant difference", "inconclusive"):
-        assert markdown.count(f" {verdict} |") == sum(c["verdict"] == verdict for c in claims.judge_all(study))
+        shown = len(re.findall(rf"^\| . {verdict}[ ,]", markdown, flags=re.MULTILINE))
+        assert shown == sum(c["verdict"] == verdict for c in claims.judge_all(study))
+
+
+def test_choices_are_a_table_of_verdicts_with_words(study, html):
+    judged = [claim for claim in claims.judge_all(study) if claim["choices"] and claim["kind"] == "finding"]
+    table = html[html.index('<table class="choices">') :]
+    table = table[: table.index("</table>")]
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', table)
+    assert [statement for statement, _ in rows] == [claim["statement"] for claim in judged]
+    for claim, (_, cells) in zip(judged, rows, strict=True):
+        said = re.findall('<span class="skip">(.*?)</span>', cells)
+        assert said == [claim["verdict"], *(choice["verdict"] for choice in claim["choices"])]
+        assert cells.count("<td") == len(CHOICES) + 1
+    markdown = render(study, page.render_markdown)
+    for claim in judged:
+        line = next(line for line in markdown.splitlines() if line.startswith(f"| {claim['statement']} |"))
+        assert line.split(" | ")[1] == page.SIGNS[claim["verdict"]] and line.count("|") == len(CHOICES) + 3
+
+
+def test_list_of_verdicts_says_what_turns_them(study, html):
+    for claim in claims.judge_all(study):
+        row = html[html.index(f'id="claim-{claim["id"]}"') :]
+        row = row[: row.index("</tr>")]
+        if claim["turns"]:
+            assert f">{claim['turns']}<" in row
+        else:
+            assert (">robust<" in row) is (claim["robust"] is True and claim["verdict"] != "inconclusive")
+    assert any(claim["turns"] for claim in claims.judge_all(study))
+
+
+def test_the_comparison_that_decides_is_named(study, html):
+    claim = next(one for one in claims.judge_all(study) if one["id"] == "batchnorm_highest_performance")
+    row = html[html.index('id="claim-batchnorm_highest_performance"') :]
+    row = row[: row.index("</tr>")]
+    assert f"decided by one of {len(claim['comparisons'])} comparisons: {claim['compared']}" in row
+    assert row.count("<strong>") == 1 and f"<strong>{claim['compared']}: " in row
+
+
+def test_checks_stand_apart_and_in_no_count(study, html):
+    judged = claims.judge_all(study)
+    checks = [claim for claim in judged if claim["kind"] == "check"]
+    assert {claim["id"] for claim in checks} == {
+        *(f"{name}_smaller_weights" for name in ("l1", "l2", "elasticnet")),
+        "way1_names_source_classes_only",
+    }
+    content = page.measure(study, judged, ABOUT)
+    assert sum(content["tally"].values()) == len(judged) - len(checks)
+    table = html[html.index("<h3>Checks of the mechanism") :]
+    forest = html[html.index('<figure class="forest">') : html.index('<h2 id="claims">')]
+    for check in checks:
+        assert f'id="claim-{check["id"]}"' in table and f"#claim-{check['id']}" not in forest
+
+
+def test_false_verdicts_to_expect_are_those_of_the_findings_judged():
+    said = formatting.by_chance({"supported": 12, "inconclusive": 8, "not applicable": 6})
+    assert said.startswith("20 statements are judged at once.") and "1.0 of 20 would be" in said
 
 
 def test_learning_curve_has_figure_sentences_and_table(study, html):
@@ -132,9 +190,40 @@ def test_learning_curve_has_figure_sentences_and_table(study, html):
     assert 'id="learning-curve-title"' in section
     assert "](learning_curve.png)" in markdown
     for text in (section, markdown):
-        assert "Against the frozen base, training from scratch catches up at about" in text
-        assert "Against fine-tuning, training from scratch catches up at about" in text
+        assert "Training from scratch catches up at about" in text
     assert "| 400 | " in markdown and '<th scope="row">400</th>' in section
+
+
+def test_strengths_stand_beside_names_and_panels_and_trials_in_a_table(study):
+    text, markdown = (render(synthetic.with_trials(study), kind) for kind in (page.render_html, page.render_markdown))
+    assert '<th scope="row">scratch@dropout<span class="muted">dropout 0.3</span></th>' in text
+    assert "<strong>scratch@dropout</strong> <span>dropout 0.3, final gap" in text
+    assert "| scratch@dropout (dropout 0.3) |" in markdown
+    for shown in (text, markdown):
+        section = shown[shown.index("Trials" if shown is markdown else 'id="trials"') :]
+        assert "dropout 0.3, learning rate 0.002" in section and "(arXiv:1909.03004)" not in section
+        assert "Dodge et al. 2019" in section and "0.300 (3 draws)" in section
+
+
+def test_without_trials_one_sentence_says_so(small):
+    bare = {name: result for name, result in small.results.items() if name != "scratch@dropout"}
+    for kind in (page.render_html, page.render_markdown):
+        text = render(replace(small, results=bare), kind)
+        assert "Nothing was tried: params.yaml has a single value for every key." in text and "Dodge" not in text
+
+
+@pytest.mark.parametrize(("seeds", "is_first_look"), [(9, True), (10, False)])
+def test_few_repetitions_are_a_first_look_that_says_what_it_cannot_decide(small, repository, seeds, is_first_look):
+    more = replace(small, params=small.params.model_copy(update={"seeds": list(range(seeds))}))
+    claim = claims.judge_all(small)[0] | {"verdict": "inconclusive"}
+    undecided = [claim | {"statement": f"Statement {number}."} for number in range(8)]
+    for kind in (page.render_html, page.render_markdown):
+        beginning = kind(page.measure(more, undecided, ABOUT)).split("By validation")[0]
+        assert (
+            "A first look: 9 repetitions. It cannot decide: Statement 0; Statement 1; " in beginning
+        ) is is_first_look
+        assert ("Statement 5; and 2 more. " in beginning) is is_first_look
+    assert len(load_params(repository / "params.yaml").seeds) == 20  # as the text says
 
 
 def test_without_a_learning_curve_one_sentence_says_so(small):
@@ -171,8 +260,7 @@ def test_what_became_of_the_best_model_is_told(small, html):
 
 
 def test_trainings_at_the_higher_rate_have_curves_but_no_place_among_the_offers(study, html):
-    high, usual = study.params.highrate.learning_rate, study.params.scratch.learning_rate
-    assert f"at a learning rate of {high:g} instead of {usual:g}" in html
+    assert f"The same at a learning rate of {study.params.highrate.learning_rate:g}" in html
     assert 'id="highrate-loss-0-title"' in html
     picture = html[html.index('id="trade-off-title"') :]
     assert "highrate" not in picture[: picture.index("</svg>")]
@@ -187,7 +275,7 @@ def test_many_classes_give_lists_instead_of_a_matrix():
 def test_random_weights_silence_every_word_on_transfer():
     text = render(smaller(synthetic.study(synthetic.params(**{"backbone.weights": "none"}))))
     assert "Nothing is said of transfer here" in text
-    assert "depth-title" not in text
+    assert "blocks-title" not in text
     assert "There is no learning curve: backbone.weights is none" in text and "learning-curve-title" not in text
 
 
@@ -251,4 +339,8 @@ def test_files_are_the_same_bytes_every_time(small, tmp_path):
     assert (tmp_path / "one/learning_curve.png").read_bytes().startswith(b"\x89PNG")
     table = pd.read_csv(tmp_path / "one/claims.csv")
     assert table["topic"].tolist() == [claim["topic"] for claim in claims.judge_all(small)]
-    assert table["margin"].notna().any() and table["win_rate"].dropna().between(0, 1).all()
+    assert (
+        table["robust"].notna().any()
+        and table["margin"].notna().any()
+        and table["win_rate"].dropna().between(0, 1).all()
+    )

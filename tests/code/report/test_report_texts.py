@@ -118,35 +118,72 @@ def test_coverage_says_which_images_are_drawn(study, pool, validation, settings,
 def test_learning_curve_has_every_size_and_way(study):
     curve = learning_curve.measure_learning_curve(study)
     assert curve.sizes == sorted([*study.params.learning_curve.sizes, study.train_images])
-    assert list(curve.accuracies) == ["scratch", "head", "finetune"]
+    assert list(curve.accuracies) == ["scratch", "borrowed"]
     rows = learning_curve.tabulate_curve(curve)
-    by_seed = study.seeds("scratch@baseline")["test_accuracy"]
+    by_seed = study.seeds(study.contestants["scratch"])["test_accuracy"]
     said = formatting.percent(by_seed.mean(), np.std(by_seed, ddof=1))
     assert (str(study.train_images), said) in [row[:2] for row in rows]
 
 
 def test_learning_curve_needs_two_repetitions_for_a_crossing(study):
-    assert learning_curve.measure_learning_curve(synthetic.study(seeds=[3])).crossings == {}
-    assert set(learning_curve.measure_learning_curve(study).crossings) == {"head", "finetune"}
+    assert learning_curve.measure_learning_curve(synthetic.study(seeds=[3])).crossing is None
+    assert learning_curve.measure_learning_curve(study).crossing is not None
 
 
 def test_learning_curve_without_the_usual_models_still_has_a_figure(study):
     others = {name: result for name, result in study.results.items() if not name.startswith("finetune")}
     rest = replace(study, results=others)
-    assert "fine-tuned from" in learning_curve.draw_learning_curve(learning_curve.measure_learning_curve(rest))
+    assert "VGG16 borrowed: finetune@block5" in learning_curve.draw_learning_curve(
+        learning_curve.measure_learning_curve(rest)
+    )
     assert learning_curve.measure_learning_curve(replace(study, curve={})) is None
+
+
+def answer_of(study):
+    return answer.write_answer(study, summary_table(study), learning_curve.measure_learning_curve(study))
+
+
+def test_answer_leads_with_the_model_to_use_and_how_good_it_is(study):
+    use, other, meeting, gaps = answer_of(study)
+    row = summary_table(study).set_index("model").loc["scratch@dropout"]
+    low, high = (100 * row[f"test_accuracy_ci_{end}"] for end in ("low", "high"))
+    assert use.startswith("By validation, the model to use is **scratch@dropout**, trained from scratch")
+    assert f"{100 * row['test_accuracy_mean']:.1f}% of the test images" in use and f"{low:.1f} to {high:.1f}%" in use
+    assert "borrowed from printed characters, **finetune@block5_conv3**" in other
+    assert "neither is clearly ahead, the difference is −0.5" in other
+    assert meeting.startswith("Training from scratch catches up at about")
+    in_accuracy, in_loss = gaps.split(", and in loss ")
+    assert "not clearly ahead of scratch@batchnorm: " in in_accuracy and "not learning" not in gaps
+    assert "0.06 nats apart" in in_loss and "clearly ahead of every other variant, even of scratch@" in in_loss
+
+
+def test_answer_names_a_gap_that_is_small_by_not_learning():
+    _, other, _, gaps = answer_of(synthetic.study(dropout=(0.6, 0.08, -1.0)))
+    assert "but by not learning: its validation accuracy differs by −31" in gaps
+    assert "finetune@block5_conv3 is clearly ahead, the difference is −3" in other
+
+
+def test_answer_says_what_it_cannot_say(study):
+    scratch = {name: result for name, result in study.results.items() if name.startswith("scratch")}
+    assert "no model that borrows has results" in answer_of(replace(study, results=scratch, curve={}))[1]
+    random = synthetic.study(synthetic.params(**{"backbone.weights": "none"}))
+    sentences = answer_of(random)
+    assert len(sentences) == 3 and "backbone.weights is none" in sentences[1]
+    others = {name: result for name, result in study.results.items() if not name.startswith("scratch")}
+    use, missing = answer_of(replace(study, results=others, curve={}))
+    assert "finetune@block5_conv3" in use and "No network trained from scratch" in missing
 
 
 def test_one_row_per_model_in_the_order_of_params(study):
     table = summary_table(study)
     assert table["family"].value_counts().to_dict() == {
-        "scratch": 9,
+        "scratch": 11,
         "highrate": 2,
-        "head": 8,
+        "head": 11,
         "finetune": 2,
         "asis": 1,
     }
-    assert table["variant"].head(9).tolist() == list(study.params.variants)
+    assert table["variant"].head(11).tolist() == [name for name in study.params.variants if "best_block" not in name]
     assert not set(PROMISED) - set(table)
 
 
@@ -162,7 +199,7 @@ def test_csv_reads_back_with_whole_numbers(study):
     text = summary_table(study).to_csv(index=False)
     back = pd.read_csv(io.StringIO(text))
     assert back["params_total"].dtype == np.int64
-    assert back["seeds"].tolist() == [3] * 21 + [1]
+    assert back["seeds"].tolist() == [3] * 26 + [1]
 
 
 def test_way_1_without_a_classifier_has_an_empty_row():

@@ -44,8 +44,8 @@ def every_epoch(monkeypatch) -> io.StringIO:
 def test_a_line_says_seed_epoch_losses_gap_and_time_left(every_epoch):
     rows = []
     watched = TrainingProgress("scratch@dropout", [4, 7], 3, rows.append)
-    for _ in range(2):
-        watched.add_epoch({"train_loss": 0.5, "val_loss": 0.75})
+    for epoch in (1, 2):
+        watched.add_epoch({"epoch": epoch, "train_loss": 0.5, "val_loss": 0.75})
     line = "scratch@dropout: 2 of 6 epochs, seed 1 of 2, training loss 0.500, validation loss 0.750, gap +0.250, 00:0"
     assert every_epoch.getvalue().splitlines()[-1].startswith(line)
     assert [row["seed"] for row in rows] == [4, 4]
@@ -55,8 +55,8 @@ def test_a_seed_from_a_checkpoint_counts_as_a_whole(every_epoch):
     rows = []
     watched = TrainingProgress("scratch@dropout", [4, 7], 3, rows.append)
     watched.end_seed()
-    watched.add_epoch({"train_loss": 0.5, "val_loss": 0.75})
+    watched.add_epoch({"epoch": 1, "train_loss": 0.5, "val_loss": 0.75})
     assert "4 of 6 epochs, seed 2 of 2" in every_epoch.getvalue().splitlines()[-1]
     watched.end_seed()
     assert "6 of 6 epochs" in every_epoch.getvalue()
-    assert rows == [{"train_loss": 0.5, "val_loss": 0.75, "seed": 7}]
+    assert rows == [{"epoch": 1, "train_loss": 0.5, "val_loss": 0.75, "seed": 7}]

