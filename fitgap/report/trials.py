@@ -14,8 +14,7 @@ from fitgap.params.variants import HEAD_KEYS
 from fitgap.report.formatting import NOTHING, number
 
 COUNTS = (1, 2, 4)  # of trials, for the growth of the score
-GROWTH = (*(f"best of {count}" for count in COUNTS), "best of all")
-HEADINGS = ("model", "trials", "chosen", "its validation loss", *GROWTH, "remarks")
+HEADINGS = ("model", "trials", "chosen", "its validation loss", *(f"best of {n}" for n in (*COUNTS, "all")), "remarks")
 FEWEST = 3  # candidates of a key, for its first and last to be the ends of a range
 
 
