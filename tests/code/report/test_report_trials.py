@@ -41,7 +41,7 @@ def test_row_has_the_choice_its_loss_and_the_growth_with_the_number_of_trials(st
     shown = row(synthetic.with_trials(study))
     assert (shown["trials"], shown["chosen"]) == ("3", "dropout 0.3, learning rate 0.002")
     assert shown["its validation loss"] == "0.300 (3 draws)"
-    assert [shown[name] for name in trials.GROWTH] == ["0.400", "0.333", "–", "0.300"]
+    assert [shown[name] for name in trials.HEADINGS[4:8]] == ["0.400", "0.333", "–", "0.300"]
     assert shown["remarks"] == "–"
 
 
