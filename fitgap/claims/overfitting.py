@@ -152,9 +152,7 @@ def _accuracies_in_words(study: Study) -> str:
         f"{usual.split('@')[1]} {high_share:.1%} instead of {usual_share:.1%}"
         for usual, high_share, usual_share in zip(USUAL_RATE, *shares, strict=True)
     ]
-    return (
-        f"at a learning rate of {study.params.highrate.learning_rate:g} instead of the usual one: {', '.join(changes)}"
-    )
+    return f"at a learning rate of {study.params.highrate.learning_rate:g} instead of the usual: {', '.join(changes)}"
 
 
 def _early_stopping() -> Claim:

@@ -83,11 +83,9 @@ class Params(Section):
             self._check_variant("highrate.variants", name)
             if obstacle := self.variants[name].obstacle("highrate"):
                 raise ValueError(f"highrate.variants: {name!r} has no model here: {obstacle}; remove it from the list")
-        rate, usual = self.highrate.learning_rate, max(_values(self.scratch.learning_rate))
-        if rate <= usual:
-            raise ValueError(
-                f"highrate.learning_rate: {rate}: not higher than scratch.learning_rate ({usual}); raise it"
-            )
+        rate, low = self.highrate.learning_rate, max(_values(self.scratch.learning_rate))
+        if rate <= low:
+            raise ValueError(f"highrate.learning_rate: {rate}: not higher than scratch.learning_rate ({low}); raise it")
         return self
 
     def _check_variant(self, key: str, name: str) -> None:

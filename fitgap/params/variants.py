@@ -55,7 +55,10 @@ class _Variant(Section):
         return "; ".join(reasons)
 
     @model_validator(mode="after")
-    def _one_loss_and_one_optimizer(self):
+    def _remedies_can_act(self):
+        acting = [own for own in self.active if type(own).before_activation is not Remedy.before_activation]
+        if acting and self.dense_units == 0:
+            raise ValueError("dense_units: 0: leaves no hidden layer for batch normalisation to act on; leave one out")
         for method in ("loss", "optimizer"):
             own = [type(remedy) for remedy in self.active]
             names = [kind.__name__ for kind in own if getattr(kind, method) is not getattr(Remedy, method)]

@@ -6,7 +6,7 @@ from fitgap import lifecycle
 from fitgap.cluster import connection
 from fitgap.data.draws import check_drawing
 from fitgap.data.prepared import read_prepared
-from fitgap.data.record import read_result
+from fitgap.data.record import RECORD, read_result
 from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 from fitgap.system import downloads, repository
@@ -69,7 +69,7 @@ def check_sizes(params: Params) -> None:
 
     Raises a UserError if a repetition could not draw so many.
     """
-    if not (RESULT.exists() and PREPARED.exists()):
+    if not ((RESULT / RECORD).exists() and PREPARED.exists()):  # a kill may have left one without the other
         return
     if read_result(RESULT).record.params == params.section_params("data"):
         check_drawing(read_prepared(PREPARED), params.data, params.learning_curve.sizes)

@@ -8,7 +8,6 @@ Arm Identification and Hyperparameter Optimization, 2016, arXiv:1502.07943.
 """
 
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +22,8 @@ from fitgap.params.schema import Choice
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.progress import Progress
 from fitgap.training.experiment import Experiment
+
+PURE = 1000  # hypercubes looked at for one without a repeated combination; beyond them, several are joined
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,15 @@ def draw_choices(candidates: Mapping[str, list], count: int) -> list[dict[str, A
     """
     from scipy.stats.qmc import LatinHypercube  # its import takes a second, which models without candidates save
 
-    sizes, places = [len(values) for values in candidates.values()], set()
-    if count == math.prod(sizes):
-        places = set(itertools.product(*map(range, sizes)))
+    sizes, places = [len(values) for values in candidates.values()], {}
     for seed in itertools.count():
-        if len(places) == count:
-            break
         sample = LatinHypercube(len(sizes), rng=np.random.default_rng(seed)).random(count)
-        places = set(map(tuple, (sample * sizes).astype(int).tolist()))
-    choices = [{key: candidates[key][n] for key, n in zip(candidates, own, strict=True)} for own in sorted(places)]
+        drawn = dict.fromkeys(map(tuple, (sample * sizes).astype(int).tolist()))
+        places = drawn if seed < PURE else places | drawn
+        if len(places) >= count:
+            break
+    chosen = sorted(itertools.islice(places, count))
+    choices = [{key: candidates[key][n] for key, n in zip(candidates, own, strict=True)} for own in chosen]
     return sorted(choices, key=partial(rank, candidates))
 
 

@@ -31,6 +31,14 @@ def test_every_model_of_a_family_gets_as_many_trials_the_baseline_too(tensorflow
     assert min(trials.values()) >= 4
 
 
+@pytest.mark.parametrize(("sizes", "count"), [((5, 6), 29), ((5, 6), 30), ((10, 10), 50), ((2, 2, 2), 7)])
+def test_most_of_a_grid_can_be_asked_for(tensorflow, sizes, count):
+    from fitgap.training.trials import draw_choices
+
+    choices = draw_choices({f"key{n}": list(range(size)) for n, size in enumerate(sizes)}, count)
+    assert len({tuple(choice.values()) for choice in choices}) == len(choices) == count
+
+
 @pytest.mark.parametrize("count", [5, 6])
 def test_trials_differ_and_come_weakest_first(tensorflow, count):
     from fitgap.training.trials import draw_choices, rank
