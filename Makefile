@@ -41,7 +41,7 @@ repro: install ## Run the pipeline: all changed stages, several at a time, and t
 SETTING = $(BIN)/python -m fitgap.programs.setting settings/$(subst -,_,$@).yaml $(addprefix --name ,$(NAME)) \
   $(if $(PICTURES),"data.path=$(PICTURES)") $(if $(WEIGHTS),"backbone.path=$(WEIGHTS)") $(CHANGES)
 
-quick: install ## Run a first look in four minutes: few repetitions, fewer remedies (settings/quick.yaml)
+quick: install ## Run a first look in three minutes: few repetitions, fewer remedies (settings/quick.yaml)
 	@$(SETTING) --at-once
 
 notes: install ## Run on CIFAR-10 with ImageNet's weights, both downloaded once (settings/notes.yaml)
