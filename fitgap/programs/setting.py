@@ -110,7 +110,7 @@ def run_at_once(name: str, tree: dict[str, Any]) -> None:
             shutil.copyfile(file, copied / file)
     (copied / "params.yaml").write_text(json.dumps(tree, ensure_ascii=False), encoding="utf-8")  # JSON is YAML
     with Repo() as repo:
-        config = f"[core]\n    no_scm = true\n[cache]\n    dir = {repo.cache.local.path}\n"
+        config = f"[core]\n    no_scm = true\n[cache]\n    dir = {repo.cache.local_cache_dir}\n"
     (copied / ".dvc/config.local").write_text(config, encoding="utf-8")
     variables = os.environ | {"DVC_ROOT": str(root), "DVC_EXP_NAME": name}
     command = [sys.executable, "-m", "fitgap.programs.scheduler"]

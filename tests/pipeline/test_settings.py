@@ -65,7 +65,7 @@ def runs(clone, experiment: str) -> dict[str, dict]:
 
 
 SHARED = ("prepare", "backbone", "features")  # of `make quick` and `make repro`
-TINY = ["asis.images=20", "seeds=[0,1]", "learning_curve.sizes=[30]"]
+TINY = ["asis.images=20", "seeds=[0,1]", "learning_curve.sizes=[30]", "variants.best_block=null"]
 TINY += ["scratch.epochs=1", "head.epochs=1", "finetune.epochs=1", "learning_curve.repetitions=1"]
 
 
@@ -74,7 +74,7 @@ def test_a_first_look_leaves_to_the_whole_run_what_both_have_in_common(repositor
     clone = cloned(repository, tmp_path / "quick")
     clone.edit(**{"data.test_images": 60})
     clone.run("git", "commit", "--all", "--quiet", "-m", "fewer test images")
-    clone.run("python", "-m", "fitgap.programs.setting", "settings/quick.yaml", *TINY)
+    clone.run("python", "-m", "fitgap.programs.setting", "settings/quick.yaml", "--at-once", *TINY)
     text = (clone.path / "experiments/quick/report.md").read_text()
     assert "A first look: 2 repetitions." in text and "20, as params.yaml is shipped" in text
     assert clone.repro(*SHARED) == []
