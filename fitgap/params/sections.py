@@ -98,7 +98,7 @@ class Training(Section):
 class Contestants(Training):
     """Settings shared by all families whose models are compared."""
 
-    trials: Annotated[int, Field(ge=2, le=1000)]  # of each model, where keys have candidates
+    trials: Annotated[int, Field(ge=1, le=1000)]  # of each model; 1: its middle candidates, untried
     validation_freq: Count
 
 

@@ -45,10 +45,14 @@ class Trials:
 def draw_choices(candidates: Mapping[str, list], count: int) -> list[dict[str, Any]]:
     """Draw different combinations of candidates, the weakest first: those whose values stand earliest in their lists.
 
+    A single one is not drawn: it has the middle candidate of each list.
+
     A Latin hypercube, so that of each list all values are tried about equally often: McKay, Beckman & Conover 1979,
     doi:10.2307/1268522. Independent draws, as scikit-learn's ParameterSampler makes them, leave out whole blocks.
     """
-    from scipy.stats.qmc import LatinHypercube  # its import takes a second, which models without candidates save
+    if count == 1:
+        return [{key: values[len(values) // 2] for key, values in candidates.items()}]
+    from scipy.stats.qmc import LatinHypercube  # its import takes a second, which models without trials save
 
     sizes, places = [len(values) for values in candidates.values()], {}
     for seed in itertools.count():
@@ -80,6 +84,8 @@ def run_trials(declared: Experiment, decide: Callable[[Choice], Experiment], che
     if not model.candidates:
         return Trials(declared)
     choices = draw_choices(model.candidates, model.trials)
+    if len(choices) == 1:  # nothing to compare
+        return Trials(decide(choices[0]), choice=choices[0])
     for number, choice in enumerate(choices):
         graph = tuple(value for key, value in choice.items() if key != "learning_rate")  # the rate is no part of it
         same = next((other for other, own in experiments.values() if own == graph), None)

@@ -49,7 +49,7 @@ MISTAKES = [
     ("variants > batchnorm > batch_norm", "tune", ["'tune'", "boolean"]),
     ("variants > best_block > layer", ["block3_pool", "block9_pool"], ["'block1_pool'"]),
     ("features > layers", ["block5_pool"], ["variants.best_block.layer", "features.layers"]),
-    ("scratch > trials", 1, ["1", "greater than or equal to 2"]),
+    ("scratch > trials", 0, ["0", "greater than or equal to 1"]),
     ("variants > baseline > 1", 3, ["unknown key", "learning_rate"]),
     ("compute > threads", 0, ["0", "integer from 1 on, or all"]),
     ("learning_curve > sizes", [20, 20], ["is listed more than once"]),

@@ -123,3 +123,18 @@ def test_finalists_have_three_draws_and_the_lowest_mean_loss_is_chosen(tried):
     assert trials.experiment.model.schedule.learning_rate == trials.choice["learning_rate"]
     assert trials.experiment.model.variant.dropout == trials.choice["dropout"]
     assert trials.experiment.model.candidates == {}
+
+
+def test_a_single_trial_is_the_middle_candidate_untried(tensorflow, tmp_path):
+    from fitgap.training.experiment import build_experiment
+    from fitgap.training.trials import run_trials
+
+    was = {"scratch.trials": 1, "variants.dropout.dropout": [0.1, 0.2, 0.5], "scratch.learning_rate": [0.003, 0.01]}
+    params, images = synthetic.params(**was), synthetic.prepared()
+
+    def decide(choice=()):
+        return build_experiment(params, params.model("scratch", "dropout", dict(choice)), images, images.images)
+
+    trials = run_trials(decide(), decide, Checkpoint(tmp_path))
+    assert trials.choice == {"dropout": 0.2, "learning_rate": 0.01} and trials.number is None
+    assert trials.table.empty and trials.experiment.model.candidates == {}
