@@ -32,14 +32,20 @@ def has_diverged(result: Result) -> bool:
 
 
 def best(results: Iterable[Result]) -> Result | None:
-    """Return the model with the lowest validation loss, mean over its seeds; the first of equals. None without any.
+    """Return the model with the highest validation accuracy, mean over its seeds; of equals that with the lowest loss.
 
+    Accuracy, because that is what models are compared by: by loss, label smoothing would lose to less accurate models.
     A model with a diverged seed is left out, because a mean over the other seeds would overrate it. Models that only
-    test a statement (`Family.is_offered`) are left out too. Test results are not used.
+    test a statement (`Family.is_offered`) are left out too. Test results are not used. None without any model.
     """
     offered = [result for result in results if result.is_model and FAMILIES[result.record.stage].is_offered]
     trained = [result for result in offered if "val_loss_best" in result.seeds and not has_diverged(result)]
-    return min(trained, key=lambda result: result.seeds["val_loss_best"].astype(float).mean(), default=None)
+    return max(trained, key=_validated, default=None)
+
+
+def _validated(result: Result) -> tuple[float, float]:
+    accuracy, loss = (result.seeds[name].astype(float).mean() for name in ("val_accuracy_best", "val_loss_best"))
+    return accuracy, -loss
 
 
 def chosen_strengths(result: Result) -> dict[str, Any]:

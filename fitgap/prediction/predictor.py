@@ -125,8 +125,8 @@ def _inside(path: Path, folder: Path) -> Iterator[PictureFile]:
 def load_predictor(name: str | None = None, root: Path | str = ".") -> Predictor:
     """Load a trained model by its name, such as "scratch@dropout"; without a name, the best one.
 
-    The best model is the one with the lowest mean validation loss, as for MLflow's registry. Only DVC's outputs are
-    read, not MLflow's store.
+    The best model is the one with the highest mean validation accuracy, as for MLflow's registry. Only DVC's outputs
+    are read, not MLflow's store.
 
     `root` is the repository's top folder.
 
@@ -142,14 +142,14 @@ def load_predictor(name: str | None = None, root: Path | str = ".") -> Predictor
 
     network = build_network(models, result)
     largest = max((layer.output.shape[1:] for layer in network.layers), key=math.prod)
-    loss, seed = result.metrics["val_loss_best"], result.record.best_seed
-    rank = ", the lowest of all models" if name is None else ""
+    accuracy, seed = result.metrics["val_accuracy_best"], result.record.best_seed
+    rank = ", the highest of all models" if name is None else ""
     changed = ", ".join(models.changed_settings(result))
     return Predictor(
         name=result.name,
         classes=result.record.classes,
         image_size=network.input_shape[1],
-        about=f"{result.name} answers: mean validation loss {loss:.3f} nats{rank}; weights of seed {seed}",
+        about=f"{result.name} answers: mean validation accuracy {accuracy:.1%}{rank}; weights of seed {seed}",
         warning=f"params.yaml has changed since its training ({changed}); {WAY}" if changed else "",
         network=Evaluator(network, largest, fast=False),
     )

@@ -73,8 +73,8 @@ class TrainedModels:
     def find(self, name: str | None = None) -> Result:
         """Return the result of a model by its name, such as "scratch@dropout".
 
-        Without a name, return the best: of the models that params.yaml declares, the one with the lowest mean
-        validation loss (`fitgap.data.results.best`). It is the champion in MLflow's registry too.
+        Without a name, return the best: of the models that params.yaml declares, the one with the highest
+        mean validation accuracy (`fitgap.data.results.best`). It is the champion in MLflow's registry too.
 
         Raises a UserError if there is no such model, or if it cannot answer; the message lists the allowed names.
         """

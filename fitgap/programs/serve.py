@@ -24,7 +24,7 @@ def main(*arguments: str) -> None:
     _check_port(port)
     result = TrainedModels(Path()).find()
     address = models.find_address(result)
-    print(f"fitgap: {result.name} answers: the lowest mean validation loss of all models; {address}")
+    print(f"fitgap: {result.name} answers: the highest mean validation accuracy of all models; {address}")
     print(f"fitgap: it answers on http://{HOST}:{port}/invocations in a few seconds; Ctrl-C stops it", flush=True)
     _become_server(address, port)
 

@@ -21,7 +21,7 @@ KINDS = {"scratch": "trained from scratch", "borrowed": "built on VGG16 borrowed
 def write_answer(study: Study, table: pd.DataFrame, curve: LearningCurve | None) -> list[str]:
     """Return sentences on the best model, on the best of the other way, on where they meet, and on the smallest gaps.
 
-    The two are chosen by their validation loss; a sentence says so if a way has none.
+    The two are chosen by their validation accuracy; a sentence says so if a way has none.
     """
     rows, chosen = table.set_index("model"), dict(study.contestants)
     missing = []

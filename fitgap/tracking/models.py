@@ -3,8 +3,8 @@
 MLflow's own `mlflow.keras.log_model` uses the process's active run, and loads the saved model in another process to
 infer its requirements. Here the run is an argument, and the requirements are known.
 
-Scratch models are small, so all are attached. Of each transfer family, only the best is attached (lowest mean
-validation loss), because each model contains the whole of VGG16, 59 MB.
+Scratch models are small, so all are attached. Of each transfer family, only the best is attached (highest mean
+validation accuracy), because each model contains the whole of VGG16, 59 MB.
 """
 
 import shutil

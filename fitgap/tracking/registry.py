@@ -25,7 +25,7 @@ def register(result: Result, run_id: str | None) -> dict[str, str]:
 
     Parameters
     ----------
-    result : result of the model with the lowest validation loss; its network is attached to its run
+    result : result of the model with the highest validation accuracy; its network is attached to its run
     run_id : its run; None if the store failed before
 
     Returns
@@ -68,7 +68,7 @@ def _crown(opened: Store, name: str, result: Result, run_id: str) -> str | None:
     if model is None:
         return None
     if not opened.client.search_registered_models(f"name = '{name}'"):
-        about = f"The best model by validation loss on {result.record.inputs['data']['name']}."
+        about = f"The best model by validation accuracy on {result.record.inputs['data']['name']}."
         opened.client.create_registered_model(name, description=about)
     tags, source = {FINGERPRINT: result.fingerprint, MODEL: result.name}, f"models:/{model.model_id}"
     made = opened.client.create_model_version(name, source, run_id, tags, model_id=model.model_id)

@@ -56,9 +56,10 @@ def contestant(
     validation_images: int = 200,
     stage: str = "scratch",
 ) -> Result:
-    """Return the result of a model with these lowest validation losses by seed."""
+    """Return the result of a model with these lowest validation losses by seed; all are equally accurate."""
     made = model(variant, validation_images=validation_images)
-    seeds = [{**made.record.seeds[0], "seed": s, "val_loss_best": x} for s, x in enumerate(losses)]
+    same = made.record.seeds[0] | {"val_accuracy_best": 0.9}
+    seeds = [{**same, "seed": s, "val_loss_best": x} for s, x in enumerate(losses)]
     inputs = {"data": {"name": "digits", "digest": digest}}
     return dataclasses.replace(made, record=dataclasses.replace(made.record, stage=stage, seeds=seeds, inputs=inputs))
 

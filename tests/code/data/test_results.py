@@ -13,14 +13,20 @@ from stages import choice
 
 
 def model(name: str, losses: list[float], **columns: list[float]) -> Result:
-    """A model with one seed per validation loss."""
+    """A model with one seed per validation loss; all are equally accurate."""
     family, _, variant = name.partition("@")
-    seeds = pd.DataFrame({"seed": range(len(losses)), "val_loss_best": losses, "test_accuracy": 0.5, **columns})
+    measured = {"val_loss_best": losses, "val_accuracy_best": 0.9, "test_accuracy": 0.5, **columns}
+    seeds = pd.DataFrame({"seed": range(len(losses)), **measured})
     record = Record(family, variant, {}, {}, seeds=seeds.to_dict("records"))
     return Result(record, pd.DataFrame({"seed": [0], "epoch": [1]}), np.full((len(losses), 4, 2), 0.5, np.float32))
 
 
-def test_the_lowest_mean_validation_loss_wins_and_the_first_of_equals():
+def test_the_highest_mean_validation_accuracy_wins_whatever_the_loss():
+    unsure = model("scratch@smoothed", [0.5, 0.6], val_accuracy_best=[0.90, 0.96])
+    assert best([model("scratch@a", [0.1, 0.2], val_accuracy_best=[0.93, 0.92]), unsure]) is unsure
+
+
+def test_of_equally_accurate_models_the_lowest_mean_validation_loss_wins_and_the_first_of_equals():
     models = [model("scratch@a", [0.5, 0.4]), model("head@b", [0.25, 0.5]), model("finetune@block5", [0.375, 0.375])]
     assert best(models).name == "head@b"
     assert best(reversed(models)).name == "finetune@block5"

@@ -60,7 +60,7 @@ def test_without_a_name_the_model_with_the_lowest_mean_validation_loss_answers(t
     }
     first, second, *_ = sorted(losses, key=losses.get)
     predictor = load_predictor(root=trained)
-    assert predictor.name == first and predictor.about.startswith(f"{first} answers: mean validation loss")
+    assert predictor.name == first and predictor.about.startswith(f"{first} answers: mean validation accuracy")
     shutil.rmtree(copied / "models" / first.replace("@", "/"))
     assert load_predictor(root=copied).name == second
 

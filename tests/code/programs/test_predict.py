@@ -35,7 +35,7 @@ def run(trained, monkeypatch, capsys):
 def test_table_names_the_likeliest_classes_first(run):
     status, table, errors = run("pictures/café/0.png", "pictures/night", "--model", "scratch@baseline", "--top", 1)
     assert status == 0
-    assert errors.startswith("fitgap: scratch@baseline answers: mean validation loss") and errors.count("\n") == 1
+    assert errors.startswith("fitgap: scratch@baseline answers: mean validation accuracy") and errors.count("\n") == 1
     lines = [line.split("   ") for line in table.splitlines()]
     assert len(lines) == 21 and lines[0][0].strip() == "pictures/café/0.png"
     assert all(len(cells) == 2 and cells[1].split()[0] in HEADER and cells[1].endswith("%") for cells in lines)
@@ -48,7 +48,7 @@ def test_unusable_files_get_a_line_each_and_the_others_an_answer(run):
     assert header == HEADER and row[0] == "pictures/café/0.png"
     assert sum(map(float, row[1:])) == pytest.approx(1, abs=1e-5)
     best, first, second = errors.splitlines()
-    assert "answers: mean validation loss" in best and "the lowest of all models" in best
+    assert "answers: mean validation accuracy" in best and "the highest of all models" in best
     assert first.startswith("fitgap: nothing.png: not found")
     assert second.startswith("fitgap: params.yaml: not a picture in JPEG")
 
