@@ -14,7 +14,7 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro quick notes photographs few-photographs predict serve test test-all readme photographs-page \
+.PHONY: help install repro quick notes photographs predict serve test test-all readme photographs-page \
   claims chaos bench browser database cluster try-cluster ui sync lint format lock
 
 help: ## List the commands
@@ -39,7 +39,7 @@ repro: install ## Run the pipeline: all changed stages, several at a time, and t
 
 # Each of these takes further CHANGES="KEY=VALUE ..." and a NAME for the experiment.
 SETTING = $(BIN)/python -m fitgap.programs.setting settings/$(subst -,_,$@).yaml $(addprefix --name ,$(NAME)) \
-  $(if $(PICTURES),"data.path=$(PICTURES)") $(if $(WEIGHTS),"backbone.path=$(WEIGHTS)") $(CHANGES)
+  $(CHANGES)
 
 quick: install ## Run a first look in three minutes: few repetitions, fewer remedies (settings/quick.yaml)
 	@$(SETTING) --at-once
@@ -47,14 +47,12 @@ quick: install ## Run a first look in three minutes: few repetitions, fewer reme
 notes: install ## Run on CIFAR-10 with ImageNet's weights, both downloaded once (settings/notes.yaml)
 	@$(SETTING)
 
-photographs: install ## Run on your own PICTURES=... and WEIGHTS=... (settings/photographs.yaml)
-	@$(SETTING)
+photographs: install ## Compare on your own PICTURES=folder within MINUTES=20, with ImageNet's weights or WEIGHTS=file
+	@$(BIN)/python -m fitgap.programs.photographs $(if $(PICTURES),"$(PICTURES)") $(addprefix --minutes ,$(MINUTES)) \
+	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(addprefix --name ,$(NAME)) $(CHANGES)
 
-few-photographs: install ## Run on few, larger pictures of your own: 500 at 96x96 (settings/few_photographs.yaml)
-	@$(SETTING)
-
-predict: install ## Classify IMAGES=... (files, folders, archives) with the best model, or with MODEL=scratch@dropout
-	@$(BIN)/python -m fitgap.programs.predict $(addprefix --model ,$(MODEL)) $(IMAGES)
+predict: install ## Classify IMAGES=... (files, folders, archives) with the best model, or MODEL=...; of the run NAME=...
+	@$(BIN)/python -m fitgap.programs.predict $(addprefix --experiment ,$(NAME)) $(addprefix --model ,$(MODEL)) $(IMAGES)
 
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 # loadfile runs the tests of a module in one process and in order, as tests on a cloned repository require.

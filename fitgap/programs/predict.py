@@ -14,6 +14,7 @@ import pandas as pd
 
 from fitgap import lifecycle
 from fitgap.prediction.predictor import load_predictor
+from fitgap.programs import setting
 
 
 def main(*arguments: str) -> None:
@@ -21,7 +22,7 @@ def main(*arguments: str) -> None:
     options = _parser().parse_args(arguments)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends this program silently
-    predictor = load_predictor(options.model)
+    predictor = load_predictor(options.model, setting.folder_of(options.experiment) if options.experiment else ".")
     answers = predictor.predict_files(options.files)
     problems = [f"{_printable(name)}: {reason}" for name, reason in answers.unusable.items()]
     for line in filter(None, [predictor.about, predictor.warning, *problems]):
@@ -35,7 +36,8 @@ def main(*arguments: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fitgap.programs.predict", description="Classify pictures.")
     parser.add_argument("files", nargs="+", metavar="FILE", help="a picture, or a folder, .zip or .tar of pictures")
-    parser.add_argument("--model", help="a model's name, such as scratch@dropout; default: lowest validation loss")
+    parser.add_argument("--model", help="a model's name, such as scratch@dropout; default: highest validation accuracy")
+    parser.add_argument("--experiment", metavar="NAME", help="that `make photographs` or `make quick` ran")
     parser.add_argument("--top", type=_count, default=3, help="number of classes in the table (default: 3)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", dest="write", action="store_const", const=_json, help="all classes, as JSON")

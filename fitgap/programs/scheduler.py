@@ -32,6 +32,7 @@ STAGE_MEMORY = 1_000_000_000  # bytes; a stage holds about 700 MB once TensorFlo
 MEMORY_EVERY = 1.0  # seconds between two looks at the memory while a stage waits for it
 PATIENCE, LONGEST = 1.0, 20.0  # seconds until a command is terminated after an interruption, and until DVC is killed
 HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config ", "Use `dvc push`")
+EMPTY = "WARNING: 'models/"  # the folder of a variant without a model
 # Both signals are for the stage's command: DVC must not stop while it writes dvc.lock. The command does not inherit a
 # handler, unlike SIG_IGN. Without --wait-for-lock, DVC gives up after 3 s without its lock (dvc#10465).
 DVC_REPRO = """
@@ -168,7 +169,7 @@ def start_repro(*arguments: str, is_piped: bool = False) -> subprocess.Popen:
 def follow(stage: Stage) -> int:
     """Show the lines that a stage writes to its pipe, without DVC's hints; return the exit status of its process."""
     for line in stage.process.stdout or ():
-        if line.strip() and not line.strip().startswith(HINTS):
+        if line.strip() and not line.strip().startswith((*HINTS, EMPTY)):
             show(f"{stage.name}: {line.rstrip()}")
     return stage.process.wait()
 

@@ -6,7 +6,8 @@ The experiment bears the file's name, or NAME. It runs in a copy of the reposito
 earlier runs comes from DVC's cache. A null removes what params.yaml has under that key, such as a variant.
 
 `dvc exp run` runs one stage at a time. With --at-once, several run at a time, as in `make repro`. That copy leaves a
-report, runs in MLflow, and what it computed in DVC's cache, but no entry in `dvc exp show`.
+report, runs in MLflow, and what it computed in DVC's cache, but no entry in `dvc exp show`. It stays until the next run
+of that name: `make predict NAME=...` asks its models.
 """
 
 import argparse
@@ -97,9 +98,14 @@ def run(name: str, changes: dict[str, Any]) -> None:
         sys.exit(status)
 
 
+def folder_of(name: str) -> Path:
+    """Return the copy of the repository that a setting ran in with --at-once."""
+    return Path.cwd() / ".dvc/tmp/settings" / name
+
+
 def run_at_once(name: str, tree: dict[str, Any]) -> None:
     """Run the scheduler in a copy of the repository's files with these params; the copy shares DVC's cache."""
-    root, copied = Path.cwd(), Path.cwd() / ".dvc/tmp/settings" / name
+    root, copied = Path.cwd(), folder_of(name)
     from dvc.repo import Repo  # its import takes a while
 
     shutil.rmtree(copied, ignore_errors=True)
@@ -116,7 +122,7 @@ def run_at_once(name: str, tree: dict[str, Any]) -> None:
     command = [sys.executable, "-m", "fitgap.programs.scheduler"]
     if status := subprocess.run(command, cwd=copied, env=variables, check=False).returncode:
         sys.exit(status)
-    shutil.rmtree(copied)
+    shutil.rmtree(copied / "data/features")  # large, and in DVC's cache
 
 
 if __name__ == "__main__":

@@ -145,7 +145,7 @@ def test_without_a_network_one_line_says_what_goes_where(clone):
     ],
 )
 def test_mistake_gets_one_line_before_anything_runs(clone, assignment, told):
-    ended = clone.run("python", "-m", "fitgap.programs.setting", "settings/photographs.yaml", assignment, check=False)
+    ended = clone.run("python", "-m", "fitgap.programs.setting", "settings/notes.yaml", assignment, check=False)
     assert ended.returncode == 1
     assert told in ended.stderr
     assert ended.stderr.count("\n") == 1

@@ -12,7 +12,6 @@ from PIL import Image
 from fitgap.params import reading
 from fitgap.params.schema import flatten
 
-PHOTOGRAPHS = "settings/photographs.yaml"
 COLOURS = {"<b>red</b>": (220, 40, 40), "green": (40, 200, 60), "blé": (50, 60, 210)}
 SAME = r"same ([\d,]+ )?images"
 
@@ -105,13 +104,13 @@ def test_report_on_fixed_splits_says_that_intervals_leave_out_the_choice_of_imag
     assert clone.repro() == ["report"]
 
 
-def test_setting_for_photographs_shares_what_has_run_and_leaves_params_as_they_are(clone):
+def test_setting_shares_what_has_run_and_leaves_params_as_they_are(clone, tmp_path):
     clone.edit(variants={"baseline": {}, "unwanted": {"dropout": 0.2}})
     before = (clone.path / "params.yaml").read_text()
-    here, named = (flatten(reading.read_tree(clone.path / name)) for name in ("params.yaml", PHOTOGRAPHS))
-    same = [f"{key}={json.dumps(here[key])}" for key in named]
-    program = ("python", "-m", "fitgap.programs.setting", PHOTOGRAPHS, "--name", "fewer")
-    ended = clone.run(*program, *same, "variants.unwanted=null", "variants.absent=null")
+    (tmp_path / "own.yaml").write_text("seeds: [0, 1]\nhighrate: {learning_rate: 0.5}\n")
+    program = ("python", "-m", "fitgap.programs.setting", str(tmp_path / "own.yaml"), "--name", "fewer")
+    seeds = f"seeds={reading.read_tree(clone.path / 'params.yaml')['seeds']}"
+    ended = clone.run(*program, seeds, "variants.unwanted=null", "variants.absent=null", "highrate.variants=[]")
     assert set(stages_in(ended.stdout)) <= {"choice", "report"}  # the copy has no results of deleted variants
     text = (clone.path / "experiments/fewer/report.md").read_text()
     assert "directory" in text and "unwanted" not in text

@@ -1,7 +1,8 @@
 """The interface of image sources: pictures are yielded one by one, so that memory stays constant."""
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -25,3 +26,5 @@ class Collection:
     count: int  # of pictures, unusable ones included
     pictures: Callable[[], Generator[Picture, None, None]]  # in the same order every time; close it to stop early
     close: Callable[[], None] = lambda: None  # deletes temporary files; no pictures can be read after it
+    labels: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # name of a file -> its class, official split
+    folder: Path | None = None  # of these files

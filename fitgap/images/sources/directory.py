@@ -56,7 +56,7 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
         classes = _class_names(path, folders, splits, pictures.values())
         labels = _labels(pictures, splits, classes)
         decoded = partial(_pictures, folder, image_size, labels, pictures.keys() - labels.keys(), path.is_dir())
-        return Collection(classes, len(pictures), decoded, stack.pop_all().close)
+        return Collection(classes, len(pictures), decoded, stack.pop_all().close, labels, folder)
 
 
 def _pictures(
