@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -60,8 +60,9 @@ def open_checkpoint(stage: str) -> Iterator[Checkpoint]:
     """
     checkpoints = repository.root() / "checkpoints"
     for folder in checkpoints.glob("*"):
-        if time.time() - folder.stat().st_mtime > EXPIRY:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # of another stage that has just ended
+            if time.time() - folder.stat().st_mtime > EXPIRY:
+                shutil.rmtree(folder, ignore_errors=True)
     key = [inputs.read_contents(stage), {name: version(name) for name in LIBRARIES}]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     checkpoint = Checkpoint(checkpoints / f"{stage}-{digest}")

@@ -123,6 +123,15 @@ def test_expired_checkpoint_is_deleted(repository):
     assert not is_found()
 
 
+def test_checkpoint_of_another_stage_that_ends_meanwhile_does_not_matter(repository):
+    """It is listed, and gone when it is looked at."""
+    folder = repository / "checkpoints"
+    folder.mkdir(exist_ok=True)
+    (folder / "scratch@gone-0123").symlink_to(folder / "nowhere")
+    with checkpoints.open_checkpoint("scratch@dropout") as checkpoint:
+        assert checkpoint.folder.is_dir()
+
+
 def test_trained_model_survives_the_round_trip(tensorflow):
     from fitgap.training.trainer import TrainedModel
 
