@@ -22,7 +22,6 @@ pytestmark = pytest.mark.slow
 EXPERIMENTS, ALLOWED = 1000, 0.05  # allowed rate of false verdicts
 CHANCE = 2 * (ALLOWED * (1 - ALLOWED) / EXPERIMENTS) ** 0.5  # two standard errors of a rate measured here
 FURTHER = 100  # repetitions that measure what is true within a pool
-DRAWS = 4  # of the trials that select a method
 REPETITIONS, METHODS, CLASSES, FEATURES = 20, 6, 10, 10
 POOL, TRAIN, VALIDATION, TEST = 900, 100, 200, 897
 CLARITY, ALIKE = 3.0, 0.8  # distance of the classes; share of an image's noise that all methods have in common
@@ -39,7 +38,7 @@ class Simulated:
     confidences: np.ndarray  # float32, (2, repetitions, test images): the highest of the first two methods
     losses: np.ndarray  # float, (methods, repetitions), on the validation images of each repetition
     true_losses: np.ndarray  # float, (methods,): the expectation of a repetition in this pool
-    trials: np.ndarray  # float, (methods,): mean validation loss of a few draws apart from the repetitions
+    validated: np.ndarray  # float, (methods,): mean validation accuracy of the repetitions
 
 
 def draw_experiment(random: np.random.Generator) -> Simulated:
@@ -47,21 +46,19 @@ def draw_experiment(random: np.random.Generator) -> Simulated:
     labels = {"pool": np.arange(POOL) % CLASSES, "test": np.arange(TEST) % CLASSES}
     common = {name: random.normal(size=(len(found), FEATURES)) for name, found in labels.items()}
     train, validation = draw_images(random, REPETITIONS + FURTHER)
-    right, confidences, losses, trials, noise_of_trials = [], [], [], [], random.spawn(1)[0]
+    right, confidences, losses, validated = [], [], [], []
     for method in range(METHODS):
         seen = {name: _features(random, labels[name], noise) for name, noise in common.items()}
         means = seen["pool"][train if method < 2 else train[:REPETITIONS]].mean(axis=2)
         means += OWN * random.normal(size=means.shape)
         logits = _logits(seen["test"], means[:REPETITIONS])
-        tried = seen["pool"][train[-DRAWS:]].mean(axis=2)
-        tried += OWN * noise_of_trials.normal(size=tried.shape)
-        trials.append(_losses(seen["pool"], tried, labels["pool"], validation[-DRAWS:]).mean())
+        validated.append(_accuracy(seen["pool"], means[:REPETITIONS], labels["pool"], validation[:REPETITIONS]))
         right.append(logits.argmax(axis=-1).T == labels["test"])
         if method < 2:  # no test compares the losses and confidences of more
             confidences.append(np.exp(logits.max(axis=-1) - np.logaddexp.reduce(logits, axis=-1)).T.astype(np.float32))
             losses.append(_losses(seen["pool"], means, labels["pool"], validation))
     own, further = np.split(np.stack(losses), [REPETITIONS], axis=1)
-    return Simulated(np.stack(right), np.stack(confidences), own, further.mean(axis=1), np.array(trials))
+    return Simulated(np.stack(right), np.stack(confidences), own, further.mean(axis=1), np.array(validated))
 
 
 def draw_images(random, repetitions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,8 +79,16 @@ def _logits(features, means):
     return (features @ flat.T - (flat**2).sum(axis=1) / 2).reshape(len(features), *means.shape[:2])
 
 
+def _rows(features, means, images):
+    return np.einsum("rif,rcf->ric", features[images], means) - (means**2).sum(axis=2)[:, None] / 2
+
+
+def _accuracy(features, means, labels, images):
+    return (_rows(features, means, images).argmax(axis=2) == labels[images]).mean()
+
+
 def _losses(features, means, labels, images):
-    rows = np.einsum("rif,rcf->ric", features[images], means) - (means**2).sum(axis=2)[:, None] / 2
+    rows = _rows(features, means, images)
     true = np.take_along_axis(rows, labels[images][..., None], axis=-1)[..., 0]
     return (np.logaddexp.reduce(rows, axis=-1) - true).mean(axis=1)
 
@@ -121,8 +126,8 @@ def compare_calibrations(one: Simulated) -> list[Comparison]:
 
 
 def select(one: Simulated, methods: range) -> np.ndarray:
-    """Return the answers of the method that the trials' noisy validation losses prefer."""
-    return one.right[min(methods, key=lambda method: one.trials[method])]
+    """Return the answers of the method with the highest mean validation accuracy, as the best is chosen."""
+    return one.right[max(methods, key=lambda method: one.validated[method])]
 
 
 def select_both(one: Simulated) -> tuple[np.ndarray, np.ndarray]:
