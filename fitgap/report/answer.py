@@ -6,7 +6,17 @@
 import numpy as np
 import pandas as pd
 
-from fitgap.claims.comparisons import ACCURACY, ACCURACY_GAP, BASELINE, GAP, Quantity, judge_best_of_all, rivals
+from fitgap.claims.comparisons import (
+    ACCURACY,
+    ACCURACY_GAP,
+    ACCURACY_MARGIN,
+    BASELINE,
+    GAP,
+    Quantity,
+    judge_best_of_all,
+    rivals,
+)
+from fitgap.claims.learning_curve import right_by_size
 from fitgap.claims.study import Study
 from fitgap.data.draws import count_drawn
 from fitgap.definitions.measurements import MEASUREMENTS, UNITS
@@ -18,8 +28,13 @@ from fitgap.report.figures.learning_curve import LearningCurve
 KINDS = {"scratch": "trained from scratch", "borrowed": "built on VGG16 borrowed from {source}"}
 
 
-def write_answer(study: Study, table: pd.DataFrame, curve: LearningCurve | None) -> list[str]:
+def write_answer(
+    study: Study, table: pd.DataFrame, curve: LearningCurve | None, confusion: pd.DataFrame | None = None
+) -> list[str]:
     """Return sentences on the best model, on the best of the other way, on where they meet, and on the smallest gaps.
+
+    On pictures of one's own, they go on with whether more of them would help, and what the best model mixes up:
+    `confusion` has true classes as rows, answers as columns, and shares.
 
     The two are chosen by their validation accuracy; a sentence says so if a way has none.
     """
@@ -34,7 +49,9 @@ def write_answer(study: Study, table: pd.DataFrame, curve: LearningCurve | None)
         missing.append("What borrowing brings cannot be said: no model that borrows has results.")
     compared = recommend(study, rows, chosen)
     meeting = [curve.sentence] if curve and curve.sentence else []
-    return [*compared, *missing, *meeting, *(closest(study) if "scratch" in chosen else [])]
+    own = study.params.data.source == "directory" and study.best is not None
+    further = [*_more_pictures(study), *_mixed_up(confusion)] if own else []
+    return [*compared, *missing, *meeting, *further, *(closest(study) if "scratch" in chosen else [])]
 
 
 def recommend(study: Study, rows: pd.DataFrame, chosen: dict[str, str]) -> list[str]:
@@ -62,6 +79,29 @@ def _compare(study: Study, first: str, second: str) -> str:
     low, high = difference.interval() or (-np.inf, np.inf)
     ahead = f"{first if low > 0 else second} is clearly ahead" if low > 0 or high < 0 else "neither is clearly ahead"
     return f"{ahead}, the difference is {_measured(difference, 'share')}"
+
+
+def _more_pictures(study: Study) -> list[str]:
+    """Return a sentence on what the last step of the learning curve brought the best model; none without a step."""
+    way = next(way for way, name in study.contestants.items() if name == study.best)
+    right = right_by_size(study, way)
+    if len(right) < 2:
+        return []
+    fewer, more = list(right)[-2:]
+    gain = study.over_images(right[more] - right[fewer])
+    low, high = gain.interval() or (-np.inf, np.inf)
+    hope = "more pictures should help" if low > 0 else "whether more pictures would help is not clear"
+    hope = "more pictures would hardly help" if max(-low, high) < ACCURACY_MARGIN else hope
+    return [f"From {fewer} to {more} training images its accuracy changes by {_measured(gain, 'share')}: {hope}."]
+
+
+def _mixed_up(confusion: pd.DataFrame | None) -> list[str]:
+    """Return a sentence on the largest share of a class that is taken for another; none without a mistake."""
+    wrong = confusion.where(~np.eye(len(confusion), dtype=bool), 0.0).stack() if confusion is not None else pd.Series()
+    if wrong.empty or wrong.max() == 0:
+        return []
+    truth, answer = wrong.idxmax()
+    return [f"It most often mistakes **{truth}** for **{answer}**: {wrong.max():.0%} of the test images of {truth}."]
 
 
 def closest(study: Study) -> list[str]:

@@ -71,6 +71,7 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         if there is a registered version to load
     """
     table, curve = summary_table(study), learning_curve.measure_learning_curve(study)
+    mistakes = collect_mistakes(study, study.best) if study.best else None
     measured = {family: measure_calibrations(study, family) for family in REMEDIED}
     counts = Counter(claim["verdict"] for claim in without_checks(claims))
     return {
@@ -78,7 +79,7 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "params": study.params,
         "table": table,
         "data_title": formatting.data_title(study.params.data),
-        "answer": write_answer(study, table, curve),
+        "answer": write_answer(study, table, curve, mistakes and mistakes.confusion),
         "curve_families": curves.families_with_curves(study),
         "images": count_images(study),
         "claims": claims,
@@ -100,7 +101,7 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "calibrations": {family: formatting.calibration_rows(own) for family, own in measured.items() if own},
         "without_model": study.params.without_model,
         "tables": formatting,
-        "mistakes": collect_mistakes(study, study.best) if study.best else None,
+        "mistakes": mistakes,
         "most_classes": MAX_CLASSES,
         "curve": curve,
         "curve_rows": learning_curve.tabulate_curve(curve) if curve else [],
