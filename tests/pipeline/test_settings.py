@@ -141,7 +141,7 @@ def test_without_a_network_one_line_says_what_goes_where(clone):
         ("data.path", "should be KEY=VALUE"),
         ("scratch.epoch=3", "did you mean 'epochs'"),
         ("seeds=[0", "seeds: '[0': not readable as YAML"),
-        ("data.path=nowhere", "data.path"),
+        ("data.source=nowhere", "data.source"),
     ],
 )
 def test_mistake_gets_one_line_before_anything_runs(clone, assignment, told):
