@@ -35,9 +35,15 @@ def images(data):
     return prepared.read_prepared(data / "prepared")
 
 
+def features_of(data, name, **options) -> np.ndarray:
+    """Return a file of features: cells of a layer, or activations below a depth of fine-tuning."""
+    folder = data / "features"
+    return np.load(folder / ("cells" if name.startswith("block") else "") / f"{name}.npy", **options)
+
+
 def test_every_image_has_finite_features(data, images):
     for name in json.loads((data / "features/features.json").read_text())["files"]:
-        features = np.load(data / "features" / f"{name}.npy", mmap_mode="r")
+        features = features_of(data, name, mmap_mode="r")
         assert features.dtype == np.float32
         assert len(features) == len(images.labels)
         assert np.isfinite(features).all()
@@ -46,7 +52,7 @@ def test_every_image_has_finite_features(data, images):
 @pytest.mark.parametrize(("layer", "least"), [("below_block5", 0.95), ("block5_pool", 0.87)])
 def test_linear_probe_on_the_training_digits(repository, data, images, layer, least):
     """`below_block5` holds block4_pool. Alain & Bengio 2016, arXiv:1610.01644, on linear probes."""
-    features = np.load(data / "features" / f"{layer}.npy").reshape(len(images.labels), -1)
+    features = features_of(data, layer).reshape(len(images.labels), -1)
     rows = draw_rows(images, load_params(repository / "params.yaml").data, seed=0)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     probe.fit(features[rows["train"]], images.labels[rows["train"]])
