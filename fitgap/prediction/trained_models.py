@@ -95,8 +95,8 @@ class TrainedModels:
         """Return the keys of params.yaml that have changed since a model was trained."""
         if result.name not in declared_models(self.params):
             return ["variants" if result.record.stage != "finetune" else "finetune.depths"]
-        now = self.params.model(result.record.stage, result.record.variant).recorded
-        listed = {key: value for key, value in now.items() if isinstance(value, list)}  # among them candidates
+        model = self.params.model(result.record.stage, result.record.variant)
+        now, listed = model.recorded, model.candidates  # a value that trials chose has not changed
         own = result.record.params.items()
         return [key for key, value in own if key in now and value != now[key] and value not in listed.get(key, ())]
 
