@@ -42,7 +42,7 @@ SETTING = $(BIN)/python -m fitgap.programs.setting settings/$(subst -,_,$@).yaml
   $(CHANGES)
 
 quick: install ## Run a first look in three minutes: few repetitions, fewer remedies (settings/quick.yaml)
-	@$(SETTING) --at-once
+	@$(SETTING)
 
 notes: install ## Run on CIFAR-10 with ImageNet's weights, both downloaded once (settings/notes.yaml)
 	@$(SETTING)

@@ -21,7 +21,7 @@ from fitgap.params import reading
 from fitgap.params.schema import Params, flatten
 from fitgap.programs import budget, preflight
 from fitgap.programs.budget import LEVELS, Level
-from fitgap.programs.setting import absolute_paths, apply_changes, parse_assignment, run_at_once
+from fitgap.programs.setting import absolute_paths, apply_changes, check_name, parse_assignment, run
 from fitgap.system.errors import UserError
 
 SETTING, EXPERIMENTS = Path("settings/photographs.yaml"), Path("experiments")
@@ -34,6 +34,7 @@ SHOWN = 6  # classes named on the terminal
 def main(*arguments: str) -> None:
     """Plan, tell the plan, and run it."""
     options = _parser().parse_intermixed_args(arguments)
+    check_name(options.name)
     given = given_values(options)
     pictures = take_inventory(Path(given["data.path"]), given.get("data.split_folders", "by_name"))
     check_classes(pictures)
@@ -42,7 +43,7 @@ def main(*arguments: str) -> None:
     earlier = file.read_text(encoding="utf-8") if file.exists() else ""
     begun = [plan for plan in plans if plan.as_file(options.minutes) == earlier]  # however fast the machine is today
     chosen = begun[0] if begun else choose(plans, options.minutes)
-    preflight.check(chosen.params, SETTING)
+    preflight.check(chosen.params, SETTING if options.weights else "without WEIGHTS=FILE")
     for line in [describe(pictures), *warnings_about(pictures, chosen), f"plan: {chosen.in_words}"]:
         print(line)
     for minutes in (options.minutes / 2, options.minutes * 3):
@@ -51,7 +52,7 @@ def main(*arguments: str) -> None:
     EXPERIMENTS.mkdir(exist_ok=True)
     file.write_text(chosen.as_file(options.minutes), encoding="utf-8")
     print(f'settings: {file}; to change one: CHANGES="KEY=VALUE ..."', flush=True)
-    run_at_once(options.name, chosen.tree)
+    run(options.name, chosen.tree)
     print(*answer_in((report / "report.md").read_text(encoding="utf-8")), sep="\n")
     print(f"The report: {report}/report.html    The runs: make ui")
     print(f"Classify pictures with this model: make predict NAME={options.name} IMAGES=folder")
@@ -72,7 +73,8 @@ def given_values(options: argparse.Namespace) -> dict[str, Any]:
     pictures = Path(options.pictures).expanduser().resolve()
     preflight.check_path("PICTURES", str(pictures))
     weights = {"backbone.weights": "path", "backbone.path": options.weights} if options.weights else {}
-    return absolute_paths({"data.path": str(pictures), **weights, **dict(map(parse_assignment, options.changes))})
+    given = {"data.path": str(pictures), **weights, **dict(map(parse_assignment, options.changes))}
+    return given | absolute_paths(given)
 
 
 @dataclass(frozen=True)

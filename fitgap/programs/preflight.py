@@ -61,7 +61,7 @@ def check_path(key: str, path: str) -> None:
     if path == "data/README.md":  # the default of both paths
         raise UserError(f"{key}: {path!r}: names no files of your own; name a folder, such as data/pictures")
     if not place.exists():
-        raise UserError(f"{key}: {path!r}: not found; paths begin at the repository's top folder")
+        raise UserError(f"{key}: {path!r}: not found; a relative path begins at the repository's top folder")
 
 
 def check_sizes(params: Params) -> None:

@@ -1,19 +1,17 @@
-"""A setting: a file of changes to params.yaml, run as a DVC experiment that leaves params.yaml as it is.
+"""A setting: a file of changes to params.yaml, run as an experiment that leaves params.yaml as it is.
 
-    python -m fitgap.programs.setting settings/notes.yaml [--name NAME] [--at-once] [KEY=VALUE ...]
+    python -m fitgap.programs.setting settings/notes.yaml [--name NAME] [KEY=VALUE ...]
 
-The experiment bears the file's name, or NAME. It runs in a copy of the repository, and what it has in common with
-earlier runs comes from DVC's cache. A null removes what params.yaml has under that key, such as a variant.
-
-`dvc exp run` runs one stage at a time. With --at-once, several run at a time, as in `make repro`. That copy leaves a
-report, runs in MLflow, and what it computed in DVC's cache, but no entry in `dvc exp show`. It stays until the next run
-of that name: `make predict NAME=...` asks its models.
+The experiment bears the file's name, or NAME. It runs in a copy of the repository, several stages at a time, as in
+`make repro`. What it has in common with earlier runs comes from DVC's cache. It leaves a report in experiments/NAME,
+runs in MLflow, and its models in the copy, which stays until the next run of that name and which `make predict` asks.
 """
 
 import argparse
 import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,22 +26,19 @@ from fitgap.system.errors import UserError
 
 
 def main(*arguments: str) -> None:
-    """Check a setting as a whole, then let DVC run it."""
+    """Check a setting as a whole, then run it."""
     parser = argparse.ArgumentParser(prog="python -m fitgap.programs.setting", description="Run a setting.")
     parser.add_argument("file", metavar="FILE", help="a setting, such as settings/notes.yaml")
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="further changes; null removes the key")
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="further changes; null removes a key")
     parser.add_argument("--name", help="name of the experiment; default: the file's")
-    parser.add_argument("--at-once", action="store_true", help="run several stages at a time, outside of `dvc exp`")
     options = parser.parse_intermixed_args(arguments)
-    path, shipped = Path(options.file), reading.read_tree(Path("params.yaml"))
-    name = options.name or path.stem
-    changes = absolute_paths(flatten(reading.read_tree(path)) | dict(map(parse_assignment, options.changes)))
-    tree = apply_changes(shipped, changes)
+    path = Path(options.file)
+    name = check_name(options.name or path.stem)
+    changes = flatten(reading.read_tree(path)) | dict(map(parse_assignment, options.changes))
+    tree = apply_changes(reading.read_tree(Path("params.yaml")), changes)
+    tree = apply_changes(tree, absolute_paths(flatten(tree)))
     preflight.check(reading.validate(tree, path), path)
-    if options.at_once:
-        run_at_once(name, tree)
-    else:
-        run(name, {key: value for key, value in changes.items() if value is not None or has_key(shipped, key)})
+    run(name, tree)
     print(f"The report: experiments/{name}/report.html    The runs: make ui")
 
 
@@ -58,10 +53,14 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise UserError(f"{key}: {value!r}: not readable as YAML: {' '.join(str(error).split())}") from None
 
 
-def absolute_paths(changes: dict[str, Any]) -> dict[str, Any]:
-    """Make paths absolute: the copy that DVC runs in stands elsewhere, and holds what Git or DVC track only."""
-    paths = {key: value for key, value in changes.items() if key.endswith(".path") and isinstance(value, str)}
-    return changes | {key: str(Path(value).expanduser().resolve()) for key, value in paths.items()}
+def absolute_paths(values: dict[str, Any]) -> dict[str, str]:
+    """Return the paths among dotted keys, made absolute: the copy stands elsewhere, without the files that Git ignores.
+
+    The default of both names nothing, and stays as it is: another path would prepare the same images again.
+    """
+    paths = {key: value for key, value in values.items() if key.endswith(".path") and isinstance(value, str)}
+    own = {key: value for key, value in paths.items() if value != "data/README.md"}
+    return {key: str(Path(value).expanduser().resolve()) for key, value in own.items()}
 
 
 def apply_changes(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -81,29 +80,19 @@ def apply_changes(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, An
     return tree
 
 
-def has_key(tree: dict[str, Any], key: str) -> bool:
-    """Return whether params have a dotted key; DVC removes no other."""
-    return any(name == key or name.startswith(f"{key}.") for name in flatten(tree))
-
-
-def run(name: str, changes: dict[str, Any]) -> None:
-    """Run `dvc exp run --temp`; an earlier experiment of that name gives way, its results stay in DVC's cache."""
-    dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp"]
-    subprocess.run([*dvc, "remove", "--quiet", name], capture_output=True, check=False)  # there may be none
-    overrides = [  # in Hydra's grammar
-        f"--set-param=~{key}" if value is None else f"--set-param=++{key}={json.dumps(value, ensure_ascii=False)}"
-        for key, value in changes.items()
-    ]
-    if status := subprocess.run([*dvc, "run", "--temp", "--name", name, *overrides], check=False).returncode:
-        sys.exit(status)
-
-
 def folder_of(name: str) -> Path:
-    """Return the copy of the repository that a setting ran in with --at-once."""
-    return Path.cwd() / ".dvc/tmp/settings" / name
+    """Return the copy of the repository that an experiment runs in."""
+    return Path.cwd() / ".dvc/tmp/settings" / check_name(name)
 
 
-def run_at_once(name: str, tree: dict[str, Any]) -> None:
+def check_name(name: str) -> str:
+    """Return the name of an experiment; its folder is removed before the next run, so it must be no path."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(f"{name!r}: no name for an experiment; take letters, digits, '.', '_' and '-'")
+    return name
+
+
+def run(name: str, tree: dict[str, Any]) -> None:
     """Run the scheduler in a copy of the repository's files with these params; the copy shares DVC's cache."""
     root, copied = Path.cwd(), folder_of(name)
     from dvc.repo import Repo  # its import takes a while

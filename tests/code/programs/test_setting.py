@@ -6,7 +6,8 @@ import pytest
 
 from fitgap.params import reading
 from fitgap.params.schema import flatten
-from fitgap.programs.setting import apply_changes, has_key, parse_assignment
+from fitgap.programs.setting import absolute_paths, apply_changes, check_name, parse_assignment
+from fitgap.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = sorted((ROOT / "settings").glob("*.yaml"))
@@ -34,9 +35,12 @@ def test_null_for_what_is_absent_changes_nothing(shipped):
     assert apply_changes(shipped, {"variants.mine": None}) == shipped
 
 
-@pytest.mark.parametrize(
-    ("key", "is_there"),
-    [("variants.l1", True), ("variants.l1.l1", True), ("seeds", True), ("variants.mine", False), ("seeds.0", False)],
-)
-def test_has_key_follows_the_dots(shipped, key, is_there):
-    assert has_key(shipped, key) is is_there
+def test_paths_are_made_absolute_but_the_default_which_names_nothing(shipped):
+    own = apply_changes(shipped, {"data.path": "data/pictures"})
+    assert absolute_paths(flatten(own)) == {"data.path": str(Path.cwd() / "data/pictures")}
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "", ".", "/tmp"])
+def test_name_that_is_a_path_is_refused_since_its_folder_is_removed(name):
+    with pytest.raises(UserError, match="no name for an experiment"):
+        check_name(name)
