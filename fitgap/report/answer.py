@@ -3,6 +3,8 @@
 **Names** are marked as in Markdown.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -33,8 +35,8 @@ def write_answer(
 ) -> list[str]:
     """Return sentences on the best model, on the best of the other way, on where they meet, and on the smallest gaps.
 
-    On pictures of one's own, they go on with whether more of them would help, and what the best model mixes up:
-    `confusion` has true classes as rows, answers as columns, and shares.
+    On pictures of one's own, they go on with what the two cost, whether more pictures would help, and what the best
+    model mixes up: `confusion` has true classes as rows, answers as columns, and shares.
 
     The two are chosen by their validation accuracy; a sentence says so if a way has none.
     """
@@ -50,7 +52,7 @@ def write_answer(
     compared = recommend(study, rows, chosen)
     meeting = [curve.sentence] if curve and curve.sentence else []
     own = study.params.data.source == "directory" and study.best is not None
-    further = [*_more_pictures(study), *_mixed_up(confusion)] if own else []
+    further = [*_costs(rows, chosen.values()), *_more_pictures(study), *_mixed_up(confusion)] if own else []
     return [*compared, *missing, *meeting, *further, *(closest(study) if "scratch" in chosen else [])]
 
 
@@ -79,6 +81,13 @@ def _compare(study: Study, first: str, second: str) -> str:
     low, high = difference.interval() or (-np.inf, np.inf)
     ahead = f"{first if low > 0 else second} is clearly ahead" if low > 0 or high < 0 else "neither is clearly ahead"
     return f"{ahead}, the difference is {_measured(difference, 'share')}"
+
+
+def _costs(rows: pd.DataFrame, models: Iterable[str]) -> list[str]:
+    """Return a sentence on how long one training of each model takes; none if that was not measured."""
+    seconds = rows.loc[list(models), "seconds_mean"].dropna()
+    times = [f"{formatting.number(each)} s for {name}" for name, each in seconds.items()]
+    return [f"One training took {' and '.join(times)}."] if times else []
 
 
 def _more_pictures(study: Study) -> list[str]:

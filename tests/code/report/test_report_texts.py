@@ -164,12 +164,15 @@ def test_answer_names_a_gap_that_is_small_by_not_learning():
     assert "The best trained from scratch, **scratch@batchnorm**" in other  # not dropout, whose loss is the lowest
 
 
-def test_answer_on_own_pictures_goes_on_with_more_pictures_and_mistakes(study):
+def test_answer_on_own_pictures_goes_on_with_costs_more_pictures_and_mistakes(study):
     data = study.params.data.model_copy(update={"source": "directory"})
     own = replace(study, params=study.params.model_copy(update={"data": data}))
     confusion = pd.DataFrame([[0.8, 0.2], [0.05, 0.95]], index=["cat", "dog"], columns=["cat", "dog"])
     args = summary_table(own), learning_curve.measure_learning_curve(own), confusion
-    more, mixed = [text for text in answer.write_answer(own, *args) if text not in answer.write_answer(study, *args)]
+    costs, more, mixed = [
+        text for text in answer.write_answer(own, *args) if text not in answer.write_answer(study, *args)
+    ]
+    assert re.match(r"One training took [\d.]+ s for \S+@\S+ and [\d.]+ s for \S+@\S+\.", costs)
     assert re.match(r"From \d+ to \d+ training images its accuracy changes by .* points .*: .*more pictures", more)
     assert mixed == "It most often mistakes **cat** for **dog**: 20% of the test images of cat."
 
