@@ -1,4 +1,4 @@
-"""choice: choose the best model from scratch and the best that borrows VGG16, both by their validation loss.
+"""choice: choose the best model from scratch and the best that borrows VGG16, both by their validation accuracy.
 
 reads   params.yaml (backbone.weights, and which models it declares), results/scratch/, results/head/, results/finetune/
 writes  results/choice/: the settings of the two, and nothing that was measured; a run in MLflow

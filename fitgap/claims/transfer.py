@@ -99,7 +99,7 @@ def _best_of_both(params: Params, stop: str) -> Claim:
         statement="Both sides at their best: the best borrower is more accurate than the best from scratch.",
         models=tuple(f"{family}@{name}" for family, names in families.items() for name in names),
         statistic="difference of the test accuracy of the best model that borrows and the best from scratch, both "
-        "chosen by their validation loss",
+        "chosen by their validation accuracy",
         direction="above",
         rule=RULE_ONE.format(side="above") + f"; it allows for {IMAGES}",
         evaluate=best_borrower,
