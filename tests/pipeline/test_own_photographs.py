@@ -12,7 +12,14 @@ from fitgap.params import reading
 pytestmark = pytest.mark.slow
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 210)}
-TINY = ["backbone.weights=none", "seeds=[0,1]", "scratch.epochs=2", "head.epochs=2", "head.trials=1"]
+TINY = [
+    "backbone.weights=none",
+    "data.image_size=32",
+    "seeds=[0,1]",
+    "scratch.epochs=2",
+    "head.epochs=2",
+    "head.trials=1",
+]
 TINY += ["finetune.epochs=1", "learning_curve.repetitions=1", "variants.combined=null", "variants.batchnorm=null"]
 
 

@@ -199,7 +199,7 @@ def test_plots_of_two_experiments_side_by_side(clone):
     clone.edit(**{"variants.dropout.dropout": 0.25})
     assert {"scratch@dropout", "head@dropout", "choice", "report"} <= set(clone.repro())
     clone.run("dvc", "exp", "save", "--name", "softer")
-    clone.edit(**{"variants.dropout.dropout": 0.5})
+    clone.edit(**{"variants.dropout.dropout": [0.3, 0.5]})
     assert clone.repro() == ["report"]
     clone.run("dvc", "plots", "diff", "softer", "workspace", "--out", "plots")
     page = (clone.path / "plots/index.html").read_text()
