@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 # Disable usage statistics of MLflow and Keras. (Those of DVC: .dvc/config.)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
-# Variables of your shell with which Python would not find the code, or TensorFlow would not start.
-export PYTHONSAFEPATH :=
-export PYTHONWARNINGS :=
+# Variables of your shell with which Python would not start or not find the code, or pip would install elsewhere or
+# nothing. Programs drop others themselves: fitgap/system/environment.py.
+unexport PYTHONSAFEPATH PYTHONWARNINGS PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONDEVMODE
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PIP_NO_DEPS PIP_PYTHON PIP_IGNORE_INSTALLED
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)

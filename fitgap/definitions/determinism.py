@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fitgap.system.environment import without_strays
+
 # Keras imports these if they are installed, for scikit-learn wrappers and image galleries that are unused here.
 # Hiding them makes every stage start faster.
 UNUSED_IMPORTS = ("matplotlib", "sklearn")
@@ -18,8 +20,8 @@ def start_tensorflow(seed: int, threads: int | str = "all") -> None:
 
     Call it before anything else imports TensorFlow.
 
-    The machine's settings of Keras (KERAS_BACKEND, keras.json) have no influence: backend, float type and image format
-    are Keras's defaults.
+    The machine's settings of TensorFlow and Keras (TF_XLA_FLAGS, KERAS_BACKEND, keras.json) have no influence: backend,
+    float type and image format are Keras's defaults.
 
     oneDNN's kernels are enabled on every x86 processor. By default TensorFlow enables them only on processors with
     neural-network instructions (AVX512-VNNI, AMX and the like); training on others is then much slower (`make bench`
@@ -30,6 +32,8 @@ def start_tensorflow(seed: int, threads: int | str = "all") -> None:
     seed : of Python's, NumPy's and TensorFlow's random numbers
     threads : processor threads of one operation, or "all" for one per core; results differ by rounding
     """
+    for name in set(os.environ) - set(without_strays(os.environ)):
+        del os.environ[name]  # of a notebook; a stage has been started without
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # of the two, Keras prefers it to keras.json
     with hold_stderr(), _hide_modules(*UNUSED_IMPORTS), freeze_garbage_collection():

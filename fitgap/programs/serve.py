@@ -3,6 +3,7 @@
 import argparse
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fitgap.tracking import models, store
 from fitgap.tracking.addresses import tracking_uri
 
 HOST = "127.0.0.1"
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "KERAS_BACKEND": "tensorflow"}
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
 
 
 def main(*arguments: str) -> None:
@@ -42,6 +43,10 @@ def _check_port(port: int) -> None:
 def _become_server(address: str, port: int) -> None:
     """Replace this process by MLflow's server, so that a signal to this process stops the server."""
     programs = Path(sys.executable).parent  # MLflow starts uvicorn by its name
+    try:
+        subprocess.run([programs / "uvicorn", "--version"], capture_output=True, check=True)
+    except OSError:  # its first line names the Python of the former folder
+        raise UserError(f"{programs}: moved since the installation; remove .venv and run `make install`") from None
     store.set_variables()
     variables = {"MLFLOW_TRACKING_URI": tracking_uri(), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     server = ["-m", "mlflow", "models", "serve", "--model-uri", address, "--env-manager", "local"]

@@ -22,6 +22,16 @@ def check_name(folder: Path) -> None:
         raise UserError(f"{shown}: MLflow cannot work in a folder with % or ? in its path; rename the folder")
 
 
+def check_outputs(folder: Path) -> None:
+    """Raise a UserError if a folder of DVC's outputs is a link, which DVC refuses once the work is done."""
+    for name in ("data", "models", "results", "reports"):
+        if (folder / name).is_symlink():
+            raise UserError(
+                f"{folder / name}: a link, behind which DVC keeps no outputs; put a folder in its place; "
+                "to use another disk, move the whole repository, or DVC's cache: `dvc cache dir --local FOLDER`"
+            )
+
+
 def copy_report(reports: Path) -> None:
     """Copy an experiment's report to experiments/NAME/ in the real repository; outside of one, do nothing."""
     name = os.environ.get("DVC_EXP_NAME")

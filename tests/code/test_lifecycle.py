@@ -52,6 +52,14 @@ def run(folder, repository):
     return run
 
 
+def test_outputs_behind_a_link_are_refused_before_the_work(folder, run, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (folder / "models").symlink_to(tmp_path / "disk")
+    ended = run("Path('worked').touch()")
+    assert ended.returncode == 1 and not (folder / "worked").exists()
+    assert "models: a link, behind which DVC keeps no outputs; put a folder in its place" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "text", "changed"),
     [

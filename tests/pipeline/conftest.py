@@ -19,6 +19,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from fitgap.system.environment import without_strays
+
 SMALL = {
     "seeds": [0, 1],
     "data.pool_images": 200,
@@ -57,6 +59,7 @@ class Clone:
     def environment(self) -> dict[str, str]:
         """Variables that put this very Python first on the PATH, and name no store but the clone's."""
         given = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_", "PYTHON"))}
+        given = without_strays(given)
         path = f"{Path(sys.executable).parent}{os.pathsep}{given['PATH']}"
         return {**given, "PATH": path, **self.variables}
 

@@ -14,17 +14,16 @@ import time
 import chaos
 import pytest
 from conftest import cloned
+from odd_variables import ODD
 from stores import contents
 
 pytestmark = pytest.mark.slow
-ELSEWHERE = {
-    "PYTHONHASHSEED": "12345",
+ELSEWHERE = ODD | {
     "PYTHONSAFEPATH": "1",
     "PYTHONWARNINGS": "default",
     "LC_ALL": "C",
     "TZ": "Asia/Kathmandu",
     "COLUMNS": "40",
-    "KERAS_BACKEND": "torch",
 }
 KERAS = {"floatx": "float64", "epsilon": 0.1, "backend": "torch", "image_data_format": "channels_first"}
 

@@ -31,6 +31,14 @@ def test_port_that_cannot_be_had_is_one_line():
                 serve.main("--port", str(port))
 
 
+def test_environment_that_was_moved_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "uvicorn").write_text("#!/former/place/bin/python\n")
+    (tmp_path / "uvicorn").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(UserError, match="moved since the installation; remove .venv and run `make install`"):
+        serve._become_server("models:/1", 5001)
+
+
 def test_without_a_model_in_mlflow_one_line_says_what_to_do(copied, monkeypatch):
     samples.repository(copied, monkeypatch)
     with pytest.raises(UserError, match="its model is not in MLflow; `make sync` writes it"):
