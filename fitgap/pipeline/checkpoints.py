@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from fitgap.pipeline import inputs
 from fitgap.system import repository
@@ -56,7 +57,8 @@ class Checkpoint:
 def open_checkpoint(stage: str) -> Iterator[Checkpoint]:
     """Open the checkpoint of a stage ("features" or "scratch@dropout"); delete it if the block succeeds.
 
-    After a failure or a kill it is kept, and the next run of the stage with the same inputs reuses it.
+    After a failure or a kill it is kept, and the next run of the stage with the same inputs reuses it. Two processes
+    may do the same work at once, such as two experiments that share a stage.
     """
     checkpoints = repository.root() / "checkpoints"
     for folder in checkpoints.glob("*"):
@@ -65,7 +67,16 @@ def open_checkpoint(stage: str) -> Iterator[Checkpoint]:
                 shutil.rmtree(folder, ignore_errors=True)
     key = [inputs.read_contents(stage), {name: version(name) for name in LIBRARIES}]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    checkpoint = Checkpoint(checkpoints / f"{stage}-{digest}")
+    name, locks = f"{stage}-{digest}", repository.root() / ".dvc/tmp"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"fitgap-{name}.lock")
+    with suppress(Timeout):
+        lock.acquire(timeout=0)
+    # Whoever holds the lock deletes the folder at its end. Another process that does the same has one of its own.
+    checkpoint = Checkpoint(checkpoints / (name if lock.is_locked else f"{name}-{os.getpid()}"))
     checkpoint.folder.mkdir(parents=True, exist_ok=True)
-    yield checkpoint
-    shutil.rmtree(checkpoint.folder, ignore_errors=True)
+    try:
+        yield checkpoint
+        shutil.rmtree(checkpoint.folder, ignore_errors=True)
+    finally:
+        lock.release()

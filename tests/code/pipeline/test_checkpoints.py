@@ -66,6 +66,16 @@ def test_work_of_a_killed_stage_is_found_to_the_bit(repository):
     assert list((repository / "checkpoints").iterdir()) == []  # it ended well, so nothing stays
 
 
+def test_two_processes_on_the_same_work_do_not_delete_each_others_folder():
+    with checkpoints.open_checkpoint("scratch@dropout") as first:
+        with checkpoints.open_checkpoint("scratch@dropout") as second:
+            second.save("seed-0", {"weights": np.arange(3.0)})
+        first.save("seed-1", {"weights": np.arange(3.0)})
+        assert first.load("seed-1") is not None
+    begin_and_die()
+    assert is_found()
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
