@@ -22,9 +22,9 @@ def main() -> None:
     """Prepare the images selected in params.yaml."""
     clock, params = lifecycle.Clock(), load_params()
     with clock.working(), fresh_folder(PREPARED) as folder:
-        about, warnings = prepare(load_collection(params.data), params.data, folder, params.learning_curve.sizes)
-    for warning in warnings:
-        print(f"fitgap: {warning}", file=sys.stderr)
+        about, lines = prepare(load_collection(params.data), params.data, folder, params.learning_curve.sizes)
+    for line in lines:
+        print(f"fitgap: {line}", file=sys.stderr)
     counts = {f"{part}_images": rows for part, rows in about["rows"].items()}
     record = Record(
         stage="prepare",

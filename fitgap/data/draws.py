@@ -124,11 +124,12 @@ def check_drawing(images: PreparedImages, data: Data, sizes: Iterable[int]) -> N
     """Raise a UserError if a repetition could not draw its images, or one of the learning curve's sizes."""
     splits = len(count_drawn(images, data))
     labels, counts = np.unique(_distinct(images)[1], return_counts=True)
+    advice = "add some" if data.pool_images == ALL else f"add some, or raise data.pool_images: {data.pool_images}"
     for label, count in zip(labels, counts, strict=True):
         if count < splits:
             raise UserError(
                 f"params.yaml: data.train_images, data.validation_images: class {images.class_names[label]!r} has "
-                f"{count} distinct image in the pool, too few to be in both splits; add some"
+                f"{count} distinct image in the pool, too few to be in both splits; {advice}"
             )
     for size in sizes:
         try:

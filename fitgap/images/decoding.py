@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import io
+import re
+from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -39,6 +41,11 @@ TURNS = {
 def has_picture_ending(name: str) -> bool:
     """Return whether a file is named like a picture."""
     return name.lower().endswith(tuple(ending for endings in ENDINGS.values() for ending in endings))
+
+
+def has_other_ending(name: str) -> bool:
+    """Return whether a file is named like something else: notes.txt, or what Windows puts beside a download."""
+    return bool(re.fullmatch(r"\.[a-zA-Z]\w*", PurePosixPath(name).suffix)) and not has_picture_ending(name)
 
 
 class UnusableError(Exception):

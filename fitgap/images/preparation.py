@@ -6,6 +6,7 @@ the pixels are copied in the order of the parts. Memory holds only one manifest 
 
 import contextlib
 import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,7 @@ from fitgap.system.progress import Progress
 
 COLUMNS = ("name", "sha256", "label", "official", "looks", "brightest")
 DARK = 16  # level out of 256; a 16-bit picture of a camera with 12 bits or fewer stays below it
+LISTED = 300  # characters of the list of classes
 SHOWN = 20  # files listed on the terminal; the full lists are in data/prepared/
 
 
@@ -38,7 +40,7 @@ def prepare(
     Returns
     -------
     about : the contents of prepared.json
-    warnings : one line each, for the user
+    lines : for the user: the classes, and what is odd
 
     Raises a UserError if the disk is too full, if a larger share of files than `data.max_bad_fraction` is unusable, if
     there are too few images, or if there are near duplicates and `data.near_duplicates` is "fail".
@@ -63,7 +65,7 @@ def prepare(
     draws.check_drawing(prepared.read_prepared(folder), data, sizes)
     alike.to_csv(folder / "near_duplicates.csv", index=False, lineterminator="\n")
     unusable.to_csv(folder / "unusable.csv", index=False, lineterminator="\n")
-    return about, _warnings(manifest, unusable, alike)
+    return about, [_describe_classes(manifest), *_warnings(manifest, unusable, alike, collection.others)]
 
 
 def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -111,10 +113,21 @@ def _about(collection: Collection, data: Data, manifest: pd.DataFrame, unusable:
     }
 
 
-def _warnings(manifest: pd.DataFrame, unusable: pd.DataFrame, alike: pd.DataFrame) -> list[str]:
+def _describe_classes(manifest: pd.DataFrame) -> str:
+    counts = manifest["class"].value_counts(sort=False)
+    listed = ", ".join(f"{name} {count:,}" for name, count in counts.sort_index().items())
+    return (
+        f"{len(manifest):,} pictures in {len(counts)} classes: {textwrap.shorten(listed, LISTED, placeholder=' ...')}"
+    )
+
+
+def _warnings(manifest: pd.DataFrame, unusable: pd.DataFrame, alike: pd.DataFrame, others: Sequence[str]) -> list[str]:
     torn = manifest.groupby("sha256")["label"].nunique() > 1
     dark = manifest["name"][manifest["brightest"] < DARK]
     lines = {
+        f"{len(others)} files were left out, which are no pictures by their names, such as {''.join(others[:1])}": len(
+            others
+        ),
         f"{len(unusable)} files cannot be used; data/prepared/unusable.csv names them": len(unusable),
         f"{len(alike)} images look like one that may stand in another split; data/prepared/near_duplicates.csv names "
         "them": len(alike),

@@ -1,6 +1,6 @@
 """The interface of image sources: pictures are yielded one by one, so that memory stays constant."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,3 +28,4 @@ class Collection:
     close: Callable[[], None] = lambda: None  # deletes temporary files; no pictures can be read after it
     labels: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # name of a file -> its class, official split
     folder: Path | None = None  # of these files
+    others: Sequence[str] = ()  # files in class folders that are named like something else, and left out

@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from fitgap.images.decoding import has_picture_ending
+from fitgap.images.decoding import has_other_ending, has_picture_ending
 from fitgap.images.sources.collection import Collection, Picture
 from fitgap.images.sources.picture_files import UNLABELLED, decode_folder, unpacked
 from fitgap.system.errors import UserError
@@ -51,12 +51,16 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
         repeated = _repeated(splits, folders)
         files = {name: _without_repetition(parts, repeated) for name, parts in files.items()}
         folders = [_without_repetition(parts, repeated) for parts in folders]
-        inside = 2 if splits else 1  # folders above a picture; in a class folder, any file counts as one
+        inside = (
+            2 if splits else 1
+        )  # folders above a picture; in a class folder, a file without an ending counts as one
+        others = [name for name, own in files.items() if len(own) > inside and has_other_ending(name)]
         pictures = {name: own for name, own in files.items() if len(own) > inside or has_picture_ending(own[-1])}
+        pictures = {name: own for name, own in pictures.items() if not has_other_ending(name)}
         classes = _class_names(path, folders, splits, pictures.values())
         labels = _labels(pictures, splits, classes)
         decoded = partial(_pictures, folder, image_size, labels, pictures.keys() - labels.keys(), path.is_dir())
-        return Collection(classes, len(pictures), decoded, stack.pop_all().close, labels, folder)
+        return Collection(classes, len(pictures), decoded, stack.pop_all().close, labels, folder, others)
 
 
 def _pictures(

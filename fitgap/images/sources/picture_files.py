@@ -25,8 +25,8 @@ from fitgap.system.errors import UserError
 from fitgap.system.files import require_space
 from fitgap.system.processor import usable_cores
 
-# What Python raises for damaged archives, and for encrypted members or those of an unknown method (RuntimeError).
-UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
+# What Python raises for damaged archives.
+UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 MAX_BYTES = 2**28  # of a file, 256 MiB: larger than any usable picture
 UNLABELLED = -1
 THREADS = 8  # at most; each may hold a large picture
@@ -62,6 +62,8 @@ def unpacked(path: Path, shown: str) -> Iterator[Path]:
             _unpack(path, Path(name), shown)
         except UnicodeDecodeError:
             raise UserError(f"{shown}: holds names that are not UTF-8; pack it anew with UTF-8 names") from None
+        except RuntimeError as error:  # encrypted, or NotImplementedError: packed by a method that Python does not know
+            raise UserError(f"{shown}: {error}; pack it anew as a plain .zip or .tar, or name a folder") from None
         except UNREADABLE as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{shown}: not readable as an archive ({reason}); copy it again, or pack it anew") from None

@@ -149,10 +149,11 @@ def test_draw_that_cannot_be_names_key_and_limit(train, validation, sizes, said)
     assert "\n" not in str(raised.value)
 
 
-def test_class_that_cannot_be_in_both_splits_is_named():
-    rare = [0] * 20 + [1]
-    with pytest.raises(UserError, match="class 'class 1' has 1 distinct image in the pool"):
-        draws.check_drawing(collection(rare, copies=[20]), amounts(4, 4), [])
+@pytest.mark.parametrize(("pool", "advice"), [("all", "add some$"), (20, "add some, or raise data.pool_images: 20")])
+def test_class_that_cannot_be_in_both_splits_is_named(pool, advice):
+    rare, data = [0] * 20 + [1], amounts(4, 4).model_copy(update={"pool_images": pool})
+    with pytest.raises(UserError, match=f"class 'class 1' has 1 distinct image in the pool.*; {advice}"):
+        draws.check_drawing(collection(rare, copies=[20]), data, [])
     draws.check_drawing(collection(rare, fixed=[0, 1]), amounts(4), [])
 
 

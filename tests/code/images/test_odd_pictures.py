@@ -323,8 +323,12 @@ ARCHIVES = {
     "zip leads out": (lambda path: packed(tree(**{"../../evil.png": b"x"}), path / "p.zip"), r"evil.png \(not inside"),
     "tar leads out": (lambda path: packed(tree(**{"../evil.png": b"x"}), path / "p.tar"), "outside the destination"),
     "tar holds a link out of it": (linked, "link.png' is a link to an absolute path"),
-    "zip encrypted": (lambda path: patched(path, {6: 1}), "is encrypted, password required"),
-    "zip of an unknown method": (lambda path: patched(path, {8: 9}), "compression method is not supported"),
+    "zip encrypted": (lambda path: patched(path, {6: 1}), "is encrypted, password required.*; pack it anew as a plain"),
+    "zip with Deflate64": (
+        lambda path: patched(path, {8: 9}),
+        "compression method is not supported; pack it anew as a",
+    ),
+    "zip with AES": (lambda path: patched(path, {6: 1, 8: 99}), "; pack it anew as a plain .zip"),
     "zip with a wrong checksum": (lambda path: patched(path, {14: 7}), "Bad CRC-32 for file 'cat/0.png'"),
     "zip cut off": (lambda path: cut(packed(tree(), path / "p.zip")), "neither a folder nor a whole"),
     "tar.gz cut off": (lambda path: cut(packed(tree(), path / "p.tar.gz")), "not readable as an archive"),
@@ -385,6 +389,16 @@ def test_what_is_odd_but_usable_is_counted_listed_and_warned_of(tmp_path):
     assert pd.read_csv(tmp_path / "o/unusable.csv")["name"].tolist() == ["cat/bad.png", "dog/empty.gif"]
     for said in ("2 files cannot be used", "1 images are almost black, such as cat/camera.png", "1 images are in two"):
         assert any(said in line for line in warnings), said
+
+
+def test_classes_are_counted_and_files_named_like_something_else_are_left_out(tmp_path):
+    others = {"cat/0.png:Zone.Identifier": b"[ZoneTransfer]", "cat/list.csv": b"a,b", "dog/no ending": noise(70)}
+    about, lines, manifest = prepared(written(tree(**others), tmp_path / "p"), tmp_path / "o")
+    assert lines == [
+        "17 pictures in 2 classes: cat 8, dog 9",
+        "2 files were left out, which are no pictures by their names, such as cat/0.png:Zone.Identifier",
+    ]
+    assert about["unusable_files"] == 0 and len(manifest) == 17
 
 
 def test_near_duplicates_are_listed_and_warned_of(tmp_path):
