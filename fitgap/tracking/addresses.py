@@ -72,11 +72,17 @@ def experiment_id(client: "MlflowClient", address: str) -> str:
 
 
 def _check_place(folder: Path, address: str) -> None:
-    is_own = sqlite_file(address) == repository.root() / DATABASE
-    if is_own and folder.is_absolute() and not folder.resolve().is_relative_to(_artifacts()):
+    if not folder.is_absolute() or folder.resolve().is_relative_to(Path(_artifacts()).resolve()):
+        return
+    if sqlite_file(address) == repository.root() / DATABASE:
         raise UserError(
             f"{DATABASE}: its artifacts are in {folder.parent}, not in this repository's {ARTIFACTS}/ (moved or "
             f"copied?); `python -m fitgap.tracking.relocate` updates {DATABASE}"
+        )
+    if sqlite_file(address) and folder.parent.name == ARTIFACTS:
+        raise UserError(
+            f"MLFLOW_TRACKING_URI: the files of its experiment are in {folder.parent}, of another repository; name "
+            "another experiment by MLFLOW_EXPERIMENT_NAME, or a server"
         )
 
 

@@ -43,10 +43,10 @@ FILES = {  # beside these: requirements.txt, conda.yaml and python_env.yaml, wit
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pandas", "pillow")
 
 
-def log_model(run_id: str | None, build: Callable[[], "keras.Model"], classes: list[str]) -> None:
+def log_model(run_id: str | None, build: Callable[[], "keras.Model"], classes: list[str]) -> StoreError | None:
     """Attach a network to a run, unless the run has one. Load it with `runs:/<run id>/model`.
 
-    If the store fails, write one line to standard error.
+    If the store fails, write one line to standard error, unless its server is too old for models; return the failure.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def log_model(run_id: str | None, build: Callable[[], "keras.Model"], classes: l
     classes : names of the classes, in the order of the network's outputs
     """
     if run_id is None:
-        return
+        return None
     try:
         with open_store() as opened:
             model = find_model(opened, run_id)
@@ -66,7 +66,10 @@ def log_model(run_id: str | None, build: Callable[[], "keras.Model"], classes: l
             with open_store() as opened:
                 _write(opened, run_id, network, classes)
     except StoreError as failure:
-        warn(f"run {run_id}: its model is not in MLflow", failure)
+        if not failure.is_old_server:
+            warn(f"run {run_id}: its model is not in MLflow", failure)
+        return failure
+    return None
 
 
 def find_model(opened: Store, run_id: str) -> "LoggedModel | None":
@@ -180,7 +183,11 @@ def attach_models(
     for result in models_to_attach(results):
         if result.name in run_ids:
             build = partial(_load_network, result, params, folder, backbone)
-            log_model(run_ids[result.name], build, result.record.classes)
+            failure = log_model(run_ids[result.name], build, result.record.classes)
+            if failure and failure.is_old_server:
+                if len(run_ids) > 1:  # the report, which has all runs, says it for all stages
+                    warn("no model is in MLflow", failure)
+                return
 
 
 def _load_network(result: Result, params: Params, folder: Path, backbone: Path):

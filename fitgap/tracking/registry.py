@@ -39,7 +39,8 @@ def register(result: Result, run_id: str | None) -> dict[str, str]:
             with open_store() as opened:
                 version = _standing(opened, name, result) or _crown(opened, name, result, run_id)
     except StoreError as failure:
-        warn(f"{result.name}: not in MLflow's registry", failure)
+        if not failure.is_old_server:  # which has been said
+            warn(f"{result.name}: not in MLflow's registry", failure)
     if version is None:
         why = f"No model was registered: {result.name} is not in MLflow; `make sync` says why, and tries again."
         return {"why": why}

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,11 +127,17 @@ def write_runs(opened: Store, result: Result, artifacts: Iterable[Path], tables:
         links += [opened.link(f"seed {child.tags['seed']}", child_id)] if "seed" in child.tags else []
     if links:  # MLflow's page of a run does not link to its children (mlflow#17162)
         opened.client.set_tag(run_id, NOTE, f"Means over {', '.join(links)}")
-    opened.client.log_dict(run_id, result.record.to_dict(), "record.json")
-    for path in artifacts:
-        opened.client.log_artifact(run_id, str(path))
-    for name, table in tables.items():
-        opened.client.log_table(run_id, table, name)
+    uploads = {"record.json": partial(opened.client.log_dict, run_id, result.record.to_dict(), "record.json")}
+    uploads |= {path.name: partial(opened.client.log_artifact, run_id, str(path)) for path in artifacts}
+    uploads |= {name: partial(opened.client.log_table, run_id, table, name) for name, table in tables.items()}
+    for name, upload in uploads.items():
+        try:
+            upload()
+        except Exception as cause:  # a refused file, such as one too large for a proxy, is missing; all else arrives
+            failure = StoreError(cause)
+            if not failure.is_rejection:
+                raise
+            warn(f"{result.name}: {name} is not in its MLflow run", failure)
     opened.client.set_terminated(run_id)  # last, so that only complete runs are FINISHED
     return run_id
 

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,7 @@ VARIABLES = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _BREAKDOWNS = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED")  # MLflow's codes
+_REFUSED = re.compile(r"\b(4\d\d) (?:Client Error|!= 200)")  # of requests, and of MLflow's client
 _given_up = False  # whether the store has failed in this process
 
 
@@ -48,10 +50,14 @@ class StoreError(Exception):
     """The store failed. The message is one line and shows no password."""
 
     def __init__(self, cause: Exception):
-        reason = redacted(" ".join(str(cause).split())) or type(cause).__name__
+        reason = re.sub(r"<[^>]*>", " ", str(cause))  # a proxy answers in HTML
+        reason = redacted(" ".join(reason.split())) or type(cause).__name__
+        refused = _REFUSED.search(reason)
+        self.is_old_server = refused is not None and refused[1] == "404" and "/logged-models" in reason
+        reason = "models need a server of MLflow 3" if self.is_old_server else reason
         super().__init__(reason if len(reason) <= 300 else f"{reason[:297]}...")
-        # Whether the store works, but refused this request: MLflow's exceptions have a code.
-        self.is_rejection = getattr(cause, "error_code", _BREAKDOWNS[0]) not in _BREAKDOWNS
+        # Whether the store works, but refused this request: MLflow's exceptions have a code, a proxy's answer has not.
+        self.is_rejection = bool(refused) or getattr(cause, "error_code", _BREAKDOWNS[0]) not in _BREAKDOWNS
 
 
 class GivenUpError(StoreError):

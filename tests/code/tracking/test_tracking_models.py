@@ -5,6 +5,8 @@ from importlib import metadata
 import numpy as np
 import pytest
 import tracking_samples as samples
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from fitgap.tracking import models, runs, store
 
@@ -99,3 +101,19 @@ def test_of_each_transfer_family_the_best_is_attached():
     results += [samples.contestant("b", (0.2, 0.2), stage=stage) for stage in ("scratch", "head", "finetune")]
     names = {result.name for result in models.models_to_attach(results)}
     assert names == {"scratch@a", "scratch@b", "head@b", "finetune@b"}
+
+
+def test_server_that_knows_no_models_is_said_once_and_not_per_model(monkeypatch, capsys):
+    answer = "API request to endpoint /api/2.0/mlflow/logged-models/search failed with error code 404 != 200. "
+    error = MlflowException(f"{answer}Response body: '<!doctype html><title>404 Not Found</title>'")
+
+    def fail(self, *arguments, **options):
+        raise error
+
+    monkeypatch.setattr(MlflowClient, "search_logged_models", fail)
+    results = [samples.contestant(name) for name in ("l1", "l2", "dropout")]
+    ids = runs.log_results(results)
+    models.attach_models(results, ids, None, None, None)
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "no model is in MLflow" in line and "models need a server of MLflow 3" in line
+    assert "404" not in line and "<" not in line

@@ -5,6 +5,7 @@ import tracking_samples as samples
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
+from requests.exceptions import HTTPError
 
 from fitgap.pipeline import timings
 from fitgap.tracking import runs, store
@@ -154,6 +155,18 @@ def test_rejected_run_does_not_stop_the_others(fail, capsys):
     assert list(ids) == ["prepare", "scratch@l2"]
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and "scratch@l1: no MLflow run written" in line and "a param is too long" in line
+
+
+def test_refused_file_is_named_and_all_else_arrives(fail, capsys, tmp_path):
+    (tmp_path / "report.html").write_text("large")
+    (tmp_path / "report.md").write_text("small")
+    error = HTTPError("413 Client Error: Request Entity Too Large for url: http://x. Response text: <html>nginx</html>")
+    files_of = [tmp_path / "report.html", tmp_path / "report.md"]
+    run_id = fail(lambda: runs.log_result(samples.single(), files_of), "log_artifact", error, holding="report.html")
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "prepare: report.html is not in its MLflow run" in line and "413" in line
+    assert "<" not in line and files(run_id) == {"record.json", "report.md"} and statuses() == {"FINISHED"}
+    assert runs.log_result(samples.model()) is not None  # the store is still asked
 
 
 def test_outage_stops_and_says_how_many_runs_are_missing(fail, capsys):

@@ -140,6 +140,26 @@ def test_moved_repository_is_named_and_brought_back(repository, tmp_path, monkey
     assert not repository.exists()
 
 
+def test_artifacts_may_lie_behind_a_link(repository, tmp_path, monkeypatch, capsys):
+    assert runs.log_result(samples.single()) is not None
+    shutil.move(repository / "mlruns", tmp_path / "disk")
+    (repository / "mlruns").symlink_to(tmp_path / "disk")
+    samples.forget(monkeypatch)
+    assert runs.log_result(samples.model()) is not None and capsys.readouterr().err == ""
+
+
+def test_two_repositories_do_not_share_the_folder_of_one(repository, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    assert runs.log_result(samples.single()) is not None
+    samples.repository(tmp_path / "second", monkeypatch)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    assert runs.log_result(samples.model()) is None
+    assert f"are in {repository}/mlruns, of another repository; name another exp" in capsys.readouterr().err
+    samples.forget(monkeypatch)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "second")
+    assert runs.log_result(samples.model()) is not None
+
+
 def test_server_that_is_away_costs_one_line_for_all_results(repository, monkeypatch, capsys):
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = server.getsockname()[1]
