@@ -25,6 +25,7 @@ from fitgap.tracking import models, registry, runs
 PREPARED, RESULTS, REPORTS = Path("data/prepared"), Path("results"), Path("reports")
 MODELS, BEST, BACKBONE = Path("models"), Path("models/best"), Path("data/backbone/vgg16_notop.weights.h5")
 SOURCES = ("prepare", "backbone", "features", PROBE, "choice")
+NO_CHAMPION = {"why": "No model was registered: none is better than guessing."}
 ARTIFACTS = ("report.html", "report.md", "summary.csv", "claims.json")
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     study = Study.gather(params, [*found, *others], read_prepared(PREPARED), times)
     claims = judge_all(study)
     ids, best = track([*others, *found], study), study.results.get(study.best)
-    registration = best and registry.register(best, ids.get(best.name))
+    registration = best and registry.register(best, ids.get(best.name)) if not study.is_guessing else NO_CHAMPION
     with fresh_folder(BEST) as folder:
         copy_model(best, MODELS, folder)
     with fresh_folder(REPORTS) as folder:

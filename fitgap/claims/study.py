@@ -13,7 +13,7 @@ from fitgap.data.prepared import PreparedImages
 from fitgap.data.record import Result
 from fitgap.data.results import best, best_of_both, declared_models, has_diverged
 from fitgap.definitions.families import family_of
-from fitgap.inference.estimates import Estimate, estimate_over_seeds_and_images
+from fitgap.inference.estimates import Estimate, Proportion, estimate_over_seeds_and_images
 from fitgap.params.schema import Params
 
 PROBE, CURVE = "probe", "learning_curve"
@@ -138,6 +138,14 @@ class Study:
         return chosen and chosen.name
 
     @cached_property
+    def is_guessing(self) -> bool:
+        """Whether the best model is not clearly better than to always name the test images' most frequent class."""
+        if self.best is None:
+            return False
+        low, _ = estimate_accuracy(self.right[self.best].to_numpy()).interval()
+        return low <= np.bincount(self.prepared.part("test")[1]).max() / len(self.prepared.part("test")[1])
+
+    @cached_property
     def contestants(self) -> dict[str, str]:
         """The best model from scratch and the best that borrows: way -> name, as the stage `choice` has them."""
         return {way: result.name for way, result in best_of_both(self.results.values()).items()}
@@ -161,3 +169,8 @@ class Study:
             positions = result.record.test_positions or range(len(truth))
             right[name] = pd.DataFrame(answers == truth[positions], index=result.seeds.index, columns=positions)
         return right
+
+
+def estimate_accuracy(right: np.ndarray) -> Estimate | Proportion:
+    """Estimate an accuracy over seeds and test images, from which answers are right: bool, (seeds, images)."""
+    return Proportion(right.mean(), right.shape[1]) if len(right) == 1 else estimate_over_seeds_and_images(right)

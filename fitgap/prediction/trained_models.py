@@ -119,13 +119,16 @@ class TrainedModels:
 def build_network(models: TrainedModels, result: Result) -> "keras.Model":
     """Build a model from raw images, uint8 RGB, to class probabilities, with the weights of its best seed.
 
-    Call `start_tensorflow` before.
+    Call `start_tensorflow` before. A notebook's own policy of mixed precision does not change the answers.
 
     Raises a UserError if the weights do not fit the record.
     """
+    import keras
+
     from fitgap.networks.assembly import Assembly
 
-    weights, backbone = models.weights(result), models.backbone
+    weights, backbone, policy = models.weights(result), models.backbone, keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
     try:
         size, classes = models.prepared.images.shape[1], len(result.record.classes)
         assembly = Assembly(size, classes, backbone and backbone.weights)
@@ -134,3 +137,5 @@ def build_network(models: TrainedModels, result: Result) -> "keras.Model":
     except (ValidationError, KeyError, ValueError, OSError) as error:  # of another version's record; of Keras and h5py
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{weights}: does not fit results/ of {result.name} ({why}); {WAY}") from None
+    finally:
+        keras.config.set_dtype_policy(policy)

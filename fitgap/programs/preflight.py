@@ -13,6 +13,7 @@ from fitgap.system import downloads, repository
 from fitgap.system.errors import UserError
 from fitgap.system.files import list_tree
 
+NO_PATH = "data/README.md"  # the default of both paths, which is always there
 PREPARED, RESULT = Path("data/prepared"), Path("results/prepare")
 WRITTEN = ("data/prepared", "data/backbone", "data/features", "models", "results", "reports", "checkpoints", "mlruns")
 
@@ -26,12 +27,15 @@ def check(params: Params, origin: Path | str = "params.yaml") -> None:
     """
     repository.check_name(Path.cwd())
     check_repository(Path.cwd())
-    if params.data.source == "directory":
-        check_path(f"{origin}: data.path", params.data.path)
-        if Path(params.data.path).is_dir():
-            list_tree(Path(params.data.path))  # DVC's own error does not say which name is not UTF-8
-    if params.backbone.weights == "path":
-        check_path(f"{origin}: backbone.path", params.backbone.path)
+    if params.data.source == "directory" and Path(params.data.path).is_dir():
+        list_tree(Path(params.data.path))  # DVC's own error does not say which name is not UTF-8
+    paths = {"data.path": (params.data.path, params.data.source == "directory")}
+    paths["backbone.path"] = params.backbone.path, params.backbone.weights == "path"
+    for key, (path, is_used) in paths.items():
+        if is_used:
+            check_path(f"{origin}: {key}", path)
+        elif path != NO_PATH and not Path(path).exists():  # `dvc repro` needs it all the same
+            raise UserError(f"{origin}: {key}: {path!r}: not found, and not used; write {NO_PATH} there")
     check_sizes(params)
     downloads.check_reachable(needed_downloads(params), origin)
     if connection.is_wanted():
@@ -58,7 +62,7 @@ def check_path(key: str, path: str) -> None:
     place, outputs = Path(path).resolve(), [Path(name).resolve() for name in WRITTEN]
     if any(place == output or place in output.parents or output in place.parents for output in outputs):
         raise UserError(f"{key}: {path!r}: fitgap writes its own files there; name another folder")
-    if path == "data/README.md":  # the default of both paths
+    if path == NO_PATH:
         raise UserError(f"{key}: {path!r}: names no files of your own; name a folder, such as data/pictures")
     if not place.exists():
         raise UserError(f"{key}: {path!r}: not found; a relative path begins at the repository's top folder")

@@ -59,7 +59,7 @@ def absolute_paths(values: dict[str, Any]) -> dict[str, str]:
     The default of both names nothing, and stays as it is: another path would prepare the same images again.
     """
     paths = {key: value for key, value in values.items() if key.endswith(".path") and isinstance(value, str)}
-    own = {key: value for key, value in paths.items() if value != "data/README.md"}
+    own = {key: value for key, value in paths.items() if value != preflight.NO_PATH}
     return {key: str(Path(value).expanduser().resolve()) for key, value in own.items()}
 
 
@@ -97,9 +97,12 @@ def run(name: str, tree: dict[str, Any]) -> None:
     root, copied = Path.cwd(), folder_of(name)
     from dvc.repo import Repo  # its import takes a while
 
-    shutil.rmtree(copied, ignore_errors=True)
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for file in subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split("\0"):
+    answer = subprocess.run(listed, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise UserError(f"{root}: Git cannot say which files to copy ({answer.stderr.strip()}); run `git init`")
+    shutil.rmtree(copied, ignore_errors=True)
+    for file in answer.stdout.split("\0"):
         if file and Path(file).is_file():
             (copied / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copied / file)

@@ -38,7 +38,8 @@ def write_answer(
     On pictures of one's own, they go on with what the two cost, whether more pictures would help, and what the best
     model mixes up: `confusion` has true classes as rows, answers as columns, and shares.
 
-    The two are chosen by their validation accuracy; a sentence says so if a way has none.
+    The two are chosen by their validation accuracy; a sentence says so if a way has none. Of models that only guess,
+    nothing else is said.
     """
     rows, chosen = table.set_index("model"), dict(study.contestants)
     missing = []
@@ -49,6 +50,9 @@ def write_answer(
         missing.append("Nothing can be said of transfer learning: backbone.weights is none, a random network.")
     elif "borrowed" not in chosen:
         missing.append("What borrowing brings cannot be said: no model that borrows has results.")
+    if study.is_guessing:
+        share = _accuracy(rows.loc[study.best])
+        return [f"No model is better than guessing: the best by validation, **{study.best}**, gets {share}.", *missing]
     compared = recommend(study, rows, chosen)
     meeting = [curve.sentence] if curve and curve.sentence else []
     own = study.params.data.source == "directory" and study.best is not None

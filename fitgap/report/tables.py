@@ -9,10 +9,9 @@ import pandas as pd
 
 from fitgap.claims.calibration import read_answers
 from fitgap.claims.claim import without_checks
-from fitgap.claims.study import Study
+from fitgap.claims.study import Study, estimate_accuracy
 from fitgap.data.record import Record, Result, standard_deviation
 from fitgap.definitions.measurements import HEADLINES
-from fitgap.inference.estimates import Proportion, estimate_over_seeds_and_images
 from fitgap.inference.verdicts import VERDICTS
 
 CALIBRATION = "calibration_error"
@@ -56,9 +55,7 @@ def _over_seeds(name: str, values: pd.Series) -> dict[str, float | None]:
 
 
 def _accuracy_interval(right: np.ndarray) -> dict[str, float]:
-    one_network = len(right) == 1
-    estimate = Proportion(right.mean(), right.shape[1]) if one_network else estimate_over_seeds_and_images(right)
-    low, high = estimate.interval()
+    low, high = estimate_accuracy(right).interval()
     return {"test_accuracy_ci_low": max(low, 0.0), "test_accuracy_ci_high": min(high, 1.0)}
 
 

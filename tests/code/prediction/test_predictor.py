@@ -44,6 +44,20 @@ def test_files_get_the_answers_of_the_pipeline(trained, name):
     np.testing.assert_allclose(answers.probabilities, in_pipeline(trained, name), atol=1e-5)
 
 
+def test_policy_of_a_notebook_changes_no_answer_and_stays(trained):
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        predictor = load_predictor("scratch@remedied", trained)
+        test_images, _ = read_prepared(trained / "data/prepared").part("test")
+        answers = predictor.predict(test_images)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_allclose(answers, in_pipeline(trained, "scratch@remedied"), atol=1e-5)
+
+
 def test_arrays_get_the_same_answers(trained):
     predictor = load_predictor("scratch@remedied", trained)
     test_images, _ = read_prepared(trained / "data/prepared").part("test")

@@ -33,6 +33,15 @@ def test_a_folder_that_is_there_is_accepted(check, tmp_path):
     check("data/pictures")
 
 
+def test_a_path_that_nothing_uses_is_named_if_it_is_missing(check, tmp_path, repository):
+    tree = reading.read_tree(repository / "params.yaml")
+    tree["backbone"]["path"] = "data/weights"
+    with pytest.raises(UserError, match="backbone.path: 'data/weights': not found, and not used; write data/README.md"):
+        preflight.check(reading.validate(tree, "params.yaml"))
+    (tmp_path / "data/weights").mkdir(parents=True)
+    preflight.check(reading.validate(tree, "params.yaml"))
+
+
 def test_a_home_folder_is_not_expanded_by_dvc(check, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "pics").mkdir()

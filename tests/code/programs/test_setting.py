@@ -1,12 +1,14 @@
 """Test how a setting changes params.yaml."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fitgap.params import reading
 from fitgap.params.schema import flatten
-from fitgap.programs.setting import absolute_paths, apply_changes, check_name, parse_assignment
+from fitgap.programs.setting import absolute_paths, apply_changes, check_name, parse_assignment, run
 from fitgap.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -44,3 +46,30 @@ def test_paths_are_made_absolute_but_the_default_which_names_nothing(shipped):
 def test_name_that_is_a_path_is_refused_since_its_folder_is_removed(name):
     with pytest.raises(UserError, match="no name for an experiment"):
         check_name(name)
+
+
+def test_without_git_one_line_says_what_to_do(tmp_path, monkeypatch, shipped):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="Git cannot say which files to copy .*; run `git init`"):
+        run("first", shipped)
+
+
+def test_a_commit_is_not_needed(tmp_path, monkeypatch, shipped):
+    for program in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(program, cwd=tmp_path, check=True)
+    (tmp_path / "dvc.yaml").write_text("stages: {}")
+    monkeypatch.chdir(tmp_path)
+    started, real = [], subprocess.run
+    monkeypatch.setattr(
+        subprocess,
+        "run",
+        lambda command, **options: (
+            started.append(options) or real(["true"], check=False)
+            if "fitgap.programs.scheduler" in command
+            else real(command, **options)
+        ),
+    )
+    (tmp_path / ".dvc/tmp/settings/first/data/features").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="data/features"):  # nothing has run
+        run("first", shipped)
+    assert (started[0]["cwd"] / "dvc.yaml").exists()

@@ -177,6 +177,18 @@ def test_answer_on_own_pictures_goes_on_with_costs_more_pictures_and_mistakes(st
     assert mixed == "It most often mistakes **cat** for **dog**: 20% of the test images of cat."
 
 
+def test_answer_of_models_that_guess_says_so_and_nothing_else(study):
+    random = np.random.default_rng(0)
+    for seeds in (None, [3]):
+        guessed = synthetic.study(seeds=seeds)
+        for result in guessed.results.values():
+            if result.test_probabilities is not None:
+                random.shuffle(result.test_probabilities, axis=-2)
+        assert guessed.is_guessing and not study.is_guessing
+        (only,) = answer_of(guessed)
+        assert only.startswith("No model is better than guessing: the best by validation, **") and "interval" in only
+
+
 def test_answer_says_what_it_cannot_say(study):
     scratch = {name: result for name, result in study.results.items() if name.startswith("scratch")}
     assert "no model that borrows has results" in answer_of(replace(study, results=scratch, curve={}))[1]
