@@ -47,7 +47,7 @@ def main(*arguments: str) -> None:
     for line in [describe(pictures), *warnings_about(pictures, chosen), f"plan: {chosen.in_words}"]:
         print(line)
     for minutes in (options.minutes / 2, options.minutes * 3):
-        if (other := choose(plans, minutes)) is not chosen:
+        if (other := choose(plans, minutes)).in_words != chosen.in_words:
             print(f"  MINUTES={minutes:.0f} would be: {other.in_words}")
     EXPERIMENTS.mkdir(exist_ok=True)
     file.write_text(chosen.as_file(options.minutes), encoding="utf-8")

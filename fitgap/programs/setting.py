@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from fitgap import lifecycle
 from fitgap.params import reading
 from fitgap.params.schema import flatten
@@ -93,14 +95,32 @@ def check_name(name: str) -> str:
 
 
 def run(name: str, tree: dict[str, Any]) -> None:
-    """Run the scheduler in a copy of the repository's files with these params; the copy shares DVC's cache."""
-    root, copied = Path.cwd(), folder_of(name)
+    """Run the scheduler in a copy of the repository's files with these params; the copy shares DVC's cache.
+
+    Raises a UserError if Git cannot list the files, or if an experiment of this name is running.
+    """
+    copied = folder_of(name)
+    copied.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(copied.with_name(f".{name}.lock"), timeout=0):
+            _copy_repository(copied, tree)
+            variables = os.environ | {"DVC_ROOT": str(Path.cwd()), "DVC_EXP_NAME": name}
+            command = [sys.executable, "-m", "fitgap.programs.scheduler"]
+            status = subprocess.run(command, cwd=copied, env=variables, check=False).returncode
+    except Timeout:
+        raise UserError(f"the experiment {name!r} is running; wait for it, or give this one another NAME") from None
+    if status:
+        sys.exit(status)
+    shutil.rmtree(copied / "data/features")  # large, and in DVC's cache
+
+
+def _copy_repository(copied: Path, tree: dict[str, Any]) -> None:
     from dvc.repo import Repo  # its import takes a while
 
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     answer = subprocess.run(listed, capture_output=True, text=True, check=False)
     if answer.returncode:
-        raise UserError(f"{root}: Git cannot say which files to copy ({answer.stderr.strip()}); run `git init`")
+        raise UserError(f"{Path.cwd()}: Git cannot say which files to copy ({answer.stderr.strip()}); run `git init`")
     shutil.rmtree(copied, ignore_errors=True)
     for file in answer.stdout.split("\0"):
         if file and Path(file).is_file():
@@ -110,11 +130,6 @@ def run(name: str, tree: dict[str, Any]) -> None:
     with Repo() as repo:
         config = f"[core]\n    no_scm = true\n[cache]\n    dir = {repo.cache.local_cache_dir}\n"
     (copied / ".dvc/config.local").write_text(config, encoding="utf-8")
-    variables = os.environ | {"DVC_ROOT": str(root), "DVC_EXP_NAME": name}
-    command = [sys.executable, "-m", "fitgap.programs.scheduler"]
-    if status := subprocess.run(command, cwd=copied, env=variables, check=False).returncode:
-        sys.exit(status)
-    shutil.rmtree(copied / "data/features")  # large, and in DVC's cache
 
 
 if __name__ == "__main__":

@@ -54,22 +54,22 @@ def test_without_git_one_line_says_what_to_do(tmp_path, monkeypatch, shipped):
         run("first", shipped)
 
 
-def test_a_commit_is_not_needed(tmp_path, monkeypatch, shipped):
+def test_a_commit_is_not_needed_and_a_second_run_of_the_name_is_refused(tmp_path, monkeypatch, shipped):
     for program in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
         subprocess.run(program, cwd=tmp_path, check=True)
     (tmp_path / "dvc.yaml").write_text("stages: {}")
     monkeypatch.chdir(tmp_path)
-    started, real = [], subprocess.run
-    monkeypatch.setattr(
-        subprocess,
-        "run",
-        lambda command, **options: (
-            started.append(options) or real(["true"], check=False)
-            if "fitgap.programs.scheduler" in command
-            else real(command, **options)
-        ),
-    )
-    (tmp_path / ".dvc/tmp/settings/first/data/features").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match="data/features"):  # nothing has run
-        run("first", shipped)
-    assert (started[0]["cwd"] / "dvc.yaml").exists()
+    copies, real = [], subprocess.run
+
+    def without_scheduler(command, **options):
+        if "fitgap.programs.scheduler" not in command:
+            return real(command, **options)
+        copies.append(options["cwd"])
+        (options["cwd"] / "data/features").mkdir(parents=True)
+        with pytest.raises(UserError, match="the experiment 'first' is running; wait for it, or give .* another NAME"):
+            run("first", shipped)
+        return real(["true"], check=False)
+
+    monkeypatch.setattr(subprocess, "run", without_scheduler)
+    run("first", shipped)
+    assert (copies[0] / "dvc.yaml").exists() and not (copies[0] / "data/features").exists()
