@@ -90,7 +90,7 @@ def _compare(study: Study, first: str, second: str) -> str:
 def _costs(rows: pd.DataFrame, models: Iterable[str]) -> list[str]:
     """Return a sentence on how long one training of each model takes; none if that was not measured."""
     seconds = rows.loc[list(models), "seconds_mean"].dropna()
-    times = [f"{formatting.number(each)} s for {name}" for name, each in seconds.items()]
+    times = [f"{each:.3g} s for {name}" for name, each in seconds.items()]
     return [f"One training took {' and '.join(times)}."] if times else []
 
 

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Mapping
 
 # Beginnings of names: of TensorFlow, Keras, their GPU libraries, the libraries of arithmetic below them, and Python.
-DROPPED = ("TF_", "XLA_", "KERAS_", "NVIDIA_TF32", "CUDNN_", "CUBLAS_", "ONEDNN_", "DNNL_", "MKL_", "OMP_", "KMP_")
+DROPPED = ("TF_", "XLA_", "KERAS_", "NVIDIA_TF32", "CUDNN_", "CUBLAS_", "ONEDNN_", "DNNL_", "MKL_", "OMP_")
 DROPPED += ("OPENBLAS_", "GOTO_", "BLIS_", "NPY_", "PYTHON")
+RESTARTED = "FITGAP_RESTARTED"
 MEANT = {
     *("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA"),  # other arithmetic, on purpose
     *("TF_CPP_MIN_LOG_LEVEL", "TF_GPU_ALLOCATOR", "TF_FORCE_GPU_ALLOW_GROWTH"),
@@ -27,8 +28,9 @@ def without_strays(variables: Mapping[str, str]) -> dict[str, str]:
 def restart_without_strays() -> None:
     """Replace this process by the same program without stray variables; do nothing if there are none.
 
-    NumPy and TensorFlow read theirs when they are imported, so it is too late to delete them here.
+    NumPy and TensorFlow read theirs when they are imported, so it is too late to delete them here. Those that an import
+    has set, after a restart, stay.
     """
-    variables = without_strays(os.environ)
-    if len(variables) < len(os.environ):
-        os.execve(sys.executable, sys.orig_argv, variables)
+    variables, has_restarted = without_strays(os.environ), os.environ.pop(RESTARTED, "")
+    if len(variables) < len(os.environ) and not has_restarted:
+        os.execve(sys.executable, sys.orig_argv, variables | {RESTARTED: "1"})

@@ -22,7 +22,7 @@ ODD = {
     "MKL_NUM_THREADS": "1",
     "MKL_CBWR": "COMPATIBLE",
     "OMP_NUM_THREADS": "1",
-    "KMP_BLOCKTIME": "0",
+    "OMP_PROC_BIND": "spread",
     "OPENBLAS_CORETYPE": "Prescott",
     "OPENBLAS_NUM_THREADS": "1",
     "GOTO_NUM_THREADS": "1",

@@ -11,6 +11,7 @@ from fitgap.system.environment import DROPPED, MEANT, without_strays
 PROGRAM = """
 import numpy, os, sys
 from fitgap import lifecycle
+os.environ["OMP_NUM_THREADS"] = "2"  # as an import may set it
 lifecycle.run(lambda *given: print(sorted(os.environ), given))
 """
 
@@ -28,4 +29,5 @@ def test_program_starts_again_without_them_and_with_its_arguments(tmp_path, repo
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     names, _, given = ended.stdout.partition("] ")
     assert given == "('a b',)\n" and "'KERAS_HOME'" in names and "'OPENBLAS_CORETYPE'" not in names
+    assert "RESTARTED" not in names and "'OMP_NUM_THREADS'" in names
     assert "'KERAS_BACKEND'" not in names and "'PYTHONOPTIMIZE'" not in names
