@@ -26,7 +26,6 @@ from fitgap.pipeline import inputs, timings
 from fitgap.pipeline.checkpoints import Checkpoint, open_checkpoint
 from fitgap.pipeline.timings import Clock
 from fitgap.system import repository
-from fitgap.system.environment import restart_without_strays
 from fitgap.system.errors import UserError
 from fitgap.system.files import fresh_folder
 from fitgap.tracking import runs
@@ -55,7 +54,6 @@ def run(main: Callable[..., None]) -> None:
     Errors that the user can fix print one line on standard error, without a traceback, and exit with status 1. These
     include a full disk, a read-only folder, too little memory, and inputs that changed during the run.
     """
-    restart_without_strays()
     name = "@".join([Path(sys.argv[0]).stem, *sys.argv[1:]])
     try:
         repository.check_outputs(Path.cwd())

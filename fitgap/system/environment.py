@@ -11,7 +11,7 @@ from collections.abc import Mapping
 # Beginnings of names: of TensorFlow, Keras, their GPU libraries, the libraries of arithmetic below them, and Python.
 DROPPED = ("TF_", "XLA_", "KERAS_", "NVIDIA_TF32", "CUDNN_", "CUBLAS_", "ONEDNN_", "DNNL_", "MKL_", "OMP_")
 DROPPED += ("OPENBLAS_", "GOTO_", "BLIS_", "NPY_", "PYTHON")
-RESTARTED = "FITGAP_RESTARTED"
+OTHERS = ("TF_CLI_", "TF_VAR_", "TF_LOG", "TF_DATA_DIR", "TF_WORKSPACE")  # of Terraform, without influence
 MEANT = {
     *("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA"),  # other arithmetic, on purpose
     *("TF_CPP_MIN_LOG_LEVEL", "TF_GPU_ALLOCATOR", "TF_FORCE_GPU_ALLOW_GROWTH"),
@@ -22,15 +22,17 @@ MEANT = {
 
 def without_strays(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that may reach a program of fitgap; empty ones may."""
-    return {k: v for k, v in variables.items() if not v or k in MEANT or not k.startswith(DROPPED)}
+    return {
+        k: v for k, v in variables.items() if not v or k in MEANT or not k.startswith(DROPPED) or k.startswith(OTHERS)
+    }
 
 
 def restart_without_strays() -> None:
-    """Replace this process by the same program without stray variables; do nothing if there are none.
+    """Replace a process that begins by `python -m` by the same one without stray variables, if there are any.
 
-    NumPy and TensorFlow read theirs when they are imported, so it is too late to delete them here. Those that an import
-    has set, after a restart, stay.
+    The package of the module calls this, so that it costs no second import: NumPy and TensorFlow read their variables
+    when they are imported. In any other import of the package, nothing happens.
     """
-    variables, has_restarted = without_strays(os.environ), os.environ.pop(RESTARTED, "")
-    if len(variables) < len(os.environ) and not has_restarted:
-        os.execve(sys.executable, sys.orig_argv, variables | {RESTARTED: "1"})
+    variables = without_strays(os.environ)
+    if sys.argv[0] == "-m" and len(variables) < len(os.environ):
+        os.execve(sys.executable, sys.orig_argv, variables)
