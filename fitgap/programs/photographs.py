@@ -166,8 +166,8 @@ def warnings_about(pictures: Inventory, plan: Plan) -> list[str]:
     if plan.test_images < (needed := round(Z**2 * DISAGREEING / MARGIN**2)):
         points = 100 * Z * math.sqrt(DISAGREEING / plan.test_images)
         lines.append(
-            f"{plan.test_images} test images tell {points:.0f} points of accuracy apart, not two, which takes about "
-            f"{needed:,}; more pictures would help"
+            f"{plan.test_images} test images tell {points:.1f} points of accuracy apart; two would take about "
+            f"{needed:,} images; more pictures would help"
         )
     return [f"note: {line}" for line in lines]
 

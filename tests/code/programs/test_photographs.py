@@ -105,7 +105,7 @@ def test_trials_are_counted_as_they_are_run():
     [
         ({"cat": 10_000, "dog": 40}, "'cat' has 10,000 pictures, 'dog' 40: who always answers 'cat' is right in 99.6%"),
         ({"cat": 15, "dog": 30}, "class 'cat' has 15 pictures: its accuracy will hardly be known; add some"),
-        ({"cat": 120, "dog": 120}, "60 test images tell 8 points of accuracy apart, not two, which takes about 960"),
+        ({"cat": 120, "dog": 120}, "60 test images tell 8.0 points of accuracy apart; two would take about 960 images"),
     ],
 )
 def test_what_limits_the_answer_is_told_in_one_line(counts, told):
