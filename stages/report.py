@@ -25,7 +25,7 @@ from fitgap.tracking import models, registry, runs
 PREPARED, RESULTS, REPORTS = Path("data/prepared"), Path("results"), Path("reports")
 MODELS, BEST, BACKBONE = Path("models"), Path("models/best"), Path("data/backbone/vgg16_notop.weights.h5")
 SOURCES = ("prepare", "backbone", "features", PROBE, "choice")
-NO_CHAMPION = {"why": "No model was registered: none is better than guessing."}
+NO_CHAMPION = {"why": "No model was registered: none is clearly better than guessing."}
 ARTIFACTS = ("report.html", "report.md", "summary.csv", "claims.json")
 
 

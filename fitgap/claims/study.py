@@ -140,10 +140,10 @@ class Study:
     @cached_property
     def is_guessing(self) -> bool:
         """Whether the best model is not clearly better than to always name the test images' most frequent class."""
-        if self.best is None:
+        if self.best not in self.right:
             return False
         low, _ = estimate_accuracy(self.right[self.best].to_numpy()).interval()
-        return low <= np.bincount(self.prepared.part("test")[1]).max() / len(self.prepared.part("test")[1])
+        return low <= np.bincount(labels := self.prepared.part("test")[1]).max() / len(labels)
 
     @cached_property
     def contestants(self) -> dict[str, str]:

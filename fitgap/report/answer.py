@@ -52,7 +52,10 @@ def write_answer(
         missing.append("What borrowing brings cannot be said: no model that borrows has results.")
     if study.is_guessing:
         share = _accuracy(rows.loc[study.best])
-        return [f"No model is better than guessing: the best by validation, **{study.best}**, gets {share}.", *missing]
+        return [
+            f"No model is clearly better than guessing: the best by validation, **{study.best}**, gets {share}.",
+            *missing,
+        ]
     compared = recommend(study, rows, chosen)
     meeting = [curve.sentence] if curve and curve.sentence else []
     own = study.params.data.source == "directory" and study.best is not None

@@ -50,7 +50,9 @@ def test_the_plan_comes_before_the_work_and_the_answer_after_it(ran):
     assert "72 pictures in 3 classes (blue 24, green 24, red 24), the shorter side 40 pixels" in plan
     assert re.search(r"plan: 32x32 pixels; 40 training, 14 validation and 18 test images; .* about \d+ minutes", plan)
     assert "18 test images tell" in plan and "No file hash info" not in output
-    assert re.search(r"The answer\n1. (By validation, the model to use is|No model is better than guessing)", rest)
+    assert re.search(
+        r"The answer\n1. (By validation, the model to use is|No model is clearly better than guessing)", rest
+    )
     assert rest.rstrip().endswith("make predict NAME=photographs IMAGES=folder")
 
 

@@ -51,12 +51,10 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
         repeated = _repeated(splits, folders)
         files = {name: _without_repetition(parts, repeated) for name, parts in files.items()}
         folders = [_without_repetition(parts, repeated) for parts in folders]
-        inside = (
-            2 if splits else 1
-        )  # folders above a picture; in a class folder, a file without an ending counts as one
-        others = [name for name, own in files.items() if len(own) > inside and has_other_ending(name)]
-        pictures = {name: own for name, own in files.items() if len(own) > inside or has_picture_ending(own[-1])}
-        pictures = {name: own for name, own in pictures.items() if not has_other_ending(name)}
+        inside = 2 if splits else 1  # folders above a picture
+        named = {name: own for name, own in files.items() if len(own) > inside or has_picture_ending(own[-1])}
+        others = [name for name in named if has_other_ending(name)]
+        pictures = {name: own for name, own in named.items() if not has_other_ending(name)}  # or with none
         classes = _class_names(path, folders, splits, pictures.values())
         labels = _labels(pictures, splits, classes)
         decoded = partial(_pictures, folder, image_size, labels, pictures.keys() - labels.keys(), path.is_dir())

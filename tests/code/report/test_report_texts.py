@@ -186,7 +186,10 @@ def test_answer_of_models_that_guess_says_so_and_nothing_else(study):
                 random.shuffle(result.test_probabilities, axis=-2)
         assert guessed.is_guessing and not study.is_guessing
         (only,) = answer_of(guessed)
-        assert only.startswith("No model is better than guessing: the best by validation, **") and "interval" in only
+        assert (
+            only.startswith("No model is clearly better than guessing: the best by validation, **")
+            and "interval" in only
+        )
 
 
 def test_answer_says_what_it_cannot_say(study):
