@@ -36,7 +36,6 @@ $(VENV)/installed: requirements.txt pyproject.toml
 repro: install ## Run the pipeline: all changed stages, several at a time, and the report
 	@$(BIN)/python -m fitgap.programs.preflight
 	@$(BIN)/python -m fitgap.programs.scheduler
-	@echo "The report: reports/report.html    The runs: make ui"
 
 # Each of these takes further CHANGES="KEY=VALUE ..." and a NAME for the experiment.
 SETTING = $(BIN)/python -m fitgap.programs.setting settings/$(subst -,_,$@).yaml $(addprefix --name ,$(NAME)) \

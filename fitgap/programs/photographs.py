@@ -8,7 +8,6 @@ experiments/NAME.yaml. The same command continues a run that was interrupted, wi
 
 import argparse
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ def main(*arguments: str) -> None:
     given = given_values(options)
     pictures = take_inventory(Path(given["data.path"]), given.get("data.split_folders", "by_name"))
     check_classes(pictures)
-    slowness, report, file = budget.slowness(), EXPERIMENTS / options.name, EXPERIMENTS / f"{options.name}.yaml"
+    slowness, file = budget.slowness(), EXPERIMENTS / f"{options.name}.yaml"
     plans = [make_plan(pictures, level, given, slowness) for level in LEVELS]
     earlier = file.read_text(encoding="utf-8") if file.exists() else ""
     begun = [plan for plan in plans if plan.as_file(options.minutes) == earlier]  # however fast the machine is today
@@ -53,8 +52,6 @@ def main(*arguments: str) -> None:
     file.write_text(chosen.as_file(options.minutes), encoding="utf-8")
     print(f'settings: {file}; to change one: CHANGES="KEY=VALUE ..."', flush=True)
     run(options.name, chosen.tree)
-    print(*answer_in((report / "report.md").read_text(encoding="utf-8")), sep="\n")
-    print(f"The report: {report}/report.html    The runs: make ui")
     print(f"Classify pictures with this model: make predict NAME={options.name} IMAGES=folder")
 
 
@@ -170,11 +167,6 @@ def warnings_about(pictures: Inventory, plan: Plan) -> list[str]:
             f"{needed:,} images; more pictures would help"
         )
     return [f"note: {line}" for line in lines]
-
-
-def answer_in(report: str) -> list[str]:
-    """Return the sentences of a report.md's answer, without marks."""
-    return ["", "The answer", *(line.replace("**", "") for line in re.findall(r"^\d+\. .+", report, re.MULTILINE))]
 
 
 if __name__ == "__main__":

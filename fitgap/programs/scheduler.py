@@ -8,13 +8,16 @@ not while a stage's command runs. Each stage writes the same bytes as when it ru
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import NamedTuple
 
 import psutil
@@ -25,14 +28,21 @@ from fitgap.params.reading import load_params
 from fitgap.params.schema import Params
 from fitgap.pipeline import timings
 from fitgap.pipeline.plan import Plan, read_plan
+from fitgap.programs.bars import Bars
 from fitgap.system.processor import usable_cores
+from fitgap.system.progress import EVERY_VARIABLE
 
 MOST_HERE, MOST_ON_CLUSTER = 8, 16  # stages at once
 STAGE_MEMORY = 1_000_000_000  # bytes; a stage holds about 700 MB once TensorFlow is imported
 MEMORY_EVERY = 1.0  # seconds between two looks at the memory while a stage waits for it
 PATIENCE, LONGEST = 1.0, 20.0  # seconds until a command is terminated after an interruption, and until DVC is killed
-HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config ", "Use `dvc push`")
-EMPTY = "WARNING: 'models/"  # the folder of a variant without a model
+REPORT = Path("reports/report.md")
+CACHED = "is cached - skipping run"
+NOISE = (  # lines of DVC that begin so are not shown: a line of ours says the same, or they are hints
+    *("Running stage '", "> ", "Stage '", "Updating lock file", "Generating lock file", "Data and pipelines are up"),
+    *("To track the changes with git", "git add ", "To enable auto staging", "dvc config ", "Use `dvc push`"),
+    "WARNING: 'models/",  # the folder of a variant without a model
+)
 # Both signals are for the stage's command: DVC must not stop while it writes dvc.lock. The command does not inherit a
 # handler, unlike SIG_IGN. Without --wait-for-lock, DVC gives up after 3 s without its lock (dvc#10465).
 DVC_REPRO = """
@@ -46,17 +56,40 @@ sys.exit(main(sys.argv[1:]))
 
 
 def main() -> None:
-    """Run the stages whose inputs have changed, independent stages in parallel; then let `dvc repro` check them all."""
+    """Run the stages whose inputs have changed, independent stages in parallel; then let `dvc repro` check them all.
+
+    The last lines are the report's answer and where the report is; if nothing has changed, one line.
+    """
     from dvc.exceptions import DvcException  # its import takes a while
 
     signal.signal(signal.SIGTERM, _exit)
-    at_once = places(load_params())
+    at_once, plan = places(load_params()), None
     os.environ[timings.STAGES_AT_ONCE] = str(at_once)
+    if sys.stdout.isatty():
+        os.environ[EVERY_VARIABLE] = "1"  # for the bars
     with contextlib.suppress(DvcException):  # if DVC cannot read the pipeline, `dvc repro` below says why
-        _end_if_failed(*Run(read_plan(), at_once).run().values())
+        plan = read_plan()
+        _end_if_failed(*Run(plan, at_once).run().values())
+    _check_all()
+    name = os.environ.get("DVC_EXP_NAME")
+    where = f"The report: {f'experiments/{name}' if name else 'reports'}/report.html    The runs: make ui"
+    if plan and not plan.needs:
+        print(f"Nothing has changed: {len(plan.unchanged)} stages. {where}")
+    elif REPORT.exists():
+        print(*answer_in(REPORT.read_text(encoding="utf-8")), where, sep="\n")
+
+
+def _check_all() -> None:
     with ended_at_exit([]) as processes:
         processes.append(start_repro())
+        for line in filter(is_news, processes[0].stdout):
+            show(line.rstrip())
         _end_if_failed(processes[0].wait())
+
+
+def answer_in(report: str) -> list[str]:
+    """Return the sentences of a report.md's answer, without marks, under a heading."""
+    return ["", "The answer", *(line.replace("**", "") for line in re.findall(r"^\d+\. .+", report, re.MULTILINE))]
 
 
 def _exit(number: int, _frame: object) -> None:
@@ -88,9 +121,8 @@ def places(params: Params) -> int:
 
 
 class Stage(NamedTuple):
-    """A running stage: its number in the order of starts, its name, its `dvc repro`, and since when it runs."""
+    """A running stage: its name, its `dvc repro`, and since when it runs."""
 
-    number: int
     name: str
     process: subprocess.Popen
     begin: float
@@ -104,74 +136,84 @@ class Run:
         self._order = list(plan.needs)
         self._sorter, self._ready = TopologicalSorter(plan.needs), []
         self._sorter.prepare()
-        self._running: dict[Future[int], Stage] = {}
+        self._running: dict[str, Stage] = {}
+        self._ended: SimpleQueue[tuple[str, int]] = SimpleQueue()  # names and exit statuses
+        self._cached: set[str] = set()
         self._statuses: dict[str, int] = {}
-        self._begin = time.monotonic()
+        self._begin, self._bars = time.monotonic(), Bars(len(self._order))
 
     def run(self) -> dict[str, int]:
         """Run all stages and return their exit statuses; stages that need a failed one are skipped."""
-        show(f"stages to run: {len(self._order)}, unchanged: {len(self._plan.unchanged)}")
-        with ThreadPoolExecutor(self._at_once) as pool, ended_at_exit([]) as processes:
-            self._start_all(pool, processes)
+        if self._order:
+            show(f"stages to run: {len(self._order)}, unchanged: {len(self._plan.unchanged)}")
+        with self._bars, ended_at_exit([]) as processes:
+            self._start_all(processes)
             while self._running:
                 patience = MEMORY_EVERY if self._ready and len(self._running) < self._at_once else None
-                for ended in wait(self._running, patience, FIRST_COMPLETED).done:
-                    self._end(ended)
-                self._start_all(pool, processes)
-        self._show_end()
+                with contextlib.suppress(Empty):
+                    self._end(*self._ended.get(timeout=patience))
+                self._start_all(processes)
+        self._show_failed()
         return self._statuses
 
-    def _start_all(self, pool: ThreadPoolExecutor, processes: list[subprocess.Popen]) -> None:
+    def _start_all(self, processes: list[subprocess.Popen]) -> None:
         """Start stages while there is one that is ready, a free place and memory."""
         self._ready = sorted([*self._ready, *self._sorter.get_ready()], key=self._order.index)
         while self._ready and len(self._running) < self._at_once and self._has_memory():
             name = self._ready.pop(0)
-            # One stage writes to the terminal itself: two progress bars would overwrite each other.
-            is_piped = any(stage.process.stdout is None for stage in self._running.values())
-            processes.append(start_repro("--single-item", name, is_piped=is_piped))  # what it needs has run already
-            number = len(self._statuses) + len(self._running) + 1
-            stage = Stage(number, name, processes[-1], time.monotonic())
-            self._running[pool.submit(follow, stage)] = stage
-            self._show(stage, "started")
+            processes.append(start_repro("--single-item", name))  # what it needs has run already
+            stage = self._running[name] = Stage(name, processes[-1], time.monotonic())
+            self._bars.start(name)
+            # A daemon is not waited for at the end: something that a stage has left behind may hold its pipe open.
+            Thread(target=self._follow, args=[stage], daemon=True).start()
 
     def _has_memory(self) -> bool:
         taken = [memory_of(stage.process) for stage in self._running.values()]
         return fits_into(psutil.virtual_memory().available, taken)
 
-    def _end(self, ended: Future) -> None:
-        stage = self._running.pop(ended)
-        status = self._statuses[stage.name] = ended.result()
+    def _follow(self, stage: Stage) -> None:
+        """Show what a stage writes, until it ends."""
+        try:
+            for line in stage.process.stdout:
+                self._tell(stage.name, line.strip().removeprefix(f"{stage.name}: "))
+        finally:
+            self._ended.put((stage.name, stage.process.wait()))
+
+    def _tell(self, name: str, line: str) -> None:
+        if CACHED in line:
+            self._cached.add(name)
+        if is_news(line) and not self._bars.update(name, line):
+            show(f"{name}: {line}")
+
+    def _end(self, name: str, status: int) -> None:
+        stage = self._running.pop(name)
+        self._statuses[name] = status
+        self._bars.end(name)
         if status == 0:
-            self._sorter.done(stage.name)  # so that stages that need it become ready
-        seconds = spell(time.monotonic() - stage.begin)
-        self._show(stage, f"FAILED after {seconds}, exit status {status}" if status else f"done in {seconds}")
+            self._sorter.done(name)  # so that stages that need it become ready
+        done, since = (spell(time.monotonic() - begin) for begin in (stage.begin, self._begin))
+        event = f"FAILED after {done}, exit status {status}" if status else f"done in {done}"
+        event = "taken from DVC's cache" if name in self._cached else event
+        count, ended, running = len(self._order), len(self._statuses), len(self._running)
+        waiting = count - ended - running
+        show(f"[{ended}/{count}] {name}: {event}; {since} so far, {running} running, {waiting} waiting")
 
-    def _show(self, stage: Stage, event: str) -> None:
-        count, running = len(self._order), len(self._running)
-        waiting, since = count - len(self._statuses) - running, spell(time.monotonic() - self._begin)
-        show(f"[{stage.number}/{count}] {stage.name}: {event}; {since} so far, {running} running, {waiting} waiting")
-
-    def _show_end(self) -> None:
+    def _show_failed(self) -> None:
         failed = [name for name, status in self._statuses.items() if status]
         if failed:
             skipped = [name for name in self._order if name not in self._statuses]
             show(f"failed: {', '.join(failed)}; skipped, because they need it: {', '.join(skipped) or 'none'}")
-        else:
-            show("what remains: `dvc repro` checks all stages")
 
 
-def start_repro(*arguments: str, is_piped: bool = False) -> subprocess.Popen:
-    """Start `dvc repro ARGUMENTS`; its output goes to this process's standard output, or to a pipe."""
-    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    return subprocess.Popen([sys.executable, "-c", DVC_REPRO, *arguments], **(pipe if is_piped else {}))
+def start_repro(*arguments: str) -> subprocess.Popen:
+    """Start `dvc repro ARGUMENTS`; its output goes to a pipe."""
+    command, pipe = [sys.executable, "-c", DVC_REPRO, *arguments], subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace")
 
 
-def follow(stage: Stage) -> int:
-    """Show the lines that a stage writes to its pipe, without DVC's hints; return the exit status of its process."""
-    for line in stage.process.stdout or ():
-        if line.strip() and not line.strip().startswith((*HINTS, EMPTY)):
-            show(f"{stage.name}: {line.rstrip()}")
-    return stage.process.wait()
+def is_news(line: str) -> bool:
+    """Return whether a line is worth showing."""
+    return bool(line.strip()) and not line.strip().startswith(NOISE)
 
 
 @contextlib.contextmanager
@@ -222,9 +264,8 @@ def fits_into(available: float, taken: list[int]) -> bool:
 
 
 def show(line: str) -> None:
-    """Print a line; on a terminal, in place of the progress bar that may stand there."""
-    erase = "\r\x1b[K" if sys.stdout.isatty() else ""
-    print(f"{erase}{line}\n", end="", flush=True)  # in one piece: several threads print
+    """Print a line; on a terminal, above the bars."""
+    print(f"{line}\n", end="", flush=True)  # in one piece: several threads print
 
 
 def spell(seconds: float) -> str:

@@ -41,7 +41,6 @@ def main(*arguments: str) -> None:
     tree = apply_changes(tree, absolute_paths(flatten(tree)))
     preflight.check(reading.validate(tree, path), path)
     run(name, tree)
-    print(f"The report: experiments/{name}/report.html    The runs: make ui")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

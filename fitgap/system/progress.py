@@ -1,12 +1,14 @@
 """Show the progress of long work: a bar on a terminal, a line now and then in a file or a CI log."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import IO
 
 from tqdm import tqdm
 
-EVERY = 30  # seconds between two lines in a file; shorter work writes none
+EVERY_VARIABLE = "FITGAP_PROGRESS_EVERY"  # seconds between two lines in a file; shorter work writes none
+EVERY = float(os.environ.get(EVERY_VARIABLE, "60"))
 LINE = "{desc}: {n_fmt} of {total_fmt} {unit}{postfix}, {remaining} left"
 
 
@@ -25,6 +27,11 @@ class Progress(tqdm):
         """Move the cursor to the line of the n-th bar, which only a terminal can do."""
         if self.fp.isatty():
             super().moveto(n)
+
+    def close(self) -> None:
+        """End the bar; in a file without a last line, since a stage's end has a line of its own."""
+        self.disable = self.disable or not self.fp.isatty()
+        super().close()
 
     @staticmethod
     def status_printer(file: IO[str]) -> Callable[[str], None]:

@@ -76,7 +76,7 @@ class Clone:
         return stages_in(self.run("dvc", "repro", *options).stdout)
 
     def repro_side_by_side(self) -> list[str]:
-        """Run the pipeline as `make repro` does; give the stages that ran, as they began."""
+        """Run the pipeline as `make repro` does; give the stages that ran, as they ended."""
         return stages_in(self.run(sys.executable, "-m", "fitgap.programs.scheduler").stdout)
 
     def edit(self, **changes: Any) -> None:
@@ -114,7 +114,9 @@ class Clone:
 
 
 def stages_in(output: str) -> list[str]:
-    return re.findall(r"Running stage '(.+?)'", output)
+    """Give the stages that ran, by the lines of DVC or of the scheduler."""
+    lines = re.findall(r"Running stage '(.+?)'|^\[\d+/\d+\] (\S+): done in", output, re.MULTILINE)
+    return ["".join(names) for names in lines]
 
 
 def cloned(repository: Path, folder: Path) -> Clone:
@@ -159,7 +161,7 @@ def first(repository, tmp_path_factory) -> Clone:
 
 @pytest.fixture(scope="session")
 def first_run(first) -> list[str]:
-    """The stages that the first run ran, as they began."""
+    """The stages that the first run ran, as they ended."""
     return json.loads(first.path.with_suffix(".json").read_text())
 
 

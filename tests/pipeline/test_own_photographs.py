@@ -71,5 +71,5 @@ def test_its_best_model_answers(ran, pictures):
 def test_the_same_command_again_trains_nothing(ran, pictures):
     clone, output = ran
     again = clone.run("python", "-m", "fitgap.programs.photographs", str(pictures), "--minutes", "1", *TINY).stdout
-    assert "is cached - skipping run" in again and "Running stage 'scratch@baseline'" not in again
+    assert "scratch@baseline: taken from DVC's cache" in again
     assert again.split("The answer")[1] == output.split("The answer")[1].split("fitgap: ")[0]

@@ -118,7 +118,7 @@ def test_damaged_and_broken_downloads_were_fetched_again_and_nothing_twice_after
 def test_same_setting_again_downloads_and_trains_nothing(clone, served, notes):
     asked = list(served.asked)
     again = clone.run("python", "-m", "fitgap.programs.setting", "settings/notes.yaml", *SMALL)
-    assert "Running stage 'scratch@baseline'" not in again.stdout
+    assert "scratch@baseline: taken from DVC's cache" in again.stdout
     assert (clone.path / "experiments/notes/report.html").exists()
     assert served.asked == asked
 

@@ -51,10 +51,9 @@ def run_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(at_once: int = 2, **other_commands: str) -> dict[str, int]:
-        def start(_option, name, is_piped):
+        def start(_option, name):
             command = other_commands.get(name, write_command(name))
-            pipe = {"stdout": subprocess.PIPE, "text": True} if is_piped else {}
-            return subprocess.Popen(["sh", "-c", command], **pipe)
+            return subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True)
 
         monkeypatch.setattr(scheduler, "start_repro", start)
         return scheduler.Run(Plan(NEEDS, ()), at_once).run()
@@ -67,7 +66,7 @@ def test_stages_start_after_what_they_need(run_commands, tmp_path, capfd, at_onc
     assert run_commands(at_once) == dict.fromkeys(NEEDS, 0)
     assert written(tmp_path) == ALL
     lines = capfd.readouterr().out
-    assert f"[1/{len(ALL)}] {FIRST}: started; 0 s so far, 1 running, {len(ALL) - 1} waiting" in lines
+    assert f"[1/{len(ALL)}] {FIRST}: done in 0 s; 0 s so far, 0 running, {len(ALL) - 1} waiting" in lines
     assert f"[{len(ALL)}/{len(ALL)}] {LAST}: done in " in lines
 
 
@@ -96,11 +95,25 @@ def test_interruption_ends_what_runs(run_commands, tmp_path, monkeypatch):
     assert written(tmp_path) == {FIRST}
 
 
-def test_output_of_a_pipe_begins_with_the_name_of_the_stage(run_commands, capfd):
-    run_commands(backbone="sleep 0.5; echo of backbone", scratch="echo of scratch; echo; echo 'git add dvc.lock'")
-    lines = capfd.readouterr().out.splitlines()
-    assert "of backbone" in lines and "scratch: of scratch" in lines
-    assert not any("git add" in line for line in lines) and "scratch: " not in lines
+def test_what_a_stage_leaves_behind_is_not_waited_for(run_commands, tmp_path):
+    """It holds the pipe open, and no interruption reaches it: it is nobody's child."""
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_commands(backbone=f"setsid -f sleep 60; sleep 0.5; kill -INT {os.getpid()}; exit 3")
+    assert time.monotonic() - begin < 30
+    assert written(tmp_path) >= {FIRST}
+
+
+def test_what_a_stage_writes_begins_with_its_name_and_noise_of_dvc_is_left_out(run_commands, capfd):
+    noise = "echo \\> python -m x; echo; echo 'git add dvc.lock'; echo Running stage \\'scratch\\':"
+    run_commands(backbone="echo of backbone", scratch=f"echo of scratch; echo scratch: 1 of 2 epochs; {noise}")
+    lines = [line for line in capfd.readouterr().out.splitlines() if not line.startswith(("[", "stages", "failed"))]
+    assert sorted(lines) == ["backbone: of backbone", "scratch: 1 of 2 epochs", "scratch: of scratch"]
+
+
+def test_stages_from_the_cache_say_so(run_commands, capfd):
+    run_commands(scratch="echo Stage \\'scratch\\' is cached - skipping run, checking out outputs")
+    assert "scratch: taken from DVC's cache; " in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -157,12 +170,13 @@ def start(tmp_path, repository):
 def test_dvc_runs_what_has_changed_and_checks_all(start, tmp_path):
     few, last = {FIRST, "scratch", LAST}, {LAST: f"echo > {LAST}.txt"}
     output = start(few, **last).communicate()[0]
-    assert all(output.count(f"Running stage '{stage}'") == 1 for stage in few)
+    assert all(output.count(f"] {stage}: done in") == 1 for stage in few)
     (tmp_path / "scratch.txt").unlink()
     output = start(few, **last).communicate()[0]
     assert written(tmp_path) == few
     assert "stages to run: 2, unchanged: 1" in output
-    assert f"] {FIRST}: started" not in output
+    assert f"] {FIRST}: " not in output
+    assert start(few, **last).communicate()[0].count("\n") == 1
 
 
 @pytest.mark.slow
