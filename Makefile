@@ -95,9 +95,9 @@ $(VENV)/installed-cluster: $(VENV)/installed requirements-cluster.txt
 try-cluster: cluster ## Start a small cluster on this machine; Ctrl-C, or the end of COMMAND="make repro", stops it
 	@$(BIN)/python tests/pipeline/trial_cluster.py $(COMMAND)
 
-# The plain address opens MLflow's pages for language models first.
+# The plain address opens MLflow's pages for language models first. The table is the view that the report stage saves.
 ui: install ## Start MLflow's UI on http://127.0.0.1:5000
-	@echo "The runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
+	@echo "The models: http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=leaderboard&workflowType=machine_learning"
 	@$(BIN)/python -m mlflow ui --host 127.0.0.1
 
 serve: install ## Serve the best model over HTTP, on 127.0.0.1 and PORT=5001

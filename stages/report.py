@@ -43,12 +43,12 @@ def main() -> None:
     with fresh_folder(BEST) as folder:
         copy_model(best, MODELS, folder)
     with fresh_folder(REPORTS) as folder:
-        page.write_report(folder, study, claims, registration)
+        answer = page.write_report(folder, study, claims, registration)
     repository.copy_report(REPORTS)
     artifacts, result = [REPORTS / name for name in ARTIFACTS], tables.describe_report(study, claims)
     logged = {"claims_table.json": tables.claims_table(claims)}
     run = lifecycle.finish(result, clock, artifacts=artifacts, tables=logged)
-    runs.link_report(run, ids)
+    runs.link_report(run, ids, answer)
 
 
 def track(stages: list[Result], study: Study) -> dict[str, str]:

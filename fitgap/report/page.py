@@ -41,8 +41,11 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "
 SCRIPT = Path(__file__).parent / "templates/report.js"
 
 
-def write_report(folder: Path, study: Study, claims: Claims, registration: Facts | None) -> None:
-    """Write report.html, report.md, the tables and the curves to `folder`; arguments as in `measure` and below."""
+def write_report(folder: Path, study: Study, claims: Claims, registration: Facts | None) -> list[str]:
+    """Write report.html, report.md, the tables and the curves to `folder`; return the answer's sentences.
+
+    Arguments are as in `measure`.
+    """
     content = measure(study, claims, environment(), registration)
     tables = {"curves": curves_table(study), "claims": claims_table(claims), "summary": content["table"]}
     for name, rows in tables.items():
@@ -58,6 +61,7 @@ def write_report(folder: Path, study: Study, claims: Claims, registration: Facts
         curves.write_sheet(study, folder / f"curves-{family}.png", family, content["strengths"])
     if content["curve"]:
         learning_curve.write_learning_curve(content["curve"], folder / "learning_curve.png")
+    return content["answer"]
 
 
 def measure(study: Study, claims: Claims, about: Facts, registration: Facts | None = None) -> dict[str, Any]:

@@ -21,18 +21,18 @@ from fitgap.data.as_trained import model_as_trained
 from fitgap.data.record import Result
 from fitgap.data.results import best, weights_file
 from fitgap.definitions.families import FAMILIES
+from fitgap.definitions.measurements import HEADLINES
 from fitgap.images import decoding
 from fitgap.params.schema import Params
 from fitgap.system.errors import UserError
-from fitgap.tracking.runs import find_run
+from fitgap.tracking.runs import PARENT, find_run
 from fitgap.tracking.store import Store, StoreError, open_store, warn
 
 if TYPE_CHECKING:
     import keras
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import LoggedModel, Run
     from mlflow.models import Model, ModelSignature
 
-NAME = "model"
 LOADER = "fitgap_classifier"  # a module of this package, which must not be imported as a part of it
 FILES = {  # beside these: requirements.txt, conda.yaml and python_env.yaml, with the packages for loading the model
     "MLmodel",  # MLflow's description, with the names of the classes
@@ -44,7 +44,7 @@ PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pandas", "pillow"
 
 
 def log_model(run_id: str | None, build: Callable[[], "keras.Model"], classes: list[str]) -> StoreError | None:
-    """Attach a network to a run, unless the run has one. Load it with `runs:/<run id>/model`.
+    """Attach a network to a run, unless the run has one. Load it with `runs:/<run id>/<run name>`.
 
     If the store fails, write one line to standard error, unless its server is too old for models; return the failure.
 
@@ -94,15 +94,30 @@ def _write(opened: Store, run_id: str, network: "keras.Model", classes: list[str
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
-    client, tags = opened.client, opened.client.get_run(run_id).data.tags
-    tags = {name: tags[name] for name in ("stage", "variant", "best_seed") if name in tags}
-    model = client.create_logged_model(opened.experiment_id, NAME, run_id, tags=tags)
+    client, run = opened.client, opened.client.get_run(run_id)
+    tags = {name: run.data.tags[name] for name in ("stage", "variant", "best_seed") if name in run.data.tags}
+    model = client.create_logged_model(opened.experiment_id, run.info.run_name, run_id, tags=tags)
     description = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
     with tempfile.TemporaryDirectory() as folder:
-        _save(Path(folder) / NAME, description, network, classes)
-        client.log_model_artifacts(model.model_id, str(Path(folder) / NAME))
+        _save(Path(folder) / "model", description, network, classes)
+        client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    _link_measurements(opened, run, model.model_id)
     client.finalize_logged_model(model.model_id, "READY")  # last, so that only complete models are READY
+
+
+def _link_measurements(opened: Store, run: "Run", model_id: str) -> None:
+    """Log to a model what was measured of its weights, those of the run's best seed, and on which data."""
+    from mlflow.entities import Metric
+
+    own = f"tags.`{PARENT}` = '{run.info.run_id}' and tags.seed = '{run.data.tags.get('best_seed')}'"
+    for child in opened.client.search_runs([opened.experiment_id], own):
+        data = next(each.dataset for each in child.inputs.dataset_inputs if each.tags[0].value == "data")
+        about = {"model_id": model_id, "dataset_name": data.name, "dataset_digest": data.digest}
+        values = {name: child.data.metrics[name] for name in HEADLINES if name in child.data.metrics}
+        # The time of the child's own metrics, so that they are the same and not logged twice.
+        metrics = [Metric(name, value, child.info.start_time, 0, **about) for name, value in values.items()]
+        opened.client.log_batch(child.info.run_id, metrics)
 
 
 def _save(folder: Path, description: "Model", network: "keras.Model", classes: list[str]) -> None:

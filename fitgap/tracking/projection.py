@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from fitgap.data.record import Result
+from fitgap.data.results import WAYS
 
 FINGERPRINT = "fitgap.fingerprint"
 
@@ -98,13 +99,18 @@ def _seed_statistics(seeds: pd.DataFrame) -> dict[str, float]:
     numbers = seeds.select_dtypes("number")
     means = numbers.mean(skipna=False)
     spreads = numbers.std(ddof=1, skipna=False).add_suffix("_sd") if len(seeds) > 1 else {}
-    return {**means, **spreads, "seeds": len(seeds)}
+    # As many digits as a table can show; the seeds' own runs are exact.
+    return {**{name: float(f"{value:.6g}") for name, value in {**means, **spreads}.items()}, "seeds": len(seeds)}
 
 
 def _index_by_step(history: pd.DataFrame) -> pd.DataFrame:
-    """Index curves by their step, the first column other than `seed`: epochs, or images seen."""
+    """Index curves by their step, the first column other than `seed`: epochs, or images seen; add the gap per epoch."""
     curves = history.drop(columns="seed", errors="ignore")
-    return curves.set_index(curves.columns[0])
+    if {"train_loss", "val_loss"} <= {*curves}:
+        curves["gap"] = curves["val_loss"] - curves["train_loss"]
+    # The learning curve's record and metrics.json have the way last: test_accuracy_scratch.
+    ways = {name: f"{name.removeprefix(f'{way}_')}_{way}" for way in WAYS for name in curves if name.startswith(way)}
+    return curves.rename(columns=ways).set_index(curves.columns[0])
 
 
 def _mean_curves(history: pd.DataFrame) -> pd.DataFrame:
@@ -114,8 +120,9 @@ def _mean_curves(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def _points(measured: dict, curves: pd.DataFrame | None) -> list[tuple[str, float, int]]:
-    points = [(name, value, 0) for name, value in measured.items()]
-    for name in () if curves is None else curves.columns:
+    names = () if curves is None else curves.columns
+    points = [(name, value, 0) for name, value in measured.items() if name not in names]
+    for name in names:
         points += [(name, value, step) for step, value in curves[name].items()]
     # Databases and charts handle NaN and infinity differently; history.csv keeps them.
     return [(n, float(v), int(step)) for n, v, step in points if _is_number(v) and math.isfinite(v)]

@@ -71,7 +71,12 @@ def _crown(opened: Store, name: str, result: Result, run_id: str) -> str | None:
     if not opened.client.search_registered_models(f"name = '{name}'"):
         about = f"The best model by validation accuracy on {result.record.inputs['data']['name']}."
         opened.client.create_registered_model(name, description=about)
+    own = result.seeds.loc[result.record.best_seed]
     tags, source = {FINGERPRINT: result.fingerprint, MODEL: result.name}, f"models:/{model.model_id}"
-    made = opened.client.create_model_version(name, source, run_id, tags, model_id=model.model_id)
+    names = {"val_accuracy_best": "validation", "test_accuracy": "test"}
+    shares = " and ".join(f"{own[name]:.1%} of its {split} images" for name, split in names.items())
+    mean = f"mean test accuracy of {len(result.seeds)} seeds: {result.seeds['test_accuracy'].mean():.1%}"
+    about = f"{result.name}, seed {result.record.best_seed}: right on {shares} ({mean})."
+    made = opened.client.create_model_version(name, source, run_id, tags, description=about, model_id=model.model_id)
     opened.client.set_registered_model_alias(name, ALIAS, made.version)
     return made.version

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 Tables = Mapping[str, "pd.DataFrame"]
 PARENT, WRITER = "mlflow.parentRunId", "fitgap.writer"
+# What a shared link to a table of runs holds, as MLflow's pages write it: the models, the best by validation first.
+# Its address ends in ?viewStateShareKey=leaderboard (`make ui`).
+LEADERBOARD = {
+    "searchFilter": "metrics.seeds > 0",  # parent runs alone have this metric
+    "orderByKey": "metrics.`val_accuracy_best`",
+    "orderByAsc": False,
+    "selectedColumns": [f"metrics.`{name}`" for name in ("val_accuracy_best", "test_accuracy", "gap_last")],
+}
+VIEW = "mlflow.sharedViewState.leaderboard"
 _DIGEST_LENGTH = 36  # MLflow's limit for a dataset; the tag has the whole digest
 
 
@@ -61,17 +70,20 @@ def log_results(results: Sequence[Result]) -> dict[str, str]:
     return ids
 
 
-def link_report(report_run_id: str | None, model_runs: Mapping[str, str]) -> None:
-    """Link the report's run to the models' runs (name -> id): in its description and in runs.json.
+def link_report(report_run_id: str | None, model_runs: Mapping[str, str], answer: Sequence[str] = ()) -> None:
+    """Describe the report's run by its answer and links to the models' runs (name -> id), which are in runs.json too.
 
-    MLflow's pages link neither from a run to its children nor from run to run (mlflow#17162).
+    The experiment gets the leaderboard of all models. MLflow does not link a run to its children, nor to another run
+    (mlflow#17162).
     """
     if report_run_id is None:
         return
     try:
         with open_store() as opened:
             links = [opened.link(name, run_id) for name, run_id in model_runs.items()]
-            opened.client.set_tag(report_run_id, NOTE, f"The runs in this report: {', '.join(links)}")
+            lines = [*(f"- {sentence}" for sentence in answer), "", f"The runs in this report: {', '.join(links)}"]
+            opened.client.set_tag(report_run_id, NOTE, "\n".join(lines))
+            opened.client.set_experiment_tag(opened.experiment_id, VIEW, json.dumps(LEADERBOARD))
             opened.client.log_text(report_run_id, json.dumps(dict(model_runs), indent=2) + "\n", "runs.json")
     except StoreError as failure:
         warn("report: its MLflow run does not link to the models' runs", failure)

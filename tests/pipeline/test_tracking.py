@@ -59,7 +59,7 @@ def test_logged_model_answers_as_it_was_measured(first, store, name, monkeypatch
     of_this_result = f"tags.`fitgap.fingerprint` = '{read_result(folder).fingerprint}'"
     run = next(run for run in store.search_runs(["1"], of_this_result) if "mlflow.parentRunId" not in run.data.tags)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
-    loaded = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    loaded = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/{run.info.run_name}")
     measured = np.load(folder / "test_probabilities.npy")[0]  # of the best epoch
     record = json.loads((folder / "record.json").read_text())
     best = [seed["seed"] for seed in record["seeds"]].index(record["best_seed"])

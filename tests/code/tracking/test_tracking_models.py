@@ -43,7 +43,7 @@ def test_network_loads_unchanged_and_says_what_it_is(repository, network, run_id
     import mlflow
 
     expected = network.predict(IMAGES, verbose=0)
-    address = f"runs:/{run_id}/model"
+    address = f"runs:/{run_id}/scratch@dropout"
     np.testing.assert_array_equal(mlflow.pyfunc.load_model(address).predict(IMAGES), expected)
     loaded = mlflow.keras.load_model(address, load_model_kwargs={"safe_mode": True})
     np.testing.assert_array_equal(loaded.predict(IMAGES, verbose=0), expected)
@@ -57,6 +57,21 @@ def test_network_loads_unchanged_and_says_what_it_is(repository, network, run_id
     assert {f"{name}=={metadata.version(name)}" for name in ("keras", "numpy", "pandas", "pillow")} <= set(required)
     assert any(line.startswith("tensorflow") for line in required)
     assert all("==" in line for line in required)
+
+
+def test_models_page_shows_what_was_measured_of_its_weights_and_on_which_data(run_id):
+    """Of the best seed, and not the means of the run that it is attached to."""
+    (model,) = logged(run_id)
+    shown = {metric.key: metric for metric in samples.client().get_logged_model(model.model_id).metrics}
+    assert shown["test_accuracy"].value == 0.9 and shown["gap_last"].value == 0.2
+    assert (shown["test_accuracy"].dataset_name, shown["test_accuracy"].dataset_digest) == (
+        "digits",
+        samples.DIGEST[:36],
+    )
+    assert samples.client().get_run(run_id).data.metrics["test_accuracy"] == pytest.approx(0.91)
+    (child,) = [run for run in samples.children(run_id) if run.data.tags["seed"] == "0"]
+    assert len(samples.client().get_metric_history(child.info.run_id, "test_accuracy")) == 1
+    assert shown["test_accuracy"].run_id == child.info.run_id
 
 
 def test_run_that_has_a_model_gets_no_second(run_id):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import tracking_samples as samples
 
+from fitgap.data.record import Result
 from fitgap.tracking import projection
 
 TIMES = {
@@ -35,6 +36,26 @@ def test_parent_has_means_deviations_and_counts_under_the_names_of_the_children(
     assert [child.tags["seed"] for child in children] == ["0", "1", "2"]
     assert [finals(child)["test_accuracy"] for child in children] == pytest.approx([0.9, 0.91, 0.92])
     assert all(set(finals(child)) < set(measured) for child in children)
+
+
+def test_means_have_no_more_digits_than_a_table_shows():
+    measured = finals(projection.parent_run(samples.model(seeds=(0, 1, 3)), None))
+    assert measured["test_accuracy"] == 0.913333
+
+
+def test_runs_have_the_gap_of_every_epoch():
+    assert points(projection.seed_runs(samples.model(), None)[1])["gap", 2] == pytest.approx(1 / 2 + 1 - 0.5 / 2)
+
+
+def test_learning_curve_has_one_name_for_a_metric_with_the_size_as_its_step():
+    history = pd.DataFrame({"train_images": 50, "seed": [0, 1], "scratch_test_loss": [0.1, 0.3]})
+    record = dataclasses.replace(
+        samples.single("learning_curve").record, measured={"test_loss_scratch": 0.2, "other": 1}
+    )
+    assert points(projection.parent_run(Result(record, history), None)) == {
+        ("test_loss_scratch", 50): 0.2,
+        ("other", 0): 1,
+    }
 
 
 def test_one_seed_has_no_deviation():

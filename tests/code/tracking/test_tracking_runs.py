@@ -1,5 +1,7 @@
 """Test the MLflow runs of a result: complete, written once, and mended after kills and failures."""
 
+import json
+
 import pytest
 import tracking_samples as samples
 from mlflow import MlflowClient
@@ -77,6 +79,16 @@ def test_other_stages_are_single_runs_with_artifacts(tmp_path):
     assert (run.info.run_id, run.info.run_name) == (run_id, "prepare")
     assert run.data.metrics == {"images": 1797, "duplicates": 2}
     assert files(run_id) == {"record.json", "report.md"}
+
+
+def test_report_has_the_answer_and_links_and_the_experiment_a_table_of_models():
+    model_id, report_id = runs.log_result(samples.model()), runs.log_result(samples.single("report"))
+    runs.link_report(report_id, {"scratch@dropout": model_id}, ["Use this one.", "Not that."])
+    description = samples.client().get_run(report_id).data.tags["mlflow.note.content"]
+    assert description.startswith("- Use this one.\n- Not that.\n\n") and f"runs/{model_id})" in description
+    view = json.loads(samples.client().get_experiment("1").tags["mlflow.sharedViewState.leaderboard"])
+    (found,) = samples.client().search_runs(["1"], view["searchFilter"], order_by=[f"{view['orderByKey']} DESC"])
+    assert found.info.run_id == model_id
 
 
 def test_same_result_is_found_and_another_is_written():
