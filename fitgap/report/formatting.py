@@ -119,22 +119,24 @@ def by_topic(claims: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return {TOPICS[topic]: list(group) for topic, group in groupby(claims, key=lambda claim: claim["topic"])}
 
 
-def estimated(claim: dict[str, Any]) -> str:
-    """Format an estimate without its interval: −0.204 nats."""
-    if claim["estimate"] is None:
-        return NOTHING
+def estimated_in_words(claim: dict[str, Any]) -> str:
+    """Format an estimate with two digits and without a sign: 0.20 nats lower."""
     factor, unit = UNITS[claim["unit"]]
-    return signed(factor * claim["estimate"]) + unit
+    size = abs(factor * claim["estimate"])
+    number = f"{size:.0f}" if size >= 100 else f"{size:#.2g}".removesuffix(".")
+    return f"{number}{unit} {'lower' if claim['estimate'] < 0 else 'higher'}"
 
 
 def measured(claim: dict[str, Any]) -> str:
     """Format an estimate with its interval: −0.204 nats (95% interval −0.222 to −0.186)."""
     if claim["estimate"] is None:
         return NOTHING
+    factor, unit = UNITS[claim["unit"]]
+    estimate = signed(factor * claim["estimate"]) + unit
     if claim["ci_low"] is None:
-        return f"{estimated(claim)} (no interval from so few repetitions)"
-    low, high = (signed(UNITS[claim["unit"]][0] * claim[end]) for end in ("ci_low", "ci_high"))
-    return f"{estimated(claim)} ({100 * claim['confidence']:.4g}% interval {low} to {high})"
+        return f"{estimate} (no interval from so few repetitions)"
+    low, high = (signed(factor * claim[end]) for end in ("ci_low", "ci_high"))
+    return f"{estimate} ({100 * claim['confidence']:.4g}% interval {low} to {high})"
 
 
 def margin(claim: dict[str, Any]) -> str:
@@ -186,14 +188,19 @@ def choice_rows(claims: list[dict[str, Any]]) -> dict[str, list[str]]:
     return rows
 
 
+def is_small(claim: dict[str, Any]) -> bool:
+    """Return whether a difference is clear, but smaller than its margin."""
+    if claim["margin"] is None or claim["ci_low"] is None or claim["verdict"] in (INCONCLUSIVE, NO_DIFFERENCE):
+        return False
+    return max(abs(claim["ci_low"]), abs(claim["ci_high"])) <= claim["margin"]
+
+
 def _meaning(claim: dict[str, Any]) -> str:
     if claim["verdict"] == NO_DIFFERENCE:
         return f"no difference larger than {margin(claim)}"
     if claim["ci_low"] is None:
         return ""
     if claim["verdict"] != INCONCLUSIVE:
-        ends = abs(claim["ci_low"]), abs(claim["ci_high"])
-        is_small = claim["margin"] is not None and max(ends) <= claim["margin"]
-        return f"clear, but not relevant: smaller than {margin(claim)}" if is_small else ""
+        return f"clear, but not relevant: smaller than {margin(claim)}" if is_small(claim) else ""
     needed = claim["seeds_needed"]
     return f"too uncertain: {f'about {needed}' if needed else 'no reasonable number of'} repetitions would settle it"

@@ -29,7 +29,7 @@ class Mistakes:
     """Misclassifications of a model on the test images."""
 
     model: str
-    by_class: pd.DataFrame  # a row per class: `class`, `images`, `accuracy`, `confused_with`, `times` (over all seeds)
+    by_class: pd.DataFrame  # a row per class: `class`, `images`, `accuracy`, `confused_with`, `share` of its images
     confusion: pd.DataFrame  # over all seeds, normalised by row: rows are true classes, columns predictions
     examples: list[Example]  # misclassified images of the model's best seed, most confident first
 
@@ -51,7 +51,7 @@ def collect_mistakes(study: Study, name: str) -> Mistakes:
         "images": total // len(answers),
         "accuracy": np.diag(counts) / np.maximum(total, 1),
         "confused_with": [names[row.argmax()] if row.any() else "" for row in wrong],
-        "times": wrong.max(axis=1),
+        "share": wrong.max(axis=1) / np.maximum(total, 1),
     }
     confusion = pd.DataFrame(counts / np.maximum(total, 1)[:, None], index=names, columns=names)
     return Mistakes(name, pd.DataFrame(by_class), confusion, _examples(study, name))

@@ -38,6 +38,7 @@ FIRST_LOOK = 10  # with fewer repetitions, the report begins with what it cannot
 MAX_CLASSES = 15  # larger confusion matrices are unreadable; the worst classes are listed instead
 REMEDIED = ("scratch", "head")  # families with a model of each variant
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "mlflow", "dvc")
+WAYS = {"scratch": "From scratch", "borrowed": "Built on VGG16"}
 SCRIPT = Path(__file__).parent / "templates/report.js"
 
 
@@ -143,7 +144,8 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
         "colours": COLOURS,
         "families": families,
         "curves": {(family, what): curves.draw_panels(study, family, what) for family, what in kinds},
-        "trade_off": models.draw_trade_off(offered),
+        "trade_off": models.draw_trade_offs(offered),
+        "ways": WAYS,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
         "reliability": {family: models.draw_reliability(family, own) for family, own in calibrations.items()},
         "forest": arrange_forest(without_checks(content["claims"])),

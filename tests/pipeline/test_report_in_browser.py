@@ -147,6 +147,7 @@ def column(table, number: int) -> list[str]:
 
 def test_headings_sort_tables_by_units_signs_and_missing_values(open_page):
     page = open_page("synthetic", viewport=WIDTHS["desk"]).page
+    unfold(page)
     classes = page.locator("section[aria-labelledby=mistakes] table.sortable")
     before, heading = column(classes, 1), classes.locator("thead th").nth(2)
     for state, is_reversed in (("ascending", False), ("descending", True)):
@@ -188,6 +189,15 @@ def test_curves_tell_their_values_under_the_pointer(open_page, size):
         assert 0 <= place["x"] and place["x"] + place["width"] <= WIDTHS[size]["width"]
     page.mouse.move(0, 0)
     assert not tip.is_visible()
+
+
+def test_a_link_unfolds_what_it_leads_to(open_page):
+    page = open_page("synthetic", viewport=WIDTHS["phone"]).page
+    link = page.locator(".forest .rows a").last
+    statement = page.locator(link.get_attribute("href"))
+    assert not statement.is_visible()
+    link.click()
+    statement.locator("summary").wait_for(state="visible")
 
 
 def test_curves_tell_their_values_to_the_keyboard(open_page):

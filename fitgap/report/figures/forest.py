@@ -56,6 +56,11 @@ class Forest:
         """Whether a measured row has no margin."""
         return any(row.value is not None and not row.has_margin for rows in self.topics.values() for row in rows)
 
+    @property
+    def has_small(self) -> bool:
+        """Whether a row is clear, but not relevant."""
+        return any(formatting.is_small(row.claim) for rows in self.topics.values() for row in rows)
+
     def place(self, value: float) -> float:
         """Return the place of a value in percent of the width; values beyond the axis are at its end."""
         clipped = min(max(value / self.limit, -1.0), 1.0)

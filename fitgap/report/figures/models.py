@@ -14,7 +14,7 @@ from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import MARKERS, STAND_INS
 
 ACCURACY = "test accuracy"
-SMALL = (180, 180)  # points; a reliability diagram
+SMALL = (160, 160)  # points; a reliability diagram
 SMALL_MARGINS = {"left": 0.25, "right": 0.91, "top": 0.97, "bottom": 0.22}
 FEWEST = 10  # answers in a bin; with fewer, its accuracy is mostly chance
 LARGEST = 90  # area of the dot of a bin that holds all images, in square points
@@ -26,16 +26,25 @@ BESIDE = (  # where a label may stand, in points from its point, with its alignm
 )
 
 
-def draw_trade_off(table: pd.DataFrame) -> Markup:
-    """Draw test accuracy against the final gap for every trained model."""
+def draw_trade_offs(table: pd.DataFrame) -> dict[str, Markup]:
+    """Draw test accuracy against the final gap for every trained model; return way -> SVG element.
+
+    Each has scales of its own: together, the many heads, which differ little, would hide the models from scratch.
+    """
     shown = table.dropna(subset=["gap_last_mean", "test_accuracy_mean"])
-    return canvas.draw(
-        "trade-off",
-        "Test accuracy against the final gap",
-        _in_words(shown),
-        lambda axes: _scatter(axes, shown),
-        ("final gap: validation loss - training loss (nats)", ACCURACY),
-    )
+    is_scratch = shown["family"] == "scratch"
+    ways = {"scratch": shown[is_scratch], "borrowed": shown[~is_scratch]}
+    return {
+        way: canvas.draw(
+            f"trade-off-{way}",
+            "Test accuracy against the final gap",
+            _in_words(rows),
+            lambda axes, rows=rows: _scatter(axes, rows),
+            ("final gap: validation loss - training loss (nats)", ACCURACY),
+        )
+        for way, rows in ways.items()
+        if len(rows)
+    }
 
 
 def _scatter(axes: Axes, shown: pd.DataFrame) -> None:
@@ -45,6 +54,8 @@ def _scatter(axes: Axes, shown: pd.DataFrame) -> None:
         axes.errorbar(x, y, **bars, fmt="none", ecolor=STAND_INS[family], alpha=0.45, linewidth=1.2)
         axes.plot(x, y, MARKERS[family], color=STAND_INS[family], markersize=7, label=family)
     axes.margins(0.12)
+    if shown["family"].nunique() > 1:
+        axes.legend(loc="best", frameon=False, labelcolor=STAND_INS["ink"], fontsize=9)
     _label(axes, shown["model"].str.split("@").str[-1], shown[["gap_last_mean", "test_accuracy_mean"]].to_numpy())
 
 

@@ -120,6 +120,15 @@ function words(data, place, between) {
   return [`epoch ${data.epochs[place]}`, ...lines].join(between).replaceAll("-", "−");
 }
 
+// Unfold what a link leads to.
+function reveal() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let one = target?.closest("details"); one; one = one.parentElement.closest("details")) one.open = true;
+  if (target?.closest("details")) target.scrollIntoView();
+}
+
+window.addEventListener("hashchange", reveal);
+reveal();
 document.querySelectorAll("table.sortable").forEach(sortable);
 const tip = document.createElement("div");
 tip.className = "tip";

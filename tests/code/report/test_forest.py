@@ -95,6 +95,24 @@ def test_claims_without_an_estimate_or_an_interval_are_listed():
     assert "mark-inconclusive" in row and "no interval from so few repetitions" in row
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "0.20 nats higher"),
+        ({"estimate": -0.0331}, "0.033 nats lower"),
+        ({"estimate": -0.511, "unit": "share"}, "51 points lower"),
+        ({"estimate": 123.4, "unit": "epochs"}, "123 epochs higher"),
+    ],
+)
+def test_differences_are_in_words_with_two_digits(changes, words):
+    assert f'<span class="estimate">{words}</span>' in draw_row(**changes)
+
+
+def test_a_clear_difference_that_is_not_relevant_is_hollow():
+    assert '<li class="supported small">' in draw_row(ci_low=0.01, estimate=0.02, ci_high=0.03)
+    assert "small" not in draw_row() + draw_row(ci_low=-0.03, estimate=0.02, ci_high=0.03, verdict="inconclusive")
+
+
 def test_legend_counts_the_verdicts():
     text = draw({}, {}, {"verdict": "no relevant difference"})
     assert re.findall(r"(\d [a-z ]+)</li>", text) == ["2 supported", "1 no relevant difference"]

@@ -21,7 +21,7 @@ from fitgap.report import formatting, page
 from fitgap.report.figures.canvas import COLOURS
 
 ABOUT = {"Python": "3.11", "git revision": "abc123"}
-SECTIONS = ["answer", "claims", "curves", "trade-off-section", "calibration", "transfer", "learning-curve"]
+SECTIONS = ["answer", "curves", "trade-off-section", "learning-curve", "claims", "models", "calibration", "transfer"]
 SECTIONS += ["mistakes", "ran"]
 
 
@@ -173,7 +173,7 @@ def test_checks_stand_apart_and_in_no_count(study, html):
     }
     content = page.measure(study, judged, ABOUT)
     assert sum(content["tally"].values()) == len(judged) - len(checks)
-    table = html[html.index("<h3>Checks of the mechanism") :]
+    table = html[html.index("<h4>Checks of the mechanism") :]
     forest = html[html.index('<figure class="forest">') : html.index('<h2 id="claims">')]
     for check in checks:
         assert f'id="claim-{check["id"]}"' in table and f"#claim-{check['id']}" not in forest
@@ -262,8 +262,10 @@ def test_what_became_of_the_best_model_is_told(small, html):
 def test_trainings_at_the_higher_rate_have_curves_but_no_place_among_the_offers(study, html):
     assert f"The same at a learning rate of {study.params.highrate.learning_rate:g}" in html
     assert 'id="highrate-loss-0-title"' in html
-    picture = html[html.index('id="trade-off-title"') :]
-    assert "highrate" not in picture[: picture.index("</svg>")]
+    for way in ("scratch", "borrowed"):
+        picture = html[html.index(f'id="trade-off-{way}-title"') :]
+        picture = picture[: picture.index("</svg>")]
+        assert "highrate" not in picture and ("scratch@dropout" in picture) is (way == "scratch")
 
 
 def test_many_classes_give_lists_instead_of_a_matrix():
