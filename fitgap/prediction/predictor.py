@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from fitgap.data.prepared import PreparedImages
 from fitgap.images.decoding import ENDINGS, has_picture_ending
 from fitgap.images.sources.collection import Picture
 from fitgap.images.sources.directory import is_ignored
@@ -28,6 +29,7 @@ from fitgap.system.files import list_tree
 if TYPE_CHECKING:
     from fitgap.networks.evaluation import Evaluator
 
+LOOKED_AT = 1000  # pictures
 AT_ONCE = 2**25  # bytes of pixels in memory: 10,922 images of 32x32, 42 of 512x512
 
 
@@ -37,6 +39,7 @@ class Predictions:
 
     probabilities: pd.DataFrame  # float32, a row per picture, named after its file; a column per class
     unusable: dict[str, str]  # file -> why it cannot be used
+    doubtful: dict[str, str]  # file -> why its answer may be wrong
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Predictor:
     image_size: int  # side of the square images in pixels
     about: str  # one line: the model's name, its mean validation loss, and the seed whose weights answer
     warning: str  # one line if params.yaml has changed since the training; otherwise ""
+    brightness: tuple[float, float]  # lowest and highest mean pixel of a picture of the training
     network: "Evaluator"
 
     def predict(self, images: np.ndarray) -> pd.DataFrame:
@@ -72,17 +76,27 @@ class Predictor:
         They are decoded as stage `prepare` decodes them. A file that cannot be used does not stop the others.
         """
         paths = [paths] if isinstance(paths, str | Path) else paths
-        names, answers, unusable = [], [np.empty((0, len(self.classes)), np.float32)], {}
+        names, answers, unusable, doubtful = [], [np.empty((0, len(self.classes)), np.float32)], {}, {}
         count = max(1, AT_ONCE // (self.image_size**2 * 3))
         with contextlib.closing(read_pictures(paths, self.image_size)) as decoded:
             while pictures := list(itertools.islice(decoded, count)):
                 unusable |= {picture.name: picture.reason for picture in pictures if picture.pixels is None}
                 usable = [picture for picture in pictures if picture.pixels is not None]
                 names += [picture.name for picture in usable]
+                doubts = {picture.name: self._doubt(picture.pixels.mean()) for picture in usable}
+                doubtful |= {name: doubt for name, doubt in doubts.items() if doubt}
                 if usable:
                     answers.append(self.predict(np.stack([picture.pixels for picture in usable])).to_numpy())
         files = pd.Index(names, dtype=object, name="file")  # object: names of files need not be valid text
-        return Predictions(pd.DataFrame(np.concatenate(answers), files, self.classes), unusable)
+        return Predictions(pd.DataFrame(np.concatenate(answers), files, self.classes), unusable, doubtful)
+
+    def _doubt(self, mean: float) -> str:
+        """Return why a picture with this mean pixel may be a negative of those of the training; empty if it is none."""
+        low, high = self.brightness
+        beyond = (high - low) / 4  # far from all
+        if low - beyond <= mean <= high + beyond or not low <= 255 - mean <= high:
+            return ""
+        return f"inverted? its mean brightness is {mean:.0f} of 255; in the training {low:.0f} to {high:.0f}"
 
 
 def read_pictures(paths: Iterable[Path | str], image_size: int) -> Generator[Picture, None, None]:
@@ -150,6 +164,14 @@ def load_predictor(name: str | None = None, root: Path | str = ".") -> Predictor
         classes=result.record.classes,
         image_size=network.input_shape[1],
         about=f"{result.name} answers: mean validation accuracy {accuracy:.1%}{rank}; weights of seed {seed}",
+        brightness=range_of_brightness(models.prepared),
         warning=f"params.yaml has changed since its training ({changed}); {WAY}" if changed else "",
         network=Evaluator(network, largest, fast=False),
     )
+
+
+def range_of_brightness(prepared: PreparedImages) -> tuple[float, float]:
+    """Return the lowest and the highest mean pixel of the pool's pictures, of at most LOOKED_AT of them."""
+    pool = prepared.images[prepared.rows["pool"]]
+    means = pool[:: -(-len(pool) // LOOKED_AT)].mean(axis=(1, 2, 3))
+    return float(means.min()), float(means.max())

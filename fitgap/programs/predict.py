@@ -24,8 +24,11 @@ def main(*arguments: str) -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends this program silently
     predictor = load_predictor(options.model, setting.folder_of(options.experiment) if options.experiment else ".")
     answers = predictor.predict_files(options.files)
-    problems = [f"{_printable(name)}: {reason}" for name, reason in answers.unusable.items()]
-    for line in filter(None, [predictor.about, predictor.warning, *problems]):
+    problems, doubts = (
+        [f"{_printable(name)}: {reason}" for name, reason in told.items()]
+        for told in (answers.unusable, answers.doubtful)
+    )
+    for line in filter(None, [predictor.about, predictor.warning, *doubts, *problems]):
         print(f"fitgap: {line}", file=sys.stderr)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     sys.stdout.write(options.write(answers.probabilities, predictor.name, options.top))

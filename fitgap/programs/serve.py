@@ -26,7 +26,8 @@ def main(*arguments: str) -> None:
     result = TrainedModels(Path()).find()
     address = models.find_address(result)
     print(f"fitgap: {result.name} answers: the highest mean validation accuracy of all models; {address}")
-    print(f"fitgap: it answers on http://{HOST}:{port}/invocations in a few seconds; Ctrl-C stops it", flush=True)
+    where = f"http://{HOST}:{port}/invocations"
+    print(f"fitgap: it takes picture files in base64 (docs/use.md) on {where}; Ctrl-C stops it", flush=True)
     _become_server(address, port)
 
 

@@ -20,6 +20,7 @@ ALLOWED = (
     "or picture files as texts in base64"
 )
 TEXT = (str, np.str_)
+CLASS = "class"  # column of the answer, unless a class has this name
 
 
 class RefusedError(MlflowException):
@@ -42,18 +43,21 @@ class ImageClassifier:
         self.network, self.classes = network, classes
 
     def predict(self, images: np.ndarray) -> pd.DataFrame:
-        """Return the probability of each class for each image: float32, (n, classes), a column per class.
+        """Return a row per image: the likeliest class in column "class", and the probability of each class, float32.
 
         Parameters
         ----------
         images : array
             (n, height, width, 3), RGB: uint8, or another type that holds whole numbers from 0 to 255. Or (n,), str:
-            the contents of picture files in base64.
+            the contents of picture files in base64, also as data URLs.
 
         Raises a RefusedError if the images are none of these. The server answers with status 400 and the reason.
         """
         pixels = read_pixels(images, self.network.input_shape[1:])
-        return pd.DataFrame(self.network.predict(pixels, verbose=0), columns=self.classes)
+        answers = pd.DataFrame(self.network.predict(pixels, verbose=0), columns=self.classes)
+        if CLASS not in self.classes:
+            answers.insert(0, CLASS, answers.idxmax(axis="columns"))
+        return answers
 
 
 def read_pixels(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -79,8 +83,10 @@ def _are_texts(images: np.ndarray) -> bool:
 
 def _read_picture(text: str, number: int, shape: tuple[int, int, int]) -> np.ndarray:
     """Decode a picture file in base64, with or without line breaks; `number` counts from 1, for messages."""
+    text = "".join(text.split())
+    text = text.partition(",")[2] if text.startswith("data:") else text
     try:
-        return decode(base64.b64decode("".join(text.split()), validate=True), shape[0])
+        return decode(base64.b64decode(text, validate=True), shape[0])
     except (binascii.Error, ValueError):  # ValueError: of characters that are not ASCII
         _refuse(f"text {number} is not base64", shape)
     except UnusableError as error:

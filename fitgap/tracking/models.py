@@ -155,8 +155,9 @@ def _signature(classes: list[str]) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    probabilities = [ColSpec(DataType.float, name) for name in classes]
-    return ModelSignature(Schema([TensorSpec(np.dtype("object"), (-1,))]), Schema(probabilities))
+    likeliest = [ColSpec(DataType.string, "class")] if "class" not in classes else []
+    answer = Schema([*likeliest, *(ColSpec(DataType.float, name) for name in classes)])
+    return ModelSignature(Schema([TensorSpec(np.dtype("object"), (-1,))]), answer)
 
 
 def find_address(result: Result) -> str:

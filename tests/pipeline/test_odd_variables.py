@@ -49,4 +49,5 @@ def test_predict_and_serve_answer_as_without_them(clone, odd):
     finally:
         os.kill(running.pid, signal.SIGTERM)
         running.wait(timeout=30)
+    assert served.pop("class") == expected["predictions"][0]["class"]
     assert served == pytest.approx(expected["predictions"][0]["probabilities"], abs=1e-5)

@@ -160,10 +160,12 @@ def test_dvc_shows_metrics_and_plots(clone):
     shown = json.loads(clone.run("dvc", "metrics", "show", "--json").stdout)
     metrics = shown[""]["data"]["results/scratch/dropout/metrics.json"]["data"]
     assert {"test_accuracy", "val_loss_best", "gap_last", "gap_best", "epochs_to_best"} <= metrics.keys()
+    assert len({name for file in shown[""]["data"].values() for name in file["data"]}) < 10  # columns on a screen
     clone.run("dvc", "plots", "show", "--out", "plots")
     page = (clone.path / "plots/index.html").read_text()
     assert '"model": "scratch@dropout"' in page
     assert '"id": "dropout_improves_accuracy"' in page
+    assert "Without\na network, open reports/report.html" in page
     assert "DVC_METRIC" not in page
 
 

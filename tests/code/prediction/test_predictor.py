@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from trained_repository import MODELS
 
 from fitgap.data.prepared import read_prepared
@@ -56,6 +58,17 @@ def test_policy_of_a_notebook_changes_no_answer_and_stays(trained):
     finally:
         keras.config.set_dtype_policy("float32")
     np.testing.assert_allclose(answers, in_pipeline(trained, "scratch@remedied"), atol=1e-5)
+
+
+def test_a_negative_of_what_the_model_knows_is_doubtful(trained, tmp_path):
+    predictor = replace(load_predictor("scratch@remedied", trained), brightness=(20.0, 100.0))
+    for name, level in {"as-trained": 60, "inverted": 195, "between": 128}.items():
+        Image.new("L", (32, 32), level).save(tmp_path / f"{name}.png")
+    answers = predictor.predict_files([tmp_path])
+    assert len(answers.probabilities) == 3
+    assert answers.doubtful == {
+        f"{tmp_path}/inverted.png": "inverted? its mean brightness is 195 of 255; in the training 20 to 100"
+    }
 
 
 def test_arrays_get_the_same_answers(trained):

@@ -61,25 +61,33 @@ def picture(pixels, kind="PNG"):
     return base64.b64encode(file.getvalue()).decode()
 
 
+def split(answer):
+    """Give the likeliest classes, and the rows of probabilities."""
+    rows = [list(row.values()) for row in answer["predictions"]]
+    return [row[0] for row in rows], [row[1:] for row in rows]
+
+
 @pytest.mark.parametrize("key", ["inputs", "instances"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])  # JSON has 255 or 255.0
 def test_answer_names_the_classes(served, network, key, dtype):
     status, answer = post(served, **{key: IMAGES.astype(dtype).tolist()})
     assert status == 200
-    assert [list(row) for row in answer["predictions"]] == [samples.CLASSES] * len(IMAGES)
-    probabilities = [list(row.values()) for row in answer["predictions"]]
+    assert [list(row) for row in answer["predictions"]] == [["class", *samples.CLASSES]] * len(IMAGES)
+    likeliest, probabilities = split(answer)
+    assert likeliest == [samples.CLASSES[place] for place in np.argmax(probabilities, axis=1)]
     np.testing.assert_allclose(probabilities, network.predict(IMAGES, verbose=0), rtol=1e-6)
 
 
 def test_picture_files_in_base64_get_the_answers_of_their_pixels(served, network):
     large = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    texts = [picture(IMAGES[0]), base64.encodebytes(base64.b64decode(picture(large, "WEBP"))).decode()]
+    lines = base64.encodebytes(base64.b64decode(picture(large, "WEBP"))).decode()
+    texts = [f"data:image/png;base64,{picture(IMAGES[0])}", lines]
     status, answer = post(served, inputs=texts)
     assert status == 200
-    pixels = np.stack([decode(base64.b64decode(text), 8) for text in texts])
-    probabilities = [list(row.values()) for row in answer["predictions"]]
+    pixels = np.stack([decode(base64.b64decode(text.split(",")[-1]), 8) for text in texts])
+    _, probabilities = split(answer)
     np.testing.assert_allclose(probabilities, network.predict(pixels, verbose=0), rtol=1e-6)
-    np.testing.assert_array_equal(served.predict(np.array(texts)), network.predict(pixels, verbose=0))
+    np.testing.assert_array_equal(served.predict(np.array(texts))[samples.CLASSES], network.predict(pixels, verbose=0))
 
 
 @pytest.mark.parametrize(
@@ -111,10 +119,11 @@ def test_requests_that_are_no_tensors_are_refused(served):
 
 def test_in_python_the_answer_is_a_table(served, network):
     table = served.predict(IMAGES)
-    assert list(table.columns) == samples.CLASSES
-    np.testing.assert_array_equal(table.to_numpy(), network.predict(IMAGES, verbose=0))
+    assert list(table.columns) == ["class", *samples.CLASSES]
+    np.testing.assert_array_equal(table[samples.CLASSES], network.predict(IMAGES, verbose=0))
     ones = np.ones_like(IMAGES)
-    np.testing.assert_array_equal(served.predict(ones), network.predict(ones, verbose=0))  # of uint8, 1 is no scale
+    answers = served.predict(ones)[samples.CLASSES]
+    np.testing.assert_array_equal(answers, network.predict(ones, verbose=0))  # of uint8, 1 is no scale
     np.testing.assert_array_equal(served.predict(ones * 0.0), served.predict(ones * 0))
     for wrong in (IMAGES / 255, IMAGES[:0]):
         with pytest.raises(Exception, match="whole numbers from 0 to 255"):
@@ -131,6 +140,6 @@ def test_model_holds_the_network_once_and_no_code_that_needs_fitgap(address):
 def test_model_answers_where_fitgap_is_unknown(address, network, tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
     code = f"import mlflow, numpy; model = mlflow.pyfunc.load_model({str(address)!r})\n"
-    code += "numpy.save('answers.npy', model.predict(numpy.load('images.npy')))"
+    code += "numpy.save('answers.npy', model.predict(numpy.load('images.npy')).drop(columns='class'))"
     subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, check=True)
     np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), network.predict(IMAGES, verbose=0), rtol=1e-6)
