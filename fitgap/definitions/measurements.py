@@ -1,4 +1,4 @@
-"""The measurements of a model in one table: name, title, unit, and which direction is better."""
+"""The measurements of a model in one table: name, title, unit and margin."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,6 @@ class Measurement:
     name: str  # key in record.json, in summary.csv (with `_mean` and `_sd`) and in MLflow
     title: str  # in the report
     unit: str  # a key of `UNITS`: "share" (of images), "nats", "epochs", or "" for a number without a unit
-    better: int  # 1 if higher is better, -1 if lower is better, 0 if neither
     is_headline: bool = True  # whether it has a column in the report and in `dvc metrics show`
     margin: float | None = None  # smaller differences are not relevant; fixed before the shipped seeds were run
 
@@ -24,15 +23,15 @@ class Measurement:
 MEASUREMENTS = {
     measurement.name: measurement
     for measurement in (
-        Measurement("test_accuracy", "test accuracy", "share", 1, margin=0.02),
-        Measurement("test_accuracy_last", "test accuracy at the last epoch", "share", 1, margin=0.02),
-        Measurement("val_accuracy_best", "best validation accuracy", "share", 1, margin=0.02),
-        Measurement("val_loss_best", "best validation loss", "nats", -1, margin=0.05),
-        Measurement("gap_last", "final gap", "nats", -1, margin=0.1),
-        Measurement("accuracy_gap_last", "final gap in accuracy", "share", -1, margin=0.02),
-        Measurement("gap_best", "gap at best epoch", "nats", -1, margin=0.1),
-        Measurement("epochs_to_best", "epochs to best", "epochs", 0, margin=2),
-        Measurement("weight_norm_last", "norm of the weights", "", 0, is_headline=False),
+        Measurement("test_accuracy", "test accuracy", "share", margin=0.02),
+        Measurement("test_accuracy_last", "test accuracy at the last epoch", "share", margin=0.02),
+        Measurement("val_accuracy_best", "best validation accuracy", "share", margin=0.02),
+        Measurement("val_loss_best", "best validation loss", "nats", margin=0.05),
+        Measurement("gap_last", "final gap", "nats", margin=0.1),
+        Measurement("accuracy_gap_last", "final gap in accuracy", "share", margin=0.02),
+        Measurement("gap_best", "gap at best epoch", "nats", margin=0.1),
+        Measurement("epochs_to_best", "epochs to best", "epochs", margin=2),
+        Measurement("weight_norm_last", "norm of the weights", "", is_headline=False),
     )
 }
 HEADLINES = tuple(name for name, measurement in MEASUREMENTS.items() if measurement.is_headline)

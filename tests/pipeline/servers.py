@@ -1,11 +1,13 @@
 """MLflow's server for the tests, on 127.0.0.1, and outages of it."""
 
+import http.client
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mlflow
@@ -66,3 +68,40 @@ class Server:
         while time.monotonic() < end and not self.client.search_runs([experiment], "attributes.status = 'RUNNING'"):
             time.sleep(0.01)
         self.kill()
+
+
+@contextmanager
+def proxy(port: int, largest: int) -> Iterator[int]:
+    """Start a proxy before a server on a port, as nginx stands before many; it refuses requests of more bytes.
+
+    Yields its own port.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length)
+            if length > largest:
+                self.reply(413, "Request Entity Too Large", "text/html", b"<html><h1>413</h1><hr>nginx</html>")
+                return
+            server = http.client.HTTPConnection("127.0.0.1", port)
+            server.request(self.command, self.path, body, dict(self.headers))
+            told = server.getresponse()
+            self.reply(told.status, told.reason, told.headers.get("Content-Type", "text/plain"), told.read())
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815, names of the library
+
+        def reply(self, status: int, reason: str, kind: str, content: bytes) -> None:
+            self.send_response(status, reason)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as started:
+        threading.Thread(target=started.serve_forever, daemon=True).start()
+        yield started.server_address[1]
+        started.shutdown()

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 from conftest import Clone
-from servers import Server
+from servers import Server, proxy
 from stores import Contents, contents, differences
 
 # Quick siblings: tests/code/tracking/test_tracking_store.py and test_tracking_runs.py.
@@ -78,3 +79,21 @@ def test_outage_costs_one_line_and_no_result(clone, server, undisturbed, stage, 
     assert runs != contents(server.folder / "mlflow.db")
     assert run_stage(clone, REPORT).stderr == ""
     assert differences(runs, contents(server.folder / "mlflow.db")) == []
+
+
+def test_refused_uploads_are_named_and_all_else_arrives(clone, server, undisturbed):
+    """A proxy before the server takes no large files (mlflow#10332). The store is in order, so it is no outage."""
+    forget(server, "report")
+    largest = 100_000  # bytes, which report.html exceeds
+    assert (clone.path / "reports/report.html").stat().st_size > largest
+    with proxy(server.port, largest) as port:
+        behind = Clone(clone.path, clone.variables | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"})
+        lines = run_stage(behind, REPORT).stderr.splitlines()
+    (line,) = [line for line in lines if "near_duplicates.csv" not in line]
+    assert "report: report.html is not in its MLflow run" in line and "413" in line and "<" not in line
+    (run,) = server.client.search_runs(["1"], "tags.stage = 'report'")
+    files = {
+        file.path for file in mlflow.MlflowClient(f"http://127.0.0.1:{server.port}").list_artifacts(run.info.run_id)
+    }
+    assert run.info.status == "FINISHED" and {"record.json", "summary.csv", "claims.json"} <= files
+    assert "report.html" not in files
