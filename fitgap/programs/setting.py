@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -104,13 +105,18 @@ def run(name: str, tree: dict[str, Any]) -> None:
         with FileLock(copied.with_name(f".{name}.lock"), timeout=0):
             _copy_repository(copied, tree)
             variables = os.environ | {"DVC_ROOT": str(Path.cwd()), "DVC_EXP_NAME": name}
-            command = [sys.executable, "-m", "fitgap.programs.scheduler"]
-            status = subprocess.run(command, cwd=copied, env=variables, check=False).returncode
+            with _start_scheduler(copied, variables) as scheduler:
+                signal.signal(signal.SIGTERM, lambda *_: scheduler.terminate())  # it ends its stages first
+                status = scheduler.wait()
     except Timeout:
         raise UserError(f"the experiment {name!r} is running; wait for it, or give this one another NAME") from None
     if status:
         sys.exit(status)
     shutil.rmtree(copied / "data/features")  # large, and in DVC's cache
+
+
+def _start_scheduler(folder: Path, variables: dict[str, str]) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "fitgap.programs.scheduler"], cwd=folder, env=variables)
 
 
 def _copy_repository(copied: Path, tree: dict[str, Any]) -> None:

@@ -1,8 +1,11 @@
 """Test `make photographs` as a whole, on few and small pictures: plan, run, answer, and a prediction afterwards."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
+import psutil
 import pytest
 from conftest import cloned
 from PIL import Image
@@ -73,3 +76,16 @@ def test_the_same_command_again_trains_nothing(ran, pictures):
     again = clone.run("python", "-m", "fitgap.programs.photographs", str(pictures), "--minutes", "1", *TINY).stdout
     assert "scratch@baseline: taken from DVC's cache" in again
     assert again.split("The answer")[1] == output.split("The answer")[1].split("fitgap: ")[0]
+
+
+def test_a_signal_to_the_program_ends_its_stages(ran, pictures):
+    clone, _ = ran
+    command = [sys.executable, "-m", "fitgap.programs.photographs", str(pictures), "--name", "killed", *TINY]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen([*command, "scratch.epochs=2000"], cwd=clone.path, env=clone.environment, **pipes)
+    next(line for line in process.stdout if "] prepare: " in line)  # others run, or will soon
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 143
+    assert psutil.wait_procs(children, timeout=60)[1] == []

@@ -8,6 +8,7 @@ import pytest
 
 from fitgap.params import reading
 from fitgap.params.schema import flatten
+from fitgap.programs import setting
 from fitgap.programs.setting import absolute_paths, apply_changes, check_name, parse_assignment, run
 from fitgap.system.errors import UserError
 
@@ -59,17 +60,16 @@ def test_a_commit_is_not_needed_and_a_second_run_of_the_name_is_refused(tmp_path
         subprocess.run(program, cwd=tmp_path, check=True)
     (tmp_path / "dvc.yaml").write_text("stages: {}")
     monkeypatch.chdir(tmp_path)
-    copies, real = [], subprocess.run
+    copies = []
 
-    def without_scheduler(command, **options):
-        if "fitgap.programs.scheduler" not in command:
-            return real(command, **options)
-        copies.append(options["cwd"])
-        (options["cwd"] / "data/features").mkdir(parents=True)
+    def start(folder, _variables):
+        copies.append(folder)
+        (folder / "data/features").mkdir(parents=True)
         with pytest.raises(UserError, match="the experiment 'first' is running; wait for it, or give .* another NAME"):
             run("first", shipped)
-        return real(["true"], check=False)
+        return subprocess.Popen(["true"])
 
-    monkeypatch.setattr(subprocess, "run", without_scheduler)
+    monkeypatch.setattr(setting, "_start_scheduler", start)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     run("first", shipped)
     assert (copies[0] / "dvc.yaml").exists() and not (copies[0] / "data/features").exists()
