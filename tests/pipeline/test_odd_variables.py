@@ -27,7 +27,7 @@ def test_make_drops_what_works_before_any_code_of_ours(odd):
     (odd.path / ".venv").symlink_to(sys.prefix)
     shell = Clone(odd.path, odd.variables | EARLY)
     ended = shell.run("make", "--old-file=.venv/installed", "repro")
-    assert ended.stdout.startswith("Nothing has changed: ")
+    assert "Nothing has changed: " in ended.stdout
 
 
 def test_predict_and_serve_answer_as_without_them(clone, odd):

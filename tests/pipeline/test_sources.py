@@ -113,7 +113,7 @@ def test_setting_shares_what_has_run_and_leaves_params_as_they_are(clone, tmp_pa
     ended = clone.run(*program, seeds, "variants.unwanted=null", "variants.absent=null", "highrate.variants=[]")
     assert set(stages_in(ended.stdout)) <= {"choice", "report"}  # the copy has no results of deleted variants
     text = (clone.path / "experiments/fewer/report.md").read_text()
-    assert "directory" in text and "unwanted" not in text
+    assert "pictures.tar.gz" in text and "unwanted" not in text
     assert (clone.path / "params.yaml").read_text() == before
     clone.edit(variants={"baseline": {}})
 
