@@ -192,8 +192,8 @@ class Run:
         if status == 0:
             self._sorter.done(name)  # so that stages that need it become ready
         done, since = (spell(time.monotonic() - begin) for begin in (stage.begin, self._begin))
-        event = f"FAILED after {done}, exit status {status}" if status else f"done in {done}"
-        event = "taken from DVC's cache" if name in self._cached else event
+        event = "taken from DVC's cache" if name in self._cached else f"done in {done}"
+        event = f"FAILED after {done}, exit status {status}" if status else event
         count, ended, running = len(self._order), len(self._statuses), len(self._running)
         waiting = count - ended - running
         show(f"[{ended}/{count}] {name}: {event}; {since} so far, {running} running, {waiting} waiting")

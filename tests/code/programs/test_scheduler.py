@@ -114,6 +114,8 @@ def test_what_a_stage_writes_begins_with_its_name_and_noise_of_dvc_is_left_out(r
 def test_stages_from_the_cache_say_so(run_commands, capfd):
     run_commands(scratch="echo Stage \\'scratch\\' is cached - skipping run, checking out outputs")
     assert "scratch: taken from DVC's cache; " in capfd.readouterr().out
+    run_commands(scratch="echo Stage \\'scratch\\' is cached - skipping run, checking out outputs; exit 1")
+    assert "scratch: FAILED after " in capfd.readouterr().out  # the disk may be full
 
 
 @pytest.mark.parametrize(
