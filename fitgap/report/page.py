@@ -5,34 +5,31 @@ import hashlib
 import json
 import os
 import platform
-import re
 from collections import Counter
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from fitgap.claims.calibration import BINS, Calibration, measure_calibrations
 from fitgap.claims.choices import AS_STATED, CHOICES
 from fitgap.claims.claim import without_checks
 from fitgap.claims.study import Study
 from fitgap.definitions.families import FAMILIES, TRAINED
-from fitgap.inference.verdicts import CONTRADICTED, INCONCLUSIVE, NO_DIFFERENCE, NOT_APPLICABLE, SUPPORTED, VERDICTS
+from fitgap.inference.verdicts import VERDICTS
 from fitgap.params.schema import Params, flatten
 from fitgap.report import formatting
 from fitgap.report.answer import count_images, write_answer
 from fitgap.report.figures import curves, learning_curve, models
-from fitgap.report.figures.canvas import COLOURS
 from fitgap.report.figures.forest import arrange_forest
 from fitgap.report.mistakes import collect_mistakes
+from fitgap.report.rendering import COLOURS, SIGNS, render_template
 from fitgap.report.tables import claims_table, curves_table, summary_table
 from fitgap.report.trials import HEADINGS, describe_strengths, trial_rows
 
-SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_DIFFERENCE: "≈", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}
 Claims, Facts = list[dict[str, Any]], Mapping[str, str]
 FIRST_LOOK = 10  # with fewer repetitions, the report begins with what it cannot decide
 MAX_CLASSES = 15  # larger confusion matrices are unreadable; the worst classes are listed instead
@@ -161,33 +158,6 @@ def _declared(params: Params) -> dict[str, Any]:
         for key, value in values
         if value is not None and not (key.startswith("variants.") and np.all(value == 0))
     }
-
-
-def render_template(name: str, content: Mapping[str, Any]) -> str:
-    """Return the text of a template in templates/, filled with `content`; all values are escaped.
-
-    Filters of its own: `bold` for **names**, and `cell` for cells of Markdown tables.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fitgap.report"),
-        autoescape=True,  # class names such as <script> must not run; Markdown may contain HTML too
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"bold": _bold, "cell": _cell}
-    return environment.get_template(name).render(content)
-
-
-def _bold(text: str) -> Markup:
-    """Escape HTML, then turn **text** into bold."""
-    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text))))
-
-
-def _cell(text: Any) -> Markup:
-    """Escape a text for a cell of a Markdown table."""
-    return Markup(" ".join(str(escape(text)).split()).replace("|", "&#124;"))
 
 
 def environment() -> dict[str, str]:

@@ -1,8 +1,6 @@
-"""Style and colours of the report's figures, as SVG inside the page or as separate files.
+"""Style of the report's figures, as SVG inside the page or as separate files.
 
-The colours suit light and dark schemes and colour-blind readers: Okabe and Ito, Color Universal Design (2008),
-https://jfly.uni-koeln.de/color/; darkened or lightened where WCAG 2.2 (1.4.11) requires a contrast of 3 to 1. Figures
-use a placeholder for each colour. The page replaces it by a CSS variable, so one drawing serves both schemes.
+Figures use a placeholder for each colour. The page replaces it by a CSS variable, so one drawing serves both schemes.
 """
 
 import io
@@ -17,6 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+
+from fitgap.report.rendering import COLOURS
 
 POINTS = 72  # per inch; the unit of an SVG's viewBox
 PIXELS_PER_INCH = 160  # of PNG files
@@ -123,19 +123,6 @@ def _prefix_ids(svg: str, name: str) -> str:
     return re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', svg)
 
 
-COLOURS = {  # name: (light, dark)
-    "paper": ("#ffffff", "#15181d"),
-    "ink": ("#1b1f24", "#e8ebf0"),
-    "muted": ("#57606a", "#a9b3c0"),
-    "grid": ("#dfe3e8", "#313842"),
-    "training": ("#0072b2", "#56b4e9"),
-    "validation": ("#c44e00", "#f0a13c"),
-    "gap": ("#8a8f98", "#8a93a0"),
-    "scratch": ("#0072b2", "#56b4e9"),
-    "head": ("#c44e00", "#f0a13c"),
-    "finetune": ("#007a5a", "#2fc79b"),
-    "asis": ("#a2487f", "#e39ac5"),
-}
 LIGHT = {name: light for name, (light, _) in COLOURS.items()}
 STAND_INS = {name: f"#0a0b{number:02x}" for number, name in enumerate(COLOURS)}
 MARKERS = {"scratch": "o", "head": "s", "finetune": "^", "asis": "D"}

@@ -8,7 +8,7 @@ import pytest
 from fitgap.inference.verdicts import VERDICTS
 from fitgap.report import formatting
 from fitgap.report.figures import forest
-from fitgap.report.page import render_template
+from fitgap.report.rendering import render_template
 
 CLAIM = {
     "id": "one",

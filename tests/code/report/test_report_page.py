@@ -18,7 +18,7 @@ from fitgap.claims.choices import CHOICES
 from fitgap.claims.study import Study
 from fitgap.params.reading import load_params
 from fitgap.report import formatting, page
-from fitgap.report.figures.canvas import COLOURS
+from fitgap.report.rendering import COLOURS, SIGNS
 
 ABOUT = {"Python": "3.11", "git revision": "abc123"}
 SECTIONS = ["answer", "curves", "trade-off-section", "learning-curve", "claims", "models", "calibration", "transfer"]
@@ -142,7 +142,7 @@ def test_choices_are_a_table_of_verdicts_with_words(study, html):
     markdown = render(study, page.render_markdown)
     for claim in judged:
         line = next(line for line in markdown.splitlines() if line.startswith(f"| {claim['statement']} |"))
-        assert line.split(" | ")[1] == page.SIGNS[claim["verdict"]] and line.count("|") == len(CHOICES) + 3
+        assert line.split(" | ")[1] == SIGNS[claim["verdict"]] and line.count("|") == len(CHOICES) + 3
 
 
 def test_list_of_verdicts_says_what_turns_them(study, html):

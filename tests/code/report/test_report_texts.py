@@ -13,7 +13,7 @@ import synthetic_results as synthetic
 from fitgap.claims.study import Study
 from fitgap.report import answer, formatting
 from fitgap.report.figures import learning_curve
-from fitgap.report.page import render_template
+from fitgap.report.rendering import render_template
 from fitgap.report.tables import summary_table
 
 PROMISED = (
