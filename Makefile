@@ -15,7 +15,7 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro quick notes photographs predict serve test test-all readme photographs-page \
+.PHONY: help install repro quick notes photographs predict serve judge test test-all readme photographs-page \
   claims chaos bench browser database cluster try-cluster ui sync lint format lock
 
 help: ## List the commands
@@ -53,6 +53,9 @@ photographs: install ## Compare on your own PICTURES=folder within MINUTES=20, w
 
 predict: install ## Classify IMAGES=... (files, folders, archives) with the best model, or MODEL=...; of the run NAME=...
 	@$(BIN)/python -m fitgap.programs.predict $(addprefix --experiment ,$(NAME)) $(addprefix --model ,$(MODEL)) $(IMAGES)
+
+judge: install ## Say which runs are better: SOURCE=mlflow.db, a server or a .csv file; ARGS="--margin 0.01 ..." (docs/judge.md)
+	@$(BIN)/python -m fitgap.programs.judge $(if $(SOURCE),"$(SOURCE)") $(ARGS)
 
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 # loadfile runs the tests of a module in one process and in order, as tests on a cloned repository require.
@@ -127,6 +130,6 @@ format: install ## Fix and format the code
 PINNED := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
   --no-header --quiet pyproject.toml
 lock: install ## Update the pins in requirements.txt and requirements-cluster.txt from pyproject.toml (needs uv)
-	$(PINNED) --extra dev --output-file requirements.txt
+	$(PINNED) --extra lab --extra dev --output-file requirements.txt
 	$(PINNED) --extra cluster --extra cluster-tests --constraint requirements.txt --output-file requirements-cluster.txt \
 	  $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.txt)

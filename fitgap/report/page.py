@@ -145,7 +145,7 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
         "ways": WAYS,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
         "reliability": {family: models.draw_reliability(family, own) for family, own in calibrations.items()},
-        "forest": arrange_forest(without_checks(content["claims"])),
+        "forest": arrange_forest(formatting.by_topic(without_checks(content["claims"]))),
         "learning_curve": learning_curve.draw_learning_curve(curve) if curve else None,
     }
 

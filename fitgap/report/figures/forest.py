@@ -7,6 +7,7 @@ with it. Here only the bars stretch: their places are percentages of the row's w
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,9 +68,9 @@ class Forest:
         return round(50 + (50 - EDGE) * clipped, 2)
 
 
-def arrange_forest(claims: list[dict[str, Any]]) -> Forest:
-    """Arrange all claims by topic, in their order; the axis shows all estimates that have a margin, up to WIDEST."""
-    topics = {heading: list(map(standardise, found)) for heading, found in formatting.by_topic(claims).items()}
+def arrange_forest(claims: Mapping[str, list[dict[str, Any]]]) -> Forest:
+    """Arrange claims under their headings; the axis shows all estimates that have a margin, up to WIDEST."""
+    topics = {heading: list(map(standardise, found)) for heading, found in claims.items()}
     rows = [row for found in topics.values() for row in found]
     values = [abs(row.value) for row in rows if row.value is not None and row.has_margin]
     return Forest(topics, min(max(NARROWEST, math.ceil(max(values, default=0))), WIDEST))

@@ -27,7 +27,9 @@ CLAIM = {
 
 def draw(*changes: dict) -> str:
     claims = [CLAIM | change for change in changes]
-    return render_template("forest.html.j2", {"forest": forest.arrange_forest(claims), "tables": formatting})
+    return render_template(
+        "forest.html.j2", {"forest": forest.arrange_forest(formatting.by_topic(claims)), "tables": formatting}
+    )
 
 
 def draw_row(**changes) -> str:
@@ -83,7 +85,7 @@ def test_intervals_beyond_the_axis_end_in_an_arrow_head():
 
 
 def test_axis_shows_all_estimates_up_to_its_widest():
-    limits = [forest.arrange_forest([CLAIM | {"estimate": value}]).limit for value in (0.01, -0.45, 40.0)]
+    limits = [forest.arrange_forest({"": [CLAIM | {"estimate": value}]}).limit for value in (0.01, -0.45, 40.0)]
     assert limits == [forest.NARROWEST, 5, forest.WIDEST]
 
 
