@@ -17,8 +17,10 @@ def as_text(judgement: Judgement) -> str:
     """Return the answer for a terminal: what was compared, means, verdicts, who is best."""
     parts = [_headline(judgement), *judgement.notes, "", _aligned(_mean_rows(judgement))]
     for title, entries in _sections(judgement).items():
-        rows = _aligned([_row(entry) for entry in entries]) if len(entries) <= MOST else "in --html and --json"
-        parts += [f"\n{title}: {len(entries)} statements", rows]
+        rows = (
+            _aligned([_row(entry) for entry in entries]) if len(entries) <= MOST else "too many to show: --html, --json"
+        )
+        parts += [f"\n{title}:", rows]
     return "\n".join([*parts, "", _best(judgement)])
 
 

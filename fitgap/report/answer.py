@@ -121,12 +121,14 @@ def _mixed_up(confusion: pd.DataFrame | None) -> list[str]:
 
 
 def closest(study: Study) -> list[str]:
-    """Return a sentence on the smallest final gaps of the variants from scratch: in accuracy, and in nats."""
-    clauses = [_closest(study, "accuracy", ACCURACY_GAP), _closest(study, "loss", GAP)]
-    return [f"From scratch, training and validation end closest {', and '.join(clauses)}."]
+    """Return a sentence each on the smallest final gap in accuracy and in loss, of the variants from scratch."""
+    return [
+        f"From scratch, training and validation end closest in accuracy with {_closest(study, ACCURACY_GAP)}.",
+        f"In loss, they end closest with {_closest(study, GAP)}.",
+    ]
 
 
-def _closest(study: Study, title: str, quantity: Quantity) -> str:
+def _closest(study: Study, quantity: Quantity) -> str:
     """Return a clause on the variant with the smallest gap: how small it is, whom it is ahead of, and at what price."""
     scratch = [name for name in study.names("scratch") if name not in study.failed]
     (factor, unit), digits = UNITS[quantity.unit], 2 if quantity is GAP else 1
@@ -135,7 +137,7 @@ def _closest(study: Study, title: str, quantity: Quantity) -> str:
     words = [f"{gaps[best]:.{digits}f}{unit} apart"]
     if best != BASELINE and BASELINE in gaps:
         words += [f"{gaps[BASELINE]:.{digits}f} without a remedy", *_price(study, best)]
-    return f"in {title} with **{best}**: {', '.join([*words, _rank(study, best, quantity)])}"
+    return f"**{best}**: {', '.join([*words, _rank(study, best, quantity)])}"
 
 
 def _rank(study: Study, model: str, quantity: Quantity) -> str:
