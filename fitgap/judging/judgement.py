@@ -77,6 +77,8 @@ def judge_runs(
 
     Raises a UserError if something is missing, not clear, or not a number.
     """
+    if folds is not None and (folds < 0 or folds == 1):
+        raise UserError(f"--folds {folds}: allowed: 2 or more, or 0 for repetitions that are independent")
     runs = read_runs(source, experiment)
     notes = [*runs.left_out]
     scores = choose_scores(runs, contestant, repetition, metric, notes)

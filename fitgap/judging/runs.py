@@ -47,7 +47,7 @@ def read_runs(source: str, experiment: str | None = None) -> Runs:
     """
     if "://" not in source and not Path(source).exists():
         raise UserError(f"{source}: not found; {ALLOWED}")
-    runs = _read_file(Path(source)) if source.endswith(FILES) else _read_store(source, experiment)
+    runs = _read_file(Path(source)) if source.lower().endswith(FILES) else _read_store(source, experiment)
     if runs.table.empty:
         raise UserError("; ".join([f"{runs.origin}: no finished runs", *runs.left_out]))
     return runs

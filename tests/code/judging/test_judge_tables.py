@@ -147,6 +147,7 @@ def test_experiments_of_dvc(tmp_path, long):
 WRONG = {
     "no such metric": ({"metric": "f1"}, "--metric f1: no such column; there are: seed, model, accuracy"),
     "no such reference": ({"reference": "forest"}, "--reference forest: no such contestant; there are: svm, tree"),
+    "one fold": ({"folds": 1}, "--folds 1: allowed: 2 or more, or 0"),
     "no such column": ({"contestant": ["params.model"]}, "--contestant params.model: no such column"),
 }
 
