@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fitgap.data.record import read_result
+from fitgap.judging import judge_runs
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,16 @@ def test_report_run_carries_the_claims_and_links_to_the_models(first, store, run
     assert {name: runs[name].info.run_id for name in linked} == linked
     note = run.data.tags["mlflow.note.content"]
     assert all(f"[{name}](#/experiments/1/runs/{run_id})" in note for name, run_id in linked.items())
+
+
+def test_runs_judged_from_the_store_have_the_numbers_of_the_report(first):
+    columns = {"contestant": ["tags.stage", "tags.variant"], "repetition": ["tags.seed"], "metric": "gap_last"}
+    judged = judge_runs(str(first.path / "mlflow.db"), **columns, reference="scratch@baseline", margin=0.1)
+    (own,) = (entry for entry in judged.against if entry["models"][0] == "scratch@dropout")
+    claims = json.loads((first.path / "reports/claims.json").read_text())
+    (claim,) = (claim for claim in claims if claim["id"] == "dropout_gap_below_baseline")
+    numbers = ("estimate", "ci_low", "ci_high", "verdict", "n", "note", "seeds_needed")
+    assert [own[name] for name in numbers] == [claim[name] for name in numbers]
 
 
 @pytest.mark.parametrize("name", ["scratch@dropout", "finetune@block5"])
