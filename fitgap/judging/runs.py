@@ -92,7 +92,8 @@ def _read_store(source: str, experiment: str | None) -> Runs:
     address = source if "://" in source else f"sqlite:///{Path(source).resolve()}"
     file = sqlite_file(address)
     if file and not (file.is_file() and file.stat().st_size):  # MLflow would create it
-        raise UserError(f"{source}: no database of MLflow; {ALLOWED}")
+        way = "; `mlflow migrate-filestore` makes one of a folder of runs" if file.is_dir() else ""
+        raise UserError(f"{source}: no database of MLflow{way}; {ALLOWED}")
     set_variables()
     from mlflow import MlflowClient
 

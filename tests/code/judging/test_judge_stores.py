@@ -125,6 +125,7 @@ def test_wrong_stores(store, tmp_path, empty):
     cases = {
         ("nowhere.db", None): "nowhere.db: not found",
         (str(tmp_path / "empty.db"), None): "no database of MLflow",
+        (str(tmp_path), None): "`mlflow migrate-filestore` makes one of a folder of runs",
         (f"sqlite:///{tmp_path}/typo.db", None): "no database of MLflow",
         (address, "gone"): f"it is deleted; `mlflow experiments restore --experiment-id {other}`",
         (address, "own"): "no finished runs",

@@ -80,6 +80,12 @@ def test_the_direction_follows_the_name_of_the_metric(tmp_path, long):
     assert overruled.best["models"][0] == "svm" and not any("lower" in note for note in overruled.notes)
 
 
+def test_repetitions_that_one_side_lacks(tmp_path, long):
+    judgement = judged(tmp_path, long.drop(index=[0, 1]))
+    assert judgement.best["n"] == 4
+    assert "4 repetitions are common to all contestants; a pair uses those that both have" in judgement.notes
+
+
 def test_margins(tmp_path, long):
     close = long.assign(accuracy=long["accuracy"].where(long["model"] == "tree", long["accuracy"] - 0.012))
     assert judged(tmp_path, close, margin=0.05).best["verdict"] == "no relevant difference"
