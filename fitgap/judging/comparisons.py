@@ -60,11 +60,10 @@ class OverFolds(Estimate):
 def estimate_difference(values: pd.Series, others: pd.Series, folds: int = 0) -> tuple[Estimate, str]:
     """Estimate how much higher the mean of `values` is than that of `others`, both by repetition; say how.
 
-    They are paired if they share three repetitions, or if these are folds; NaN in a shared repetition is an error of
-    the caller.
+    They are paired if they share three repetitions, or all that one has, or if these are folds. No value is NaN.
     """
     shared = values.index.intersection(others.index)
-    if len(shared) >= MIN_SEEDS or folds:
+    if len(shared) >= min(MIN_SEEDS, len(values), len(others)) or folds:
         estimate = estimate_over_seeds((values[shared] - others[shared]).to_numpy())
         if not folds:
             return estimate, f"{len(shared)} pairs"

@@ -93,7 +93,7 @@ def test_margins(tmp_path, long):
 
 
 def test_two_repetitions_give_no_verdict(tmp_path):
-    table = pd.DataFrame({"seed": [0, 1], "one": [0.5, 0.5001], "two": [0.9, 0.9001]})
+    table = pd.DataFrame({"seed": [0, 1], "one": [0.5, 0.5001], "two": [0.9, 0.92]})
     entry = judged(tmp_path, table).best
     assert entry["verdict"] == "inconclusive" and entry["note"] == "too few repetitions: 2"
 
