@@ -11,17 +11,7 @@ from fitgap.judging.runs import PARENT, RUN, STATUS, Runs
 from fitgap.system.errors import UserError
 
 REPETITIONS = {"seed", "fold", "split", "repetition", "repeat", "replicate", "random_state"}
-CONTESTANTS = (
-    "contestant",
-    "model",
-    "variant",
-    "method",
-    "algorithm",
-    "architecture",
-    "estimator",
-    "classifier",
-    "name",
-)
+CONTESTANTS = "contestant model variant method algorithm architecture estimator classifier name".split()
 LOSSES = {"loss", "error", "err", "rmse", "mse", "mae", "nll", "perplexity", "gap", "regret", "seconds", "time"}
 UNIQUE = 0.7  # share of runs that are the only ones of their contestant and repetition, for a guess
 SHOWN = 8  # names in an error

@@ -39,9 +39,9 @@ class Unpaired(Estimate):
 
 @dataclass(frozen=True)
 class OverFolds(Estimate):
-    """A mean difference over folds of one cross-validation, or of several of the same images.
+    """A mean difference over folds of one cross-validation, or of several of the same data.
 
-    Two trainings share most of their images, so their results are alike, and the variance between folds is too small
+    Two trainings share most of their data, so their results are alike, and the variance between folds is too small
     by the size of a test fold over that of its training set: Nadeau and Bengio, Inference for the Generalization Error,
     Machine Learning 52 (2003), doi:10.1023/A:1024068626366.
     """

@@ -181,6 +181,7 @@ class _Bench:
             finding = self.judge(who, [other])
             if chance > ERROR:
                 is_tie = comparison.is_equivalent(ERROR / len(pairs))
-                finding = replace(finding, verdict=NO_DIFFERENCE if is_tie else INCONCLUSIVE)
+                needed = None if is_tie else comparison.estimate.seeds_needed(1 - ERROR / len(pairs))
+                finding = replace(finding, verdict=NO_DIFFERENCE if is_tie else INCONCLUSIVE, seeds_needed=needed)
             entries.append(self.enter(who, [other], finding) | {"p_value": float(f"{chance:.6g}")})
         return entries

@@ -140,6 +140,15 @@ def test_the_best_of_several_is_told_with_its_rivals(tmp_path):
     assert {pair["verdict"] for pair in judgement.pairs} == {"inconclusive", "supported"}
 
 
+def test_a_pair_that_only_the_correction_leaves_open_says_how_many_repetitions_it_needs(tmp_path):
+    lead = [0.013, 0.001, 0.010, 0.002, 0.009, 0.0]
+    table = pd.DataFrame({"a": [0.9 + own for own in lead], "b": [0.9] * 6, "c": [0.95, 0.84, 0.93, 0.86, 0.91, 0.88]})
+    (pair,) = (pair for pair in judged(tmp_path, table).pairs if pair["models"] == ["a", "b"])
+    alone = judged(tmp_path, table[["a", "b"]]).best
+    assert alone["verdict"] == "supported" and pair["verdict"] == "inconclusive" and pair["p_value"] > 0.05
+    assert 6 < pair["seeds_needed"] < 30
+
+
 def test_experiments_of_dvc(tmp_path, long):
     table = long.rename(columns={"model": "train.model", "seed": "train.seed"})
     rows = table.assign(rev="1a2b3c", typ="branch_commit", Created="2026-01-01T00:00:00", parent="", State="")
