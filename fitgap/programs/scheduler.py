@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Thread
 from typing import NamedTuple
 
@@ -34,7 +34,6 @@ from fitgap.system.progress import EVERY_VARIABLE
 
 MOST_HERE, MOST_ON_CLUSTER = 8, 16  # stages at once
 STAGE_MEMORY = 1_000_000_000  # bytes; a stage holds about 700 MB once TensorFlow is imported
-MEMORY_EVERY = 1.0  # seconds between two looks at the memory while a stage waits for it
 PATIENCE, LONGEST = 1.0, 20.0  # seconds until a command is terminated after an interruption, and until DVC is killed
 REPORT = Path("reports/report.md")
 CACHED = "is cached - skipping run"
@@ -80,11 +79,11 @@ def main() -> None:
 
 
 def _check_all() -> None:
-    with ended_at_exit([]) as processes:
-        processes.append(start_repro())
-        for line in filter(is_news, processes[0].stdout):
+    with ended_at_exit():
+        process = start_repro()
+        for line in filter(is_news, process.stdout):
             show(line.rstrip())
-        _end_if_failed(processes[0].wait())
+        _end_if_failed(process.wait())
 
 
 def answer_in(report: str) -> list[str]:
@@ -107,17 +106,16 @@ def _end_if_failed(*statuses: int) -> None:
 def places(params: Params) -> int:
     """Return how many stages may run at once.
 
-    At least two with two cores or more, since no stage uses all cores all the time. On a cluster the stages only wait;
-    there are as many as the nodes can hold tasks.
+    At least two with two cores or more, since no stage uses all cores all the time; but no more than fit into the
+    memory that is free now. On a cluster the stages only wait; there are as many as the nodes can hold tasks.
     """
     if connection.is_wanted():
         connection.connect()
         tasks = connection.places(connection.share(params.compute.threads))
         return min(max(tasks, 2), MOST_ON_CLUSTER)
     cores, threads = usable_cores(), params.compute.threads
-    if cores == 1 or threads == "all":
-        return min(cores, 2)
-    return min(max(cores // threads, 2), MOST_HERE)
+    most = min(cores, 2) if cores == 1 or threads == "all" else min(max(cores // threads, 2), MOST_HERE)
+    return max(1, min(most, psutil.virtual_memory().available // STAGE_MEMORY))
 
 
 class Stage(NamedTuple):
@@ -146,30 +144,24 @@ class Run:
         """Run all stages and return their exit statuses; stages that need a failed one are skipped."""
         if self._order:
             show(f"stages to run: {len(self._order)}, unchanged: {len(self._plan.unchanged)}")
-        with self._bars, ended_at_exit([]) as processes:
-            self._start_all(processes)
+        with self._bars, ended_at_exit():
+            self._start_all()
             while self._running:
-                patience = MEMORY_EVERY if self._ready and len(self._running) < self._at_once else None
-                with contextlib.suppress(Empty):
-                    self._end(*self._ended.get(timeout=patience))
-                self._start_all(processes)
+                self._end(*self._ended.get())
+                self._start_all()
         self._show_failed()
         return self._statuses
 
-    def _start_all(self, processes: list[subprocess.Popen]) -> None:
-        """Start stages while there is one that is ready, a free place and memory."""
+    def _start_all(self) -> None:
+        """Start stages while there is one that is ready, and a free place."""
         self._ready = sorted([*self._ready, *self._sorter.get_ready()], key=self._order.index)
-        while self._ready and len(self._running) < self._at_once and self._has_memory():
+        while self._ready and len(self._running) < self._at_once:
             name = self._ready.pop(0)
-            processes.append(start_repro("--single-item", name))  # what it needs has run already
-            stage = self._running[name] = Stage(name, processes[-1], time.monotonic())
+            process = start_repro("--single-item", name)  # what it needs has run already
+            stage = self._running[name] = Stage(name, process, time.monotonic())
             self._bars.start(name)
             # A daemon is not waited for at the end: something that a stage has left behind may hold its pipe open.
             Thread(target=self._follow, args=[stage], daemon=True).start()
-
-    def _has_memory(self) -> bool:
-        taken = [memory_of(stage.process) for stage in self._running.values()]
-        return fits_into(psutil.virtual_memory().available, taken)
 
     def _follow(self, stage: Stage) -> None:
         """Show what a stage writes, until it ends."""
@@ -217,50 +209,26 @@ def is_news(line: str) -> bool:
 
 
 @contextlib.contextmanager
-def ended_at_exit(processes: list[subprocess.Popen]) -> Iterator[list[subprocess.Popen]]:
-    """Wait for these `dvc repro` when the block ends; after an interruption, terminate their stages first.
+def ended_at_exit() -> Iterator[None]:
+    """Wait for each `dvc repro` when the block ends; after an interruption, terminate their stages first.
 
     DVC itself is killed only if that takes too long: killed while it writes, it would leave broken files. It considers
-    a killed process's locks as held until the parent, which is this process, has reaped it.
+    a killed process's locks as held until the parent, which is this process, has reaped it. All children of this
+    process are asked for: an interruption may come before the name of one is known.
     """
     try:
-        yield processes
+        yield
     finally:
         begin = time.monotonic()
-        while running := [process for process in processes if process.poll() is None]:
+        while running := psutil.Process().children():
             seconds = time.monotonic() - begin
             for process in running if seconds > PATIENCE else ():
-                for command in family(process)[1:]:
-                    with contextlib.suppress(psutil.NoSuchProcess):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    for command in process.children(recursive=True):
                         command.terminate()
-                if seconds > LONGEST:
-                    process.kill()
-            time.sleep(0.02 if seconds < PATIENCE else 0.5)
-
-
-def family(process: subprocess.Popen) -> list[psutil.Process]:
-    """Return a process and its descendants."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(process.pid)
-        return [parent, *parent.children(recursive=True)]
-    return []
-
-
-def memory_of(process: subprocess.Popen) -> int:
-    """Return the bytes of memory that a process and its descendants hold."""
-    memory = 0
-    for member in family(process):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            memory += member.memory_info().rss
-    return memory
-
-
-def fits_into(available: float, taken: list[int]) -> bool:
-    """Return whether one more stage fits into the bytes available once those that run, which hold `taken`, have grown.
-
-    The first one always does.
-    """
-    return not taken or available > STAGE_MEMORY + sum(max(0, STAGE_MEMORY - held) for held in taken)
+                    if seconds > LONGEST:
+                        process.kill()
+            psutil.wait_procs(running, 0.02 if seconds < PATIENCE else 0.5)
 
 
 def show(line: str) -> None:

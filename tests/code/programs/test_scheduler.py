@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -119,21 +120,18 @@ def test_stages_from_the_cache_say_so(run_commands, capfd):
 
 
 @pytest.mark.parametrize(
-    ("gigabytes", "held", "is_enough"),
-    [(0.5, [], True), (1.5, [0.1], False), (2.5, [0.1], True), (2.5, [0.1, 0.1], False), (1.5, [1.2, 1.2], True)],
+    ("cores", "threads", "gigabytes", "places"),
+    [
+        *[(1, 1, 99, 1), (1, "all", 99, 1), (2, 1, 99, 2), (2, 2, 99, 2), (16, "all", 99, 2), (6, 1, 99, 6)],
+        *[(8, 2, 99, 4), (64, 1, 99, 8), (64, 1, 5.9, 5), (2, 1, 1.9, 1), (2, 1, 0.5, 1)],
+    ],
 )
-def test_stages_start_while_there_is_memory_for_them_to_grow(gigabytes, held, is_enough):
-    assert scheduler.fits_into(gigabytes * 1e9, [each * 1e9 for each in held]) is is_enough
-
-
-@pytest.mark.parametrize(
-    ("cores", "threads", "places"),
-    [(1, 1, 1), (1, "all", 1), (2, 1, 2), (2, 2, 2), (16, "all", 2), (6, 1, 6), (8, 2, 4), (64, 1, 8)],
-)
-def test_places_are_as_many_as_the_machine_holds(repository, monkeypatch, cores, threads, places):
+def test_places_are_as_many_as_the_machine_holds(repository, monkeypatch, cores, threads, gigabytes, places):
     params = load_params(repository / "params.yaml")
     compute = params.compute.model_copy(update={"threads": threads})
     monkeypatch.setattr(scheduler, "usable_cores", lambda: cores)
+    memory = SimpleNamespace(available=int(gigabytes * 1e9))
+    monkeypatch.setattr(scheduler.psutil, "virtual_memory", lambda: memory)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert scheduler.places(params.model_copy(update={"compute": compute})) == places
 
