@@ -46,18 +46,14 @@ def extract_features(
 ) -> tuple[dict[str, tuple[int, ...]], int]:
     """Run the frozen base once over all images and write `files` into the checkpoint's folder.
 
-    Memory use is constant: activations are written batch by batch. A killed run is resumed with the batches that it
-    has not finished.
+    Return the shape of each file's array, and the number of images that the base was run on. Memory use is constant:
+    activations are written batch by batch. A killed run is resumed with the batches that it has not finished.
 
     Parameters
     ----------
     images : uint8, (n, size, size, 3)
     files : as returned by `feature_files`
     passes : takes the first row of each batch; yields first rows and their rows of each file, in any order
-
-    Returns
-    -------
-    The shape of each file's array, and the number of images that the base was run on.
     """
     count, side, size = len(images), images.shape[1], batch_size(images.shape[1])
     shapes = {name: (count, *file_shape(name, layer, side)) for name, layer in files.items()}
@@ -68,7 +64,7 @@ def extract_features(
         for name in files:
             write_rows(paths[name], start, activations[name])
         done[start // size] = True
-        checkpoint.save(PROGRESS, {"batches": done})
+        checkpoint.save(PROGRESS, done)
     return shapes, sum(min(size, count - start) for start in missing)
 
 
@@ -78,11 +74,11 @@ def _finished_batches(
     """Return which batches an earlier run has finished, bool (count,); create the files if there was none."""
     progress = checkpoint.load(PROGRESS)
     if progress is not None and all(has_shape(paths[name], shapes[name]) for name in paths):
-        return progress["batches"]
+        return progress
     size = 4 * sum(math.prod(shape) for shape in shapes.values())
     require_space(checkpoint.folder, size, "features of the images")
     # First: the new files hold zeros, and old entries would let a later run take these for finished rows.
-    checkpoint.save(PROGRESS, {"batches": np.zeros(count, bool)})
+    checkpoint.save(PROGRESS, np.zeros(count, bool))
     for name, path in paths.items():
         create_array(path, shapes[name], np.float32)
     return np.zeros(count, bool)

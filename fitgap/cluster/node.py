@@ -32,11 +32,11 @@ class Order:
     """What all tasks of a stage have in common."""
 
     folder: str  # the repository, or the copy of it that DVC made for an experiment
-    stage: str  # DVC's name of the stage, whose inputs must be the same on the node; "": packages only
+    stage: str  # DVC's name of the stage, whose inputs must be the same on the node
     state: Mapping[str, str]  # from `describe`, on the machine that gives the order
     function: str  # MODULE:NAME of what a task calls; the function itself would import TensorFlow too early
+    threads: int  # of TensorFlow
     arguments: tuple = ()  # the first arguments of the function; the item of the task is the last one
-    threads: int | None = None  # of TensorFlow; None: the function needs no TensorFlow
     trains: bool = False  # whether the function trains a seed: it is called with the arguments, [seed] and a checkpoint
 
 
@@ -54,36 +54,14 @@ def environment(share: Share) -> dict[str, Any]:
     return {"env_vars": variables}
 
 
-def make_task() -> Callable:
-    """Return what Ray runs: (folder, order, item) -> answer, or a message if the node does not have the folder.
+def carry_out(order: bytes, item: Any) -> tuple[Any, str]:
+    """Call the order's function with its arguments and the item; return what it returns, and what computed it.
 
-    Ray sends a nested function by value, and order and item are bytes: so it also runs where fitgap is missing.
-    """
-
-    def run(folder: str, order: bytes, item: bytes) -> "tuple[Any, str] | str":
-        import os
-        import socket
-
-        if not os.path.isdir(os.path.join(folder, "fitgap")):  # noqa: PTH112, PTH118
-            return f"node {socket.gethostname()}: no repository at {folder}: every node needs it at this path"
-        from fitgap.cluster import node
-
-        return node.carry_out(order, item)
-
-    return run
-
-
-def carry_out(order: bytes, item: bytes) -> tuple[Any, str]:
-    """Call the order's function with its arguments and the item; UserError if the node's inputs or packages differ.
-
-    Returns
-    -------
-    value : what the function returns; of one that trains, name -> content of its checkpoint's files
-    processor : what computed it
+    Of a function that trains, it is name -> content of its checkpoint's files. Raises a UserError if the node's inputs
+    or packages differ.
     """
     function, trains = _prepare(order)
-    value = _train(function, pickle.loads(item)) if trains else function(pickle.loads(item))
-    return value, describe_processor()
+    return _train(function, item) if trains else function(item), describe_processor()
 
 
 @functools.cache
@@ -97,8 +75,7 @@ def _prepare(content: bytes) -> tuple[Callable, bool]:
             f"node {socket.gethostname()}: {', '.join(different[:3])}: not as on the machine that runs the stage; "
             f"share the folder {order.folder}, and install the same packages"
         )
-    if order.threads is not None:
-        start_tensorflow(0, order.threads)
+    start_tensorflow(0, order.threads)
     module, _, name = order.function.partition(":")
     return functools.partial(getattr(importlib.import_module(module), name), *order.arguments), order.trains
 
@@ -108,6 +85,6 @@ def _train(function: Callable, seed: int) -> dict[str, bytes]:
     CHECKPOINT.mkdir()
     try:
         function([seed], Checkpoint(CHECKPOINT))
-        return {path.name: path.read_bytes() for path in CHECKPOINT.glob("*.npz")}
+        return {path.name: path.read_bytes() for path in CHECKPOINT.glob("*.pickle")}
     finally:
         shutil.rmtree(CHECKPOINT)

@@ -13,7 +13,7 @@ from typing import Any
 
 from fitgap.cluster import connection
 from fitgap.cluster.connection import is_wanted
-from fitgap.cluster.node import Order, describe, environment, make_task
+from fitgap.cluster.node import Order, carry_out, describe, environment
 from fitgap.pipeline.checkpoints import Checkpoint
 from fitgap.system.errors import UserError
 from fitgap.system.processor import describe_processor
@@ -30,30 +30,24 @@ class Cluster:
     ----------
     stage : DVC's name, "scratch@dropout" or "features"
     threads : threads of a task, as in params.yaml
-    tensorflow : whether tasks need TensorFlow; those that do get a part of a GPU if the cluster has any
     """
 
-    def __init__(self, stage: str, threads: int | str, tensorflow: bool = True):
+    def __init__(self, stage: str, threads: int | str):
         connection.connect()
         self.processors: list[str] = []  # what computed each task
-        self._stage, self._tensorflow = stage, tensorflow
-        self._share = connection.share(threads, gpus=tensorflow)
+        self._stage, self._share = stage, connection.share(threads, gpus=True)
 
     def map(self, function: str, items: Sequence[Any], *arguments: Any, trains: bool = False) -> Iterator[tuple]:
         """Call a function (MODULE:NAME) with the arguments and each item on the nodes; yield (item, value) unordered.
 
-        Few more tasks are begun than the nodes can hold, so that memory stays bounded.
-
-        Parameters
-        ----------
-        trains : whether the function trains seeds, the items, into a checkpoint; values are name -> content of a file
+        Few more tasks are begun than the nodes can hold, so that memory stays bounded. If the function `trains` seeds,
+        the items, it does so into a checkpoint, and values are name -> content of its files.
         """
         import ray
 
-        threads = self._share.cpus if self._tensorflow else None
-        folder = str(Path.cwd())
-        order = Order(folder, self._stage, describe(self._stage), function, arguments, threads, trains)
-        task = ray.remote(make_task()).options(
+        state, threads = describe(self._stage), self._share.cpus
+        order = Order(str(Path.cwd()), self._stage, state, function, threads, arguments, trains)
+        task = ray.remote(carry_out).options(
             num_cpus=self._share.cpus,
             num_gpus=self._share.gpus,
             memory=connection.MEMORY,
@@ -65,7 +59,7 @@ class Cluster:
         while True:
             window = max(2, 2 * connection.places(self._share))
             for item in itertools.islice(waiting, max(0, window - len(begun))):
-                begun[task.remote(folder, sent, pickle.dumps(item))] = item
+                begun[task.remote(sent, item)] = item
             if not begun:
                 break
             ended, _ = ray.wait(list(begun), timeout=CHECK)
@@ -83,17 +77,17 @@ class Cluster:
         from ray.exceptions import RayError, RayTaskError
 
         try:
-            answer = ray.get(reference)
+            value, processor = ray.get(reference)
         except RayTaskError as error:
+            if "No module named 'fitgap'" in str(error):
+                why = f"{self._stage}: a node has no repository at {Path.cwd()}: every node needs it at this path"
+                raise UserError(why) from None
             raise error.cause from None
         except RayError as error:
             raise UserError(
                 f"{self._stage}: the task {item} was given up after {RETRIES + 1} attempts, often for lack of memory: "
                 f"{' '.join(str(error).split())[:200]}"
             ) from None
-        if isinstance(answer, str):
-            raise UserError(answer)
-        value, processor = answer
         self.processors.append(processor)
         return value
 
@@ -142,6 +136,6 @@ def train_on_cluster(
     missing = [seed for seed in seeds if checkpoint.load(f"seed-{seed}") is None]
     results = Cluster(stage, threads).map("fitgap.lifecycle:train_seeds", missing, family, variant, choice, trains=True)
     for seed, files in Progress(results, f"{stage} on {len(connection.nodes())} nodes", len(missing), unit="seeds"):
-        ending = f"seed-{seed}.npz"
+        ending = f"seed-{seed}.pickle"
         for name in sorted(files, key=lambda name: (name == ending, name)):
             checkpoint.save_file(name, files[name])

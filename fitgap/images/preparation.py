@@ -22,8 +22,7 @@ from fitgap.system.errors import UserError
 from fitgap.system.files import require_space
 from fitgap.system.progress import Progress
 
-COLUMNS = ("name", "sha256", "label", "official", "looks", "brightest")
-DARK = 16  # level out of 256; a 16-bit picture of a camera with 12 bits or fewer stays below it
+COLUMNS = ("name", "sha256", "label", "official", "looks")
 LISTED = 300  # characters of the list of classes
 SHOWN = 20  # files listed on the terminal; the full lists are in data/prepared/
 
@@ -31,16 +30,9 @@ SHOWN = 20  # files listed on the terminal; the full lists are in data/prepared/
 def prepare(
     collection: Collection, data: Data, folder: Path, sizes: Sequence[int] = ()
 ) -> tuple[dict[str, Any], list[str]]:
-    """Decode, divide and write all pictures of a collection.
+    """Decode, divide and write all pictures of a collection; `sizes` of training sets must be possible to draw, too.
 
-    Parameters
-    ----------
-    sizes : further sizes of training sets that must be possible to draw
-
-    Returns
-    -------
-    about : the contents of prepared.json
-    lines : for the user: the classes, and what is odd
+    Return the contents of prepared.json, and lines for the user: the classes, and what is odd.
 
     Raises a UserError if the disk is too full, if a larger share of files than `data.max_bad_fraction` is unusable, if
     there are too few images, or if there are near duplicates and `data.near_duplicates` is "fail".
@@ -91,8 +83,8 @@ def _decode_all(collection: Collection, file: IO[bytes]) -> tuple[pd.DataFrame, 
 
 
 def _describe(picture: Picture) -> tuple:
-    looks, brightest = duplicates.difference_hash(picture.pixels), int(picture.pixels.max())
-    return picture.name, duplicates.pixel_hash(picture.pixels), picture.label, picture.official, looks, brightest
+    hashes = duplicates.pixel_hash(picture.pixels), duplicates.difference_hash(picture.pixels)
+    return picture.name, hashes[0], picture.label, picture.official, hashes[1]
 
 
 def _images(file: IO[bytes], places: np.ndarray, pixels: int) -> Iterator[np.ndarray]:
@@ -123,7 +115,6 @@ def _describe_classes(manifest: pd.DataFrame) -> str:
 
 def _warnings(manifest: pd.DataFrame, unusable: pd.DataFrame, alike: pd.DataFrame, others: Sequence[str]) -> list[str]:
     torn = manifest.groupby("sha256")["label"].nunique() > 1
-    dark = manifest["name"][manifest["brightest"] < DARK]
     lines = {
         f"{len(others)} files were left out, which are no pictures by their names, such as {''.join(others[:1])}": len(
             others
@@ -132,8 +123,6 @@ def _warnings(manifest: pd.DataFrame, unusable: pd.DataFrame, alike: pd.DataFram
         f"{len(alike)} images look like one that may stand in another split; data/prepared/near_duplicates.csv names "
         "them": len(alike),
         f"{int(torn.sum())} images are in two classes at once": int(torn.sum()),
-        f"{len(dark)} images are almost black, such as {'; '.join(dark.head(1))}: if they have 16 bits of which the "
-        "camera used 10 or 12, scale them to 16": len(dark),
     }
     return [line for line, count in lines.items() if count]
 

@@ -5,9 +5,9 @@ folder instead. Their name is a hash of everything that the stage reads: code, p
 """
 
 import hashlib
-import io
 import json
 import os
+import pickle
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from fitgap.pipeline import inputs
 from fitgap.system import repository
 
-LIBRARIES = ("tensorflow", "keras", "numpy")  # a new version may change the results
+LIBRARIES = ("tensorflow", "keras", "numpy", "pandas")  # a new version may change the results, or what is saved
 EXPIRY = 14 * 24 * 3600  # seconds after which a checkpoint is deleted; another experiment may be using newer ones
 
 
@@ -32,11 +32,9 @@ class Checkpoint:
 
     folder: Path
 
-    def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Save arrays under a name; an existing entry is replaced."""
-        content = io.BytesIO()
-        np.savez(content, **arrays)
-        self.save_file(f"{name}.npz", content.getbuffer())
+    def save(self, name: str, content: Any) -> None:
+        """Save an object under a name; an existing entry is replaced."""
+        self.save_file(f"{name}.pickle", pickle.dumps(content))
 
     def save_file(self, name: str, content: bytes) -> None:
         """Save the content of an entry's file, as another checkpoint has it."""
@@ -44,13 +42,10 @@ class Checkpoint:
         partial.write_bytes(content)
         partial.replace(self.folder / name)
 
-    def load(self, name: str) -> dict[str, np.ndarray] | None:
-        """Return the arrays saved under a name, or None if there are none."""
-        path = self.folder / f"{name}.npz"
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+    def load(self, name: str) -> Any:
+        """Return what was saved under a name, bit for bit, or None if nothing was."""
+        path = self.folder / f"{name}.pickle"
+        return pickle.loads(path.read_bytes()) if path.exists() else None
 
 
 @contextmanager

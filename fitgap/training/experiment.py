@@ -67,14 +67,14 @@ class Experiment:
         repetitions, rows = {}, []
         progress = TrainingProgress(self.model.label, seeds, self.model.schedule.epochs, on_epoch)
         for seed in seeds:
-            saved = checkpoint.load(name := f"{prefix}seed-{seed}")
+            trained = checkpoint.load(name := f"{prefix}seed-{seed}")
             inputs, labels = self.draw(seed)["test"]
-            if saved is None:
+            if trained is None:
                 trained = self.trainer.test(self._train(seed, progress.add_epoch), inputs)
-                checkpoint.save(name, saved := trained.arrays())
-            repetitions[seed] = TrainedModel.of_arrays(saved)
+                checkpoint.save(name, trained)
+            repetitions[seed] = trained
             progress.end_seed()
-            rows.append({"seed": seed, **measure_seed(repetitions[seed], labels)})
+            rows.append({"seed": seed, **measure_seed(trained, labels)})
         record = Record(
             stage=self.model.family.name,
             variant=self.model.name,

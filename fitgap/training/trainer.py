@@ -26,7 +26,6 @@ from fitgap.remedies.remedy import Loss, Remedy
 from fitgap.system.processor import describe_processor
 
 Row = dict[str, float]  # column of the history -> value after one epoch
-SCALARS = ("updates", "seconds", "images_per_second", "processor")
 
 
 @dataclass(frozen=True)
@@ -48,21 +47,6 @@ class TrainedModel:
         history = self.history.set_index("epoch")
         best, peak = history["val_loss"].fillna(np.inf).idxmin(), history["val_accuracy"].idxmax()
         return dict(zip(MOMENTS, map(int, (best, peak, history.index[-1])), strict=True))
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the fields as named arrays, for a checkpoint; without the weights of other moments."""
-        weights = {f"weights/{position:04d}": array for position, array in enumerate(self.weights)}
-        columns = {f"history/{name}": values.to_numpy() for name, values in self.history.items()}
-        scalars = {name: np.array(getattr(self, name)) for name in SCALARS}
-        return weights | columns | scalars | {"probabilities": self.probabilities}
-
-    @classmethod
-    def of_arrays(cls, arrays: dict[str, np.ndarray]) -> "TrainedModel":
-        """Restore a model from the result of `arrays`, bit for bit."""
-        weights = [array for name, array in arrays.items() if name.startswith("weights/")]
-        columns = {name.removeprefix("history/"): a for name, a in arrays.items() if name.startswith("history/")}
-        scalars = {name: arrays[name].item() for name in SCALARS}
-        return cls(weights, pd.DataFrame(columns), probabilities=arrays["probabilities"], **scalars)
 
 
 class Trainer:

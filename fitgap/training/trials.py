@@ -112,8 +112,7 @@ def better_half(rows: Sequence[Mapping[str, float]]) -> list[int]:
 
 
 def _measure(checkpoint: Checkpoint, name: str, experiment: Experiment, draw: int) -> dict[str, float]:
-    saved = checkpoint.load(name)
-    if saved is None:
-        saved = {key: np.array(value) for key, value in experiment.measure_trial(draw).items()}
-        checkpoint.save(name, saved)
-    return {key: value.item() for key, value in saved.items()}
+    measured = checkpoint.load(name)
+    if measured is None:
+        checkpoint.save(name, measured := experiment.measure_trial(draw))
+    return measured

@@ -47,7 +47,7 @@ def stormy(repository, tmp_path_factory):
 def kill_once_seed_0_is_kept(clone) -> None:
     process = subprocess.Popen(["dvc", "repro"], cwd=clone.path, env=clone.environment, start_new_session=True)
     end = time.monotonic() + 300
-    while not list(clone.path.glob("checkpoints/scratch@baseline-*/seed-0.npz")):
+    while not list(clone.path.glob("checkpoints/scratch@baseline-*/seed-0.pickle")):
         assert process.poll() is None, "the pipeline ended before the moment to kill it"
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from fitgap.images.decoding import has_other_ending, has_picture_ending
 from fitgap.images.sources.collection import Collection, Picture
-from fitgap.images.sources.picture_files import UNLABELLED, decode_folder, unpacked
+from fitgap.images.sources.picture_files import UNLABELLED, PictureFile, decode_files, unpacked
 from fitgap.system.errors import UserError
 from fitgap.system.files import list_tree
 
@@ -32,12 +32,10 @@ Labels = dict[str, tuple[int, str]]  # name of a picture -> index of its class, 
 def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collection:
     """List the pictures of a folder or archive; nothing is decoded yet.
 
-    Parameters
-    ----------
-    split_folders : "by_name": folders that hold the class folders are splits; "none": all folders are classes
+    With `split_folders` "by_name", folders that hold the class folders are splits; with "none" all are classes.
 
-    Raises a UserError if the tree has fewer than two classes, an empty class, folders that are neither classes nor
-    splits, or two classes that differ only in case or Unicode form.
+    Raises a UserError if the tree has fewer than two classes, an empty class, or folders that are neither classes nor
+    splits.
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(unpacked(path, f"params.yaml: data.path: {str(path)!r}"))
@@ -57,16 +55,14 @@ def load(path: Path, image_size: int, split_folders: str = "by_name") -> Collect
         pictures = {name: own for name, own in named.items() if not has_other_ending(name)}  # or with none
         classes = _class_names(path, folders, splits, pictures.values())
         labels = _labels(pictures, splits, classes)
-        decoded = partial(_pictures, folder, image_size, labels, pictures.keys() - labels.keys(), path.is_dir())
+        decoded = partial(_pictures, folder, image_size, labels, pictures.keys() - labels.keys())
         return Collection(classes, len(pictures), decoded, stack.pop_all().close, labels, folder, others)
 
 
-def _pictures(
-    folder: Path, image_size: int, labels: Labels, beside: Iterable[str], is_shared: bool
-) -> Generator[Picture, None, None]:
+def _pictures(folder: Path, image_size: int, labels: Labels, beside: Iterable[str]) -> Generator[Picture, None, None]:
     for name in beside:
         yield Picture(name, UNLABELLED, None, reason=BESIDE)
-    for picture in decode_folder(folder, list(labels), image_size, is_shared):
+    for picture in decode_files((PictureFile(name, folder / name) for name in labels), image_size):
         label, official = labels[picture.name]
         yield dataclasses.replace(picture, label=label, official=official)
 
@@ -156,7 +152,9 @@ def _class_names(
     declared = {parts[: depth + 1] for parts in folders if len(parts) > depth}
     filled = {parts[: depth + 1] for parts in pictures if len(parts) > depth + 1}
     names = sorted({parts[depth] for parts in declared})
-    _check_names(path, names)
+    if len(names) < 2:
+        found = f"only the class {names[0]!r}" if names else "no class folders"
+        raise UserError(f"{path}: {found}; needed: at least two folders, one per class, with its pictures inside")
     for place in ((*top, name) for top in ([(split,) for split in splits] or [()]) for name in names):
         if place not in declared:
             raise UserError(
@@ -165,14 +163,3 @@ def _class_names(
         if place not in filled:
             raise UserError(f"{path}: {'/'.join(place)}/ holds no picture; add some or delete the folder")
     return names
-
-
-def _check_names(path: Path, names: list[str]) -> None:
-    if len(names) < 2:
-        classes = f"only the class {names[0]!r}" if names else "no class folders"
-        raise UserError(f"{path}: {classes}; needed: at least two folders, one per class, with its pictures inside")
-    seen: dict[str, str] = {}
-    for name in names:
-        other = seen.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
-        if other != name:
-            raise UserError(f"{path}: {other!r} and {name!r} differ only in case or Unicode form; rename or join them")

@@ -1,4 +1,4 @@
-"""Folders and archives of pictures: list their files, and decode these in threads or on a cluster.
+"""Folders and archives of pictures: list their files, and decode these in threads.
 
 Archives are unpacked into a temporary folder, so that only folders are read. Pillow releases Python's global lock
 while it decodes and resizes, so that threads are enough.
@@ -11,14 +11,12 @@ import warnings
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitgap.cluster.connection import is_wanted
-from fitgap.cluster.work import Cluster
 from fitgap.images.decoding import UnusableError, decode, readable_formats
 from fitgap.images.sources.collection import Picture
 from fitgap.system.errors import UserError
@@ -31,7 +29,6 @@ MAX_BYTES = 2**28  # of a file, 256 MiB: larger than any usable picture
 UNLABELLED = -1
 THREADS = 8  # at most; each may hold a large picture
 AHEAD = 4  # pictures per thread that are decoded or wait for their turn
-TASK, TASK_BYTES = 500, 2**26  # pictures, and bytes of their pixels, of one task on a cluster
 
 
 @dataclass(frozen=True)
@@ -90,41 +87,13 @@ def is_archive(path: Path) -> bool:
     return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
-def decode_folder(folder: Path, names: Sequence[str], image_size: int, is_shared: bool) -> Iterator[Picture]:
-    """Yield the pictures of a folder, in any order: decoded in threads, or on a cluster if RAY_ADDRESS names one.
-
-    Parameters
-    ----------
-    names : of the files, relative to the folder
-    is_shared : whether other machines have this folder too
-    """
-    if not (is_shared and is_wanted()):
-        yield from decode_files((PictureFile(name, folder / name) for name in names), image_size)
-        return
-    cluster, size = Cluster("prepare", threads=1, tensorflow=False), min(TASK, TASK_BYTES // (3 * image_size**2))
-    parts = [names[start : start + size] for start in range(0, len(names), size)]
-    for _, pictures in cluster.map(f"{__name__}:decode_names", parts, folder, image_size):
-        yield from pictures
-
-
-def decode_names(folder: Path, image_size: int, names: Sequence[str]) -> list[Picture]:
-    """Decode some pictures of a folder on one core: the task of a node."""
-    return list(decode_files((PictureFile(name, folder / name) for name in names), image_size, threads=1))
-
-
-def decode_files(
-    files: Iterable[PictureFile], image_size: int, threads: int | None = None
-) -> Generator[Picture, None, None]:
+def decode_files(files: Iterable[PictureFile], image_size: int) -> Generator[Picture, None, None]:
     """Yield the pictures of files, unlabelled, in the order of the files; few of them are in memory.
 
-    Close the iterator to stop early: pictures that no thread has begun are dropped.
-
-    Parameters
-    ----------
-    image_size : side of the square that pictures are resized to, in pixels
-    threads : one per usable core by default, at most 8; the pictures do not depend on it
+    Close the iterator to stop early: pictures that no thread has begun are dropped. `image_size` is the side of the
+    square that pictures are resized to, in pixels.
     """
-    threads = threads or min(THREADS, usable_cores())
+    threads = min(THREADS, usable_cores())
     readable_formats()  # registers Pillow's decoders, before there are threads
     pending: deque[Future[Picture]] = deque()
     with warnings.catch_warnings(), ThreadPoolExecutor(threads, "decode") as pool:

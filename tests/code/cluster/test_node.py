@@ -1,22 +1,12 @@
-"""Test what runs on a node, in this process and in one that does not have the repository."""
+"""Test what runs on a node, in this process."""
 
 import pickle
-import subprocess
-import sys
 
-import cloudpickle  # as in Ray
 import numpy as np
 import pytest
 
 from fitgap.cluster import node
 from fitgap.system.errors import UserError
-
-CODE = """
-import pickle, sys
-run, order = pickle.load(sys.stdin.buffer)
-print(run("/no/such/folder", order, b""))
-print([name for name in sys.modules if name.startswith("fitgap")])
-"""
 
 
 @pytest.fixture
@@ -30,35 +20,27 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "dvc.yaml").write_text(f"stages: {{prepare: {{cmd: x, deps: {deps}, params: [data.size]}}}}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(node, "PACKAGES", ("h5py", "keras"))  # Ray need not be installed here
+    monkeypatch.setattr(node, "start_tensorflow", lambda seed, threads: None)
     return tmp_path
 
 
 def make_order(folder, **fields) -> bytes:
-    return pickle.dumps(node.Order(str(folder), "prepare", node.describe("prepare"), **fields))
+    return pickle.dumps(node.Order(str(folder), "prepare", node.describe("prepare"), threads=1, **fields))
 
 
 def train(variant, seeds, checkpoint):
     checkpoint.save(f"seed-{seeds[0]}", {"weights": np.arange(len(variant))})
 
 
-def test_node_without_the_repository_says_so_and_imports_nothing_of_it(tmp_path):
-    order = pickle.dumps(node.Order("/no/such/folder", "", {}, "builtins:str"))
-    content = cloudpickle.dumps((node.make_task(), order))
-    command = [sys.executable, "-I", "-c", CODE]
-    output = subprocess.run(command, cwd=tmp_path, input=content, capture_output=True, check=True).stdout.decode()
-    assert "no repository at /no/such/folder: every node needs it at this path\n[]" in output
-
-
 def test_function_gets_its_arguments_and_the_item(folder):
-    order = make_order(folder, function="builtins:pow", arguments=(3,))
-    assert node.make_task()(str(folder), order, pickle.dumps(2))[0] == 9
+    assert node.carry_out(make_order(folder, function="builtins:pow", arguments=(3,)), 2)[0] == 9
 
 
 def test_training_returns_the_files_of_the_checkpoint(folder):
     order = make_order(folder, function=f"{__name__}:train", arguments=("l2",), trains=True)
     for seed in (3, 4):
-        files, _ = node.carry_out(order, pickle.dumps(seed))
-        assert list(files) == [f"seed-{seed}.npz"]
+        files, _ = node.carry_out(order, seed)
+        assert list(files) == [f"seed-{seed}.pickle"]
     assert not node.CHECKPOINT.exists()
 
 
@@ -67,11 +49,11 @@ def test_node_with_another_input_is_refused(folder, name):
     order = make_order(folder, function="builtins:str")
     (folder / name).write_text("data: {size: 4}\n")
     with pytest.raises(UserError, match=f"node .*: {name}.*: not as on the machine that runs the stage"):
-        node.carry_out(order, pickle.dumps(1))
+        node.carry_out(order, 1)
 
 
 def test_node_with_another_package_is_refused(folder, monkeypatch):
     order = make_order(folder, function="builtins:str")
     monkeypatch.setattr(node, "version", lambda name: "0.0")
     with pytest.raises(UserError, match="the package h5py, the package keras"):
-        node.carry_out(order, pickle.dumps(1))
+        node.carry_out(order, 1)

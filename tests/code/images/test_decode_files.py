@@ -1,9 +1,7 @@
 """Decode in threads: the same pictures in the same order whatever their number, in bounded memory, and it ends."""
 
-import importlib
 import io
 import os
-import pickle
 import threading
 import warnings
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fitgap.images import decoding
-from fitgap.images.sources import directory, picture_files
+from fitgap.images.sources import picture_files
 from fitgap.images.sources.picture_files import AHEAD, PictureFile, decode_files
 
 SIZE = 32
@@ -53,42 +51,21 @@ def decoding_threads() -> list[str]:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 16])
-def test_pictures_do_not_depend_on_the_number_of_threads(threads, files):
+def test_pictures_do_not_depend_on_the_number_of_threads(threads, files, monkeypatch):
+    monkeypatch.setattr(picture_files, "usable_cores", lambda: threads)
     expected = []
     for file in files:
         try:
             expected.append((file.name, -1, "", decoding.decode(file.path.read_bytes(), SIZE).tobytes()))
         except decoding.UnusableError as error:
             expected.append((file.name, -1, str(error), None))
-    assert contents(decode_files(files, SIZE, threads)) == expected
+    assert contents(decode_files(files, SIZE)) == expected
     assert sum(bool(reason) for _, _, reason, _ in expected) == len(range(0, COUNT, 7))
-
-
-class ClusterOfOne:
-    """Ray's place: tasks run here, and what they get and give is pickled."""
-
-    def __init__(self, stage: str, **options):
-        self.stage = stage
-
-    def map(self, function: str, items, *arguments):
-        module, _, name = function.partition(":")
-        task = getattr(importlib.import_module(module), name)
-        for item in items:
-            yield item, pickle.loads(pickle.dumps(task(*pickle.loads(pickle.dumps((*arguments, item))))))
-
-
-def test_a_cluster_decodes_parts_of_a_folder_as_the_whole(folder, monkeypatch):
-    whole = contents(directory.load(folder, SIZE).pictures())
-    monkeypatch.setattr(picture_files, "is_wanted", lambda: True)
-    monkeypatch.setattr(picture_files, "Cluster", ClusterOfOne)
-    monkeypatch.setattr(picture_files, "TASK", 12)
-    assert contents(directory.load(folder, SIZE).pictures()) == whole
-    assert len(whole) == COUNT
 
 
 def test_a_file_that_has_gone_or_cannot_be_read_is_an_error_of_its_own(files, tmp_path):
     asked = [files[1], PictureFile("gone", tmp_path / "gone.jpg"), PictureFile("bad", tmp_path, problem="not found")]
-    reasons = [(picture.name, picture.reason) for picture in decode_files([*asked, files[2]], SIZE, 2)]
+    reasons = [(picture.name, picture.reason) for picture in decode_files([*asked, files[2]], SIZE)]
     gone = ("gone", "not readable: No such file or directory")
     assert reasons == [(files[1].name, ""), gone, ("bad", "not found"), (files[2].name, "")]
 
@@ -100,27 +77,29 @@ def test_an_error_between_the_files_ends_the_threads(error, files):
         raise error("cut off")
 
     with pytest.raises(error, match="cut off"):
-        list(decode_files(cut_off(), SIZE, 2))
+        list(decode_files(cut_off(), SIZE))
     assert decoding_threads() == []
 
 
 def test_stopping_early_drops_what_was_not_begun(files, monkeypatch):
     begun, decode = [], picture_files.decode
     monkeypatch.setattr(picture_files, "decode", lambda *arguments: begun.append(1) or decode(*arguments))
-    pictures = decode_files((files[1] for _ in range(1000)), SIZE, 2)
+    monkeypatch.setattr(picture_files, "usable_cores", lambda: 2)
+    pictures = decode_files((files[1] for _ in range(1000)), SIZE)
     next(pictures)
     pictures.close()
     assert decoding_threads() == []
     assert len(begun) <= 2 * AHEAD + 2
 
 
-def test_warnings_of_pillow_are_ignored_and_the_filters_stay(tmp_path):
+def test_warnings_of_pillow_are_ignored_and_the_filters_stay(tmp_path, monkeypatch):
     """Two threads that each set and reset the filters would leave changed ones behind."""
+    monkeypatch.setattr(picture_files, "usable_cores", lambda: 8)
     Image.new("1", (10_000, 9_000)).save(tmp_path / "large.png")  # Pillow warns of so many pixels
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         before = list(warnings.filters)
-        pictures = list(decode_files([PictureFile("large", tmp_path / "large.png")] * 50, SIZE, 8))
+        pictures = list(decode_files([PictureFile("large", tmp_path / "large.png")] * 50, SIZE))
         assert warnings.filters == before
         assert caught == []
     assert all(picture.reason.startswith("enormous") for picture in pictures)

@@ -253,7 +253,6 @@ REFUSED = {
     "loose pictures only": ({"1.png": noise(1)}, {}, "no class folders"),
     "one class": (ONE_CLASS, {}, "only the class 'cat'"),
     "empty class": (tree(**{"fox/": b"", "fox/.keep": b""}), {}, "fox/ holds no picture"),
-    "same name but for case": (tree(**{"Cat/1.png": noise(1)}), {}, "'Cat' and 'cat' differ only in case"),
     "validation twice": (split("train", "val", "valid"), {}, "holds the splits train, val, valid; needed"),
     "splits without classes": (split("", classes=("train", "test")), {}, "test/ is neither a class folder"),
     "a split without classes": (split("train", "val") | {"test/1.png": noise(9)}, {}, "test/ is neither a class"),
@@ -387,7 +386,7 @@ def test_what_is_odd_but_usable_is_counted_listed_and_warned_of(tmp_path):
     about, warnings, _ = prepared(written(tree(**others), tmp_path / "p"), tmp_path / "o", max_bad_fraction=0.2)
     assert about["unusable_files"] == 2
     assert pd.read_csv(tmp_path / "o/unusable.csv")["name"].tolist() == ["cat/bad.png", "dog/empty.gif"]
-    for said in ("2 files cannot be used", "1 images are almost black, such as cat/camera.png", "1 images are in two"):
+    for said in ("2 files cannot be used", "1 images are in two"):
         assert any(said in line for line in warnings), said
 
 

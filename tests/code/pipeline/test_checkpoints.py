@@ -121,7 +121,7 @@ def test_copy_of_the_repository_finds_it(repository, tmp_path, monkeypatch):
 
 
 def test_incomplete_file_is_not_loaded(tmp_path):
-    (tmp_path / ".seed-0.npz.1234").write_bytes(b"PK")
+    (tmp_path / ".seed-0.pickle.1234").write_bytes(b"PK")
     assert Checkpoint(tmp_path).load("seed-0") is None
 
 
@@ -142,13 +142,14 @@ def test_checkpoint_of_another_stage_that_ends_meanwhile_does_not_matter(reposit
         assert checkpoint.folder.is_dir()
 
 
-def test_trained_model_survives_the_round_trip(tensorflow):
+def test_trained_model_survives_the_round_trip(tensorflow, tmp_path):
     from fitgap.training.trainer import TrainedModel
 
     history = pd.DataFrame({"epoch": [1, 2], "val_loss": [np.nan, 0.1]})
     model = TrainedModel([np.ones((2, 3), np.float32), np.zeros(0, np.float32)], history, 7, 1.5, 2.5)
     model = replace(model, probabilities=np.ones((3, 4, 2), np.float32))
-    again = TrainedModel.of_arrays(model.arrays())
+    Checkpoint(tmp_path).save("seed-0", model)
+    again = Checkpoint(tmp_path).load("seed-0")
     pd.testing.assert_frame_equal(again.history, history, check_exact=True)
     assert (again.updates, again.seconds, again.images_per_second) == (7, 1.5, 2.5)
     assert [weights.tobytes() for weights in again.weights] == [weights.tobytes() for weights in model.weights]
