@@ -1,31 +1,25 @@
 """Load the convolutional base's weights: one function for each value of `backbone.weights`.
 
-Your own weights (`path`) are VGG16's convolutions in a file that Keras wrote, of weights or of a whole model, and, for
-way 1, its classifier in an .npz file: `kernel` (features, classes) and `bias` (classes,) on flattened block5_pool,
-`names` (classes,), and, if the classes have ids such as WordNet's, `wnids` (classes,).
+Your own weights (`path`) are VGG16's convolutions in a file that Keras wrote, of weights or of a whole model. Way 1
+needs their classifier too, and is left out.
 """
 
-import tempfile
 import warnings
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pandas as pd
 
 from fitgap.backbone import glyphs, pretraining
 from fitgap.definitions.determinism import derive_seed
-from fitgap.definitions.vgg16_layers import LAYERS, activation_shape
 from fitgap.networks import batch_normalised, vgg16
 from fitgap.params.sections import Backbone, Compute
 from fitgap.system import downloads
 from fitgap.system.errors import UserError
 
 HELD_OUT = 1800  # held-out characters, 50 per class; at most as many as there are training characters
-KEY = "params.yaml: backbone.path"
 
 
 @dataclass(frozen=True)
@@ -80,32 +74,8 @@ def _imagenet(backbone: Backbone, image_size: int) -> SourceNetwork:
 
 
 def _path(backbone: Backbone, image_size: int) -> SourceNetwork:
-    """Read user-provided weights, and their classifier if `backbone.path` is a folder that holds it."""
-    weights, classifier = find_files(Path(backbone.path))
-    base = read_weights(weights, image_size)
-    return SourceNetwork(base, *read_classifier(classifier, image_size)) if classifier else SourceNetwork(base)
-
-
-def find_files(path: Path) -> tuple[Path, Path | None]:
-    """Return the weights file and the classifier file (None if absent).
-
-    A folder holds a network: its .h5 file and, for way 1, its .npz file. An .h5 file stands for itself: an .npz file
-    beside it may belong to other weights, and DVC would not see it change.
-
-    Raises a UserError if `path` does not exist, or is a folder without exactly one .h5 file and at most one .npz file.
-    """
-    if not path.exists():
-        raise UserError(f"{KEY}: {str(path)!r}: not found; name an .h5 file of VGG16's weights or the folder of one")
-    if not path.is_dir():
-        return path, None
-    weights, classifiers = sorted(path.glob("*.h5")), sorted(path.glob("*.npz"))
-    if len(weights) != 1 or len(classifiers) > 1:
-        names = ", ".join(file.name for file in (*weights, *classifiers)) or "none"
-        raise UserError(
-            f"{KEY}: {str(path)!r}: needs one .h5 file and at most one .npz file (the classifier), holds {names}; name "
-            "the .h5 file itself"
-        )
-    return weights[0], classifiers[0] if classifiers else None
+    """Read user-provided weights."""
+    return SourceNetwork(read_weights(Path(backbone.path), image_size))
 
 
 def read_weights(path: Path, image_size: int) -> keras.Model:
@@ -115,52 +85,18 @@ def read_weights(path: Path, image_size: int) -> keras.Model:
     """
     base = vgg16.convolutional_base(None, image_size)
     try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
-            link = Path(folder) / f"network{_ending(path)}"
-            link.symlink_to(path.resolve())
-            base.load_weights(link)
+        with warnings.catch_warnings(action="ignore"):
+            base.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"{path}: not VGG16's weights without its classifier (include_top=False), as Keras writes them: {reason}"
+            f"{path}: not VGG16's weights without its classifier (include_top=False), named as Keras names them "
+            f"(.weights.h5, .keras, or .h5 of Keras 2): {reason}"
         ) from None
     for layer in base.layers:
         if not all(np.isfinite(array).all() for array in layer.get_weights()):
             raise UserError(f"{path}: layer {layer.name}: holds numbers that are not finite")
     return base
-
-
-def _ending(path: Path) -> str:
-    """Return the ending that Keras wants for this content; it takes the format of a file from its name."""
-    if zipfile.is_zipfile(path):
-        return ".keras"
-    with h5py.File(path, "r") as file:
-        return ".weights.h5" if "layers" in file else ".h5"
-
-
-def read_classifier(path: Path, image_size: int) -> tuple[list[str], list[str], tuple[np.ndarray, np.ndarray]]:
-    """Return a classifier's class names, class ids (empty if unknown), and float32 kernel and bias.
-
-    Raises a UserError if the file is unreadable, lacks an array, or an array has another shape than VGG16 needs at this
-    image size.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not readable as arrays: {' '.join(str(error).split())}") from None
-    missing = {"kernel", "bias", "names"} - arrays.keys()
-    if missing:
-        raise UserError(f"{path}: holds no {min(missing)!r}; a classifier is kernel, bias, names, and wnids if known")
-    features, classes = int(np.prod(activation_shape(LAYERS[-1], image_size))), len(arrays["names"])
-    for name, shape in {"kernel": (features, classes), "bias": (classes,), "wnids": (classes,)}.items():
-        if name in arrays and arrays[name].shape != shape:
-            raise UserError(
-                f"{path}: {name}: has the shape {arrays[name].shape}; needed: {shape}, for {classes} names and VGG16's "
-                f"{features} features at data.image_size {image_size}"
-            )
-    names, ids = (list(map(str, arrays.get(key, []))) for key in ("names", "wnids"))
-    return names, ids, (arrays["kernel"].astype(np.float32), arrays["bias"].astype(np.float32))
 
 
 def _thin_history(steps: pd.DataFrame, rows: int = 100) -> pd.DataFrame:
