@@ -39,7 +39,7 @@ def assign_bins(confidences: np.ndarray) -> np.ndarray:
 
 
 def signed_gaps(confidences: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return each image's part of the expected calibration error (ECE), whose mean over images it is.
+    """Return each image's part of the expected calibration error (ECE), its mean over images: float64, (seeds, images).
 
     The ECE is the mean over the images of |confidence - accuracy| of the bin that an image is in: Naeini, Cooper,
     Hauskrecht, AAAI 2015; Guo et al. 2017, with 15 bins of equal width. So an image's part is its confidence minus its
@@ -55,10 +55,6 @@ def signed_gaps(confidences: np.ndarray, right: np.ndarray) -> np.ndarray:
     ----------
     confidences : float, (seeds, images): the highest probability that a model gives to a class
     right : bool or float, (seeds, images): whether that class is the true one
-
-    Returns
-    -------
-    float64, (seeds, images)
     """
     gaps = np.asarray(confidences, dtype=np.float64) - np.asarray(right, dtype=np.float64)
     place = assign_bins(confidences) + BINS * np.arange(len(gaps))[:, None]
@@ -105,18 +101,6 @@ class Answers:
     def overconfidence(self) -> float:
         """Mean confidence minus accuracy, over all seeds: above 0 if the model is too sure of itself."""
         return float(self.confidences.to_numpy(dtype=np.float64).mean() - self.right.to_numpy().mean())
-
-    def reliability(self) -> pd.DataFrame:
-        """Return the reliability diagram's points over all seeds: DeGroot and Fienberg 1983, doi:10.2307/2987588.
-
-        There is a row for each bin with an answer: `confidence` and `accuracy` (means), `answers` (their number) and
-        `share` (of all answers).
-        """
-        values = {"confidence": self.confidences, "accuracy": self.right}
-        table = pd.DataFrame({name: own.to_numpy(dtype=np.float64).ravel() for name, own in values.items()})
-        bins = table.groupby(assign_bins(self.confidences.to_numpy()).ravel())
-        sizes = {"answers": bins.size(), "share": bins.size() / len(table)}
-        return bins.mean().assign(**sizes).reset_index(drop=True)
 
 
 def read_answers(study: Study, name: str) -> Answers | None:

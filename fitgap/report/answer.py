@@ -26,6 +26,7 @@ from fitgap.inference.estimates import LEVEL, Estimate, estimate_over_seeds
 from fitgap.inference.verdicts import NO_DIFFERENCE, SUPPORTED
 from fitgap.report import formatting
 from fitgap.report.figures.learning_curve import LearningCurve
+from fitgap.report.trials import cut_epochs
 
 KINDS = {"scratch": "trained from scratch", "borrowed": "built on VGG16 borrowed from {source}"}
 
@@ -56,11 +57,11 @@ def write_answer(
             f"No model is clearly better than guessing: the best by validation, **{study.best}**, gets {share}.",
             *missing,
         ]
-    compared = recommend(study, rows, chosen)
+    compared, cut = recommend(study, rows, chosen), _cut_off(study, chosen.values())
     meeting = [curve.sentence] if curve and curve.sentence else []
     own = study.params.data.source == "directory" and study.best is not None
     further = [*_costs(rows, chosen.values()), *_more_pictures(study), *_mixed_up(confusion)] if own else []
-    return [*compared, *missing, *meeting, *further, *(closest(study) if "scratch" in chosen else [])]
+    return [*compared, *missing, *cut, *meeting, *further, *(closest(study) if "scratch" in chosen else [])]
 
 
 def recommend(study: Study, rows: pd.DataFrame, chosen: dict[str, str]) -> list[str]:
@@ -75,6 +76,13 @@ def recommend(study: Study, rows: pd.DataFrame, chosen: dict[str, str]) -> list[
         first, second = (chosen[way] for way in ways)
         sentences.append(f"The best {kinds[1]}, **{second}**, gets {shares[1]}; {_compare(study, first, second)}.")
     return sentences
+
+
+def _cut_off(study: Study, models: Iterable[str]) -> list[str]:
+    """Return a sentence on the models whose training may have ended too early; none without one."""
+    cut = [name for name in models if cut_epochs(study, study.results[name].record)]
+    text = f"More epochs may still help {' and '.join(cut)}: most repetitions are best at the last one."
+    return [text] if cut else []
 
 
 def _accuracy(row: pd.Series) -> str:

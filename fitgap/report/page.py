@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from fitgap.claims.calibration import BINS, Calibration, measure_calibrations
+from fitgap.claims.calibration import BINS, measure_calibrations
 from fitgap.claims.choices import AS_STATED, CHOICES
 from fitgap.claims.claim import without_checks
 from fitgap.claims.study import Study
@@ -98,8 +98,6 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "trials": trial_rows(study),
         "is_first_look": len(study.params.seeds) < FIRST_LOOK,
         "bins": BINS,
-        "fewest": models.FEWEST,
-        "measured_calibrations": measured,
         "calibrations": {family: formatting.calibration_rows(own) for family, own in measured.items() if own},
         "without_model": study.params.without_model,
         "tables": formatting,
@@ -132,7 +130,6 @@ def render_markdown(content: Mapping[str, Any]) -> str:
 def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
     """Draw all figures; those without data are None, and the page notes that."""
     study, table, curve = content["study"], content["table"], content["curve"]
-    calibrations: dict[str, list[Calibration]] = content["measured_calibrations"]
     offered = table[~table["failed"] & table["family"].map(lambda name: FAMILIES[name].is_offered)]
     rate = study.params.highrate.learning_rate
     families = {name: FAMILIES[name].heading.format(highrate=rate) for name in TRAINED if study.names(name)}
@@ -144,7 +141,6 @@ def _figures(content: Mapping[str, Any]) -> dict[str, Any]:
         "trade_off": models.draw_trade_offs(offered),
         "ways": WAYS,
         "blocks": models.draw_blocks(study) if study.is_transfer and study.probe else None,
-        "reliability": {family: models.draw_reliability(family, own) for family, own in calibrations.items()},
         "forest": arrange_forest(formatting.by_topic(without_checks(content["claims"]))),
         "learning_curve": learning_curve.draw_learning_curve(curve) if curve else None,
     }

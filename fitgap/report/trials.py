@@ -51,7 +51,7 @@ def trial_rows(study: Study) -> list[tuple[str, ...]]:
 
 def _row(study: Study, name: str, most: Mapping[str, int]) -> tuple[str, ...]:
     record, trials = study.results[name].record, study.results[name].trials
-    remarks = [*_cut_choices(study, record), *_cut_epochs(study, record)]
+    remarks = [*_cut_choices(study, record), *cut_epochs(study, record)]
     if trials is None or trials.empty:
         return (name, *[NOTHING] * (len(HEADINGS) - 2), "; ".join(remarks) or NOTHING)
     first = trials[trials["draw"] == trials["draw"].iloc[0]]["val_loss_best"].to_numpy(float)
@@ -78,7 +78,7 @@ def _cut_choices(study: Study, record: Record) -> list[str]:
     return [f"cut off: {in_words(cut)} at an end of the candidates"] if cut else []
 
 
-def _cut_epochs(study: Study, record: Record) -> list[str]:
+def cut_epochs(study: Study, record: Record) -> list[str]:
     """Return a remark if the best epoch is the last one for most repetitions: more epochs may be better."""
     own = FAMILIES[record.stage]
     epochs = pd.DataFrame(record.seeds or [], columns=["epochs_to_best"])["epochs_to_best"]

@@ -1,23 +1,17 @@
-"""Figures that compare models: accuracy against gap, probes by block, and reliability diagrams."""
+"""Figures that compare models: accuracy against gap, and probes by block."""
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import Bbox
 
-from fitgap.claims.calibration import Calibration
 from fitgap.claims.study import Study
 from fitgap.inference.estimates import estimate_over_seeds_and_images
 from fitgap.report.figures import canvas
 from fitgap.report.figures.canvas import MARKERS, STAND_INS
 
 ACCURACY = "test accuracy"
-SMALL = (160, 160)  # points; a reliability diagram
-SMALL_MARGINS = {"left": 0.25, "right": 0.91, "top": 0.97, "bottom": 0.22}
-FEWEST = 10  # answers in a bin; with fewer, its accuracy is mostly chance
-LARGEST = 90  # area of the dot of a bin that holds all images, in square points
 BESIDE = (  # where a label may stand, in points from its point, with its alignments
     ((7, 0), "left", "center_baseline"),
     ((-7, 0), "right", "center_baseline"),
@@ -97,48 +91,3 @@ def draw_blocks(study: Study) -> Markup:
     words = "; ".join(f"{block}: {share:.1%}" for block, share in zip(blocks, means, strict=True))
     labels = ("from the input to the output of VGG16", ACCURACY)
     return canvas.draw("blocks", "Test accuracy of linear probes by block", f"{words}.", paint, labels)
-
-
-def draw_reliability(family: str, calibrations: list[Calibration]) -> dict[str, Markup]:
-    """Draw one reliability diagram per model, over the baseline's; return model name -> SVG element.
-
-    A dot's area grows with the share of the images in its bin. Bins with fewer than FEWEST answers are left out.
-    """
-    curves = {own.model: own.answers.reliability().query(f"answers >= {FEWEST}") for own in calibrations}
-    baseline = curves.get(f"{family}@baseline")
-    return {
-        name: canvas.draw(
-            f"{family}-reliability-{number}",
-            f"reliability diagram of {name}",
-            _bins_in_words(curve),
-            lambda axes, curve=curve: _draw_reliability(axes, curve, baseline),
-            ("how sure", "accuracy"),
-            SMALL,
-            SMALL_MARGINS,
-        )
-        for number, (name, curve) in enumerate(curves.items())
-    }
-
-
-def _draw_reliability(axes: Axes, curve: pd.DataFrame, baseline: pd.DataFrame | None) -> None:
-    axes.set_xlim(0, 1.02)
-    axes.set_ylim(0, 1.02)
-    axes.set_xticks([0, 0.5, 1])
-    axes.set_yticks([0, 0.5, 1])
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.plot([0, 1], [0, 1], color=STAND_INS["muted"], linewidth=0.8)
-    if baseline is not None and baseline is not curve:
-        style = {"linewidth": 1.4, "linestyle": (0, (4, 1.5))}
-        axes.plot(baseline["confidence"], baseline["accuracy"], color=STAND_INS["gap"], **style)
-    axes.plot(curve["confidence"], curve["accuracy"], color=STAND_INS["training"], linewidth=1.6)
-    sizes = 6 + LARGEST * curve["share"]
-    axes.scatter(curve["confidence"], curve["accuracy"], sizes, color=STAND_INS["training"], linewidths=0, zorder=3)
-
-
-def _bins_in_words(curve: pd.DataFrame) -> str:
-    bins = [
-        f"{row.share:.0%} of the images: sure {row.confidence:.0%}, right {row.accuracy:.0%}"
-        for row in curve.itertuples()
-        if row.share >= 0.01
-    ]
-    return "; ".join(bins) + "."

@@ -83,13 +83,6 @@ def test_chance_alone_gives_an_error_that_shrinks_with_more_images():
     assert expected_by_chance(np.ones((3, 100))) == 0
 
 
-def test_reliability_gives_each_bin_its_share():
-    curve = answers([0.5, 0.5, 0.5, 0.9], [1, 0, 0, 1]).reliability()
-    np.testing.assert_allclose(curve["share"], [0.75, 0.25])
-    np.testing.assert_allclose(curve["accuracy"], [1 / 3, 1])
-    np.testing.assert_allclose(curve["confidence"], [0.5, 0.9])
-
-
 def test_differences_are_paired_by_seed_and_image(drawn):
     confidences, right = drawn
     whole, part = answers(confidences, right), answers(confidences[:, 100:], right[:, 100:], range(100, 500))

@@ -145,20 +145,21 @@ def answer_of(study):
 
 
 def test_answer_leads_with_the_model_to_use_and_how_good_it_is(study):
-    use, other, meeting, in_accuracy, in_loss = answer_of(study)
+    use, other, cut, meeting, in_accuracy, in_loss = answer_of(study)
     row = summary_table(study).set_index("model").loc["scratch@dropout"]
     low, high = (100 * row[f"test_accuracy_ci_{end}"] for end in ("low", "high"))
     assert use.startswith("By validation, the model to use is **scratch@dropout**, trained from scratch")
     assert f"{100 * row['test_accuracy_mean']:.1f}% of the test images" in use and f"{low:.1f} to {high:.1f}%" in use
     assert "borrowed from printed characters, **finetune@block5_conv3**" in other
     assert "neither is clearly ahead, the difference is −0.5" in other
+    assert cut.startswith("More epochs may still help scratch@dropout: most repetitions are best at the last")
     assert meeting.startswith("Training from scratch catches up at about")
     assert "not clearly ahead of scratch@batchnorm: " in in_accuracy and "not learning" not in in_accuracy + in_loss
     assert "0.06 nats apart" in in_loss and "clearly ahead of every other variant, even of scratch@" in in_loss
 
 
 def test_answer_names_a_gap_that_is_small_by_not_learning():
-    _, other, _, _, in_loss = answer_of(synthetic.study(dropout=(0.6, 0.08, -1.0)))
+    _, other, *_, in_loss = answer_of(synthetic.study(dropout=(0.6, 0.08, -1.0)))
     assert "but by not learning: its validation accuracy differs by −31" in in_loss
     assert "The best trained from scratch, **scratch@batchnorm**" in other  # not dropout, whose loss is the lowest
 
@@ -196,9 +197,9 @@ def test_answer_says_what_it_cannot_say(study):
     assert "no model that borrows has results" in answer_of(replace(study, results=scratch, curve={}))[1]
     random = synthetic.study(synthetic.params(**{"backbone.weights": "none"}))
     sentences = answer_of(random)
-    assert len(sentences) == 4 and "backbone.weights is none" in sentences[1]
+    assert len(sentences) == 5 and "backbone.weights is none" in sentences[1]
     others = {name: result for name, result in study.results.items() if not name.startswith("scratch")}
-    use, missing = answer_of(replace(study, results=others, curve={}))
+    use, missing, *_ = answer_of(replace(study, results=others, curve={}))
     assert "finetune@block5_conv3" in use and "No network trained from scratch" in missing
 
 
