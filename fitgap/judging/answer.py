@@ -10,17 +10,12 @@ from fitgap.report import formatting
 from fitgap.report.figures.forest import arrange_forest
 from fitgap.report.rendering import COLOURS, SIGNS, render_template
 
-MOST = 15  # statements under one heading on the terminal
-
 
 def as_text(judgement: Judgement) -> str:
     """Return the answer for a terminal: what was compared, means, verdicts, who is best."""
     parts = [_headline(judgement), *judgement.notes, "", _aligned(_mean_rows(judgement))]
     for title, entries in _sections(judgement).items():
-        rows = (
-            _aligned([_row(entry) for entry in entries]) if len(entries) <= MOST else "too many to show: --html, --json"
-        )
-        parts += [f"\n{title}:", rows]
+        parts += [f"\n{title}:", _aligned([_row(entry) for entry in entries])]
     return "\n".join([*parts, "", _best(judgement)])
 
 
@@ -97,9 +92,6 @@ def _mean_rows(judgement: Judgement) -> list[dict[str, str]]:
 
 def _aligned(rows: list[dict[str, str]]) -> str:
     """Return rows as lines of text in columns."""
-    table = pd.DataFrame(rows)
-    widths = [max(len(name), table[name].str.len().max()) for name in table]
-    lines = [[*table], *table.to_numpy().tolist()]
-    return "\n".join(
-        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    table = pd.DataFrame([{name: name for name in rows[0]}, *rows])
+    columns = [table[name].str.ljust(table[name].str.len().max()) for name in table]
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))

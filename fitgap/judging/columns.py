@@ -69,7 +69,7 @@ def choose_scores(
     table = _complete(table, who, again, metric, notes)
     table = table.assign(who=table[who].agg("@".join, axis="columns"), again=[str(row) for row in range(len(table))])
     if again:
-        table = _without_repeats(table.assign(again=table[again].agg("/".join, axis="columns")), runs.repeats, notes)
+        table = _without_repeats(table.assign(again=table[again].agg("/".join, axis="columns")), notes)
     groups = table.groupby("who", sort=False)
     ids = {name: sorted({*own[PARENT].fillna(own[RUN])}) for name, own in groups} if RUN in table else {}
     return Scores({name: _numbers(own, metric) for name, own in groups}, metric, who, again, ids)
@@ -95,11 +95,12 @@ def _as_numbers(column: pd.Series) -> pd.Series:
 
 
 def _wide_columns(table: pd.DataFrame, repetition: Sequence[str]) -> list[str]:
-    """Return the columns of contestants, if all but repetitions are numbers and none names a contestant; else none."""
+    """Return the columns of contestants, if all others but repetitions are numbers, and each repetition has one row."""
     again = [*repetition] or [name for name in table if _last(name) in REPETITIONS]
     own = [name for name in table if name not in again]
     is_wide = len(own) > 1 and all(_as_numbers(table[name]).notna().any() for name in own)
-    return own if is_wide and not any(_can_name(table, name, again) for name in own) else []
+    is_long = table.duplicated(again).any() if again else any(_can_name(table, name, []) for name in own)
+    return own if is_wide and not is_long else []
 
 
 def _guess_repetition(table: pd.DataFrame, notes: list[str]) -> list[str]:
@@ -151,14 +152,11 @@ def _complete(table: pd.DataFrame, who: list[str], again: list[str], metric: str
     return own[~parents]
 
 
-def _without_repeats(table: pd.DataFrame, repeats: bool, notes: list[str]) -> pd.DataFrame:
-    """Return one run for each contestant and repetition: the latest."""
+def _without_repeats(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Return one run for each contestant and repetition: the latest, or the last row."""
     double = table[table.duplicated(["who", "again"])]
-    if len(double):
-        text = f"{len(double)} runs repeat a repetition, the first: {double['who'].iloc[0]}, {double['again'].iloc[0]}"
-        if not repeats:
-            raise UserError(f"{text}; remove one, or name all columns that tell repetitions apart by --repetition")
-        notes.append(f"left out: {text}; the run that began last counts")
+    for who, again in double[["who", "again"]].head(1).to_numpy():
+        notes.append(f"left out: {len(double)} runs repeat a repetition, the first: {who}, {again}; the last counts")
     return table.drop_duplicates(["who", "again"], keep="last")
 
 

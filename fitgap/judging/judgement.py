@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -28,12 +29,43 @@ class Judgement:
     scores: Scores
     side: int  # 1 if higher is better, -1 if lower is
     margin: float | None
+    folds: int  # of a cross-validation; 0 if repetitions are independent
     reference: str | None
     notes: list[str]  # what was guessed and left out, and what limits the verdicts
-    against: list[Entry]  # each contestant is better than the reference; empty without one
-    pairs: list[Entry]  # of three contestants or more: each pair, with the `p_value` adjusted for their number
-    best: Entry  # the contestant with the best mean is better than every other
-    close: list[str]  # contestants that are not clearly worse than the best
+
+    @cached_property
+    def against(self) -> list[Entry]:
+        """An entry per contestant: it is better than the reference; empty without one."""
+        others = [who for who in self.scores.values if who != self.reference]
+        return [self._enter(who, [self.reference]) for who in others] if self.reference else []
+
+    @cached_property
+    def pairs(self) -> list[Entry]:
+        """Of three contestants or more an entry per pair, the better mean first; `p_value` is adjusted (Holm)."""
+        pairs = list(itertools.combinations(self.ranking, 2)) if len(self.scores.values) > 2 else []
+        compared = [self._compare(who, other) for who, other in pairs]
+        chances = adjust([p_value(own.estimate) if own.estimate.is_enough else 1.0 for own in compared])
+        entries = []
+        for (who, other), comparison, chance in zip(pairs, compared, chances, strict=True):
+            finding = self._judge(who, [other])
+            if chance > ERROR:
+                is_tie = comparison.is_equivalent(ERROR / len(pairs))
+                needed = None if is_tie else comparison.estimate.seeds_needed(1 - ERROR / len(pairs))
+                finding = replace(finding, verdict=NO_DIFFERENCE if is_tie else INCONCLUSIVE, seeds_needed=needed)
+            entries.append(self._enter(who, [other], finding) | {"p_value": float(f"{chance:.6g}")})
+        return entries
+
+    @cached_property
+    def best(self) -> Entry:
+        """The contestant with the best mean is better than every other."""
+        return self._enter(self.ranking[0], self.ranking[1:])
+
+    @property
+    def close(self) -> list[str]:
+        """The contestants that are not clearly worse than the best."""
+        best, *others = self.ranking
+        rivals, level = {other: self._compare(best, other) for other in others}, 1 - ERROR / len(others)
+        return [who for who, rival in rivals.items() if not rival.estimate.is_enough or rival.ends(level)[0] <= 0]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -48,6 +80,47 @@ class Judgement:
         rows = [(len(own), own.mean(skipna=False), own.std(ddof=1, skipna=False)) for own in values.values()]
         table = pd.DataFrame(rows, [*values], ["runs", "mean", "sd"])
         return table.sort_values("mean", ascending=self.side < 0)
+
+    @property
+    def ranking(self) -> list[str]:
+        """The contestants without missing values, the best mean first."""
+        means = {who: self.side * own.mean() for who, own in self.scores.values.items() if own.notna().all()}
+        return sorted(means, key=means.get, reverse=True)
+
+    @property
+    def gaps(self) -> list[str]:
+        """What contestants lack: finite values, and repetitions of the others."""
+        values = self.scores.values
+        lacking = list(filter(None, map(self._missing, values)))
+        shared = set.intersection(*(set(own.index) for own in values.values()))
+        if self.scores.repetition and any(len(own) > len(shared) for own in values.values()):
+            lacking.append(f"{len(shared)} repetitions are common to all contestants; a pair uses those that both have")
+        return lacking
+
+    def _missing(self, who: str) -> str:
+        """Return how many values a contestant lacks; an empty string if none."""
+        own = self.scores.values[who]
+        text = f"{who} has no finite value in {own.isna().sum()} of {len(own)} runs: no verdict on it"
+        return text if own.isna().any() else ""
+
+    def _compare(self, who: str, other: str) -> Comparison:
+        estimate, how = estimate_difference(self.scores.values[who], self.scores.values[other], self.folds)
+        return Comparison(f"{who} - {other}: {self.scores.metric}, {how}", estimate, self.side, "", self.margin)
+
+    def _judge(self, who: str, others: Sequence[str]) -> Finding:
+        """Judge that a contestant is better than each of the others; missing values leave it open."""
+        if gaps := list(filter(None, map(self._missing, (who, *others)))):
+            return Finding(INCONCLUSIVE, note="; ".join(gaps))
+        finding = judge([self._compare(who, other) for other in others])
+        values = finding.deciding.estimate.by_seed
+        is_constant = len(values) > 1 and len({*values}) == 1
+        return finding.with_note("all differences are equal: are these repetitions?" if is_constant else "")
+
+    def _enter(self, who: str, others: Sequence[str], finding: Finding | None = None) -> Entry:
+        statement = f"{who} is better than {others[0] if len(others) == 1 else 'every other'}"
+        about = (statement, "overall", statement, (who, *others), f"difference of {self.scores.metric}")
+        claim = Claim(*about, DIRECTIONS[self.side], RULE, evaluate=lambda study: finding)
+        return describe_claim(claim, finding or self._judge(who, others))
 
 
 def judge_runs(
@@ -89,17 +162,14 @@ def judge_runs(
         notes.append(
             f"guessed: --folds {scores.folds}, which share data, so intervals are wider (--folds 0: they do not)"
         )
-    bench = _Bench(scores, -1 if lower_is_better else 1, margin, scores.folds if folds is None else folds)
-    if len(bench.ranking) < 2:
-        raise UserError(
-            "; ".join([f"a comparison needs two contestants, and there is {', '.join(scores.values)}", *bench.gaps])
-        )
+    folds = scores.folds if folds is None else folds
     reference = _find_reference(reference, [*scores.values], notes)
-    against = [bench.enter(who, [reference]) for who in scores.values if who != reference] if reference else []
-    best, others = bench.enter(bench.ranking[0], bench.ranking[1:]), bench.ranking[1:]
-    pairs = bench.judge_pairs() if len(scores.values) > 2 else []
-    notes += bench.gaps
-    return Judgement(runs, scores, bench.side, margin, reference, notes, against, pairs, best, bench.close(others))
+    judgement = Judgement(runs, scores, -1 if lower_is_better else 1, margin, folds, reference, notes)
+    if len(judgement.ranking) < 2:
+        lacking = f"a comparison needs two contestants, and there is {', '.join(scores.values)}"
+        raise UserError("; ".join([lacking, *judgement.gaps]))
+    notes += judgement.gaps
+    return judgement
 
 
 def _find_reference(wanted: str | None, names: list[str], notes: list[str]) -> str | None:
@@ -111,77 +181,3 @@ def _find_reference(wanted: str | None, names: list[str], notes: list[str]) -> s
         wanted = named[0] if len(named) == 1 else names[0]
         notes.append(f"guessed: --reference {wanted}")
     return wanted
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """What all comparisons share."""
-
-    scores: Scores
-    side: int
-    margin: float | None
-    folds: int
-
-    @property
-    def ranking(self) -> list[str]:
-        """The contestants without missing values, the best mean first."""
-        means = {who: self.side * own.mean() for who, own in self.scores.values.items() if own.notna().all()}
-        return sorted(means, key=means.get, reverse=True)
-
-    @property
-    def gaps(self) -> list[str]:
-        """What contestants lack: finite values, and repetitions of the others."""
-        values = self.scores.values
-        lacking = [self.missing(who) for who in values if self.missing(who)]
-        shared = set.intersection(*(set(own.index) for own in values.values()))
-        if self.scores.repetition and any(len(own) > len(shared) for own in values.values()):
-            lacking.append(f"{len(shared)} repetitions are common to all contestants; a pair uses those that both have")
-        return lacking
-
-    def missing(self, who: str) -> str:
-        """Return how many values a contestant lacks; an empty string if none."""
-        own = self.scores.values[who]
-        text = f"{who} has no finite value in {own.isna().sum()} of {len(own)} runs: no verdict on it"
-        return text if own.isna().any() else ""
-
-    def compare(self, who: str, other: str) -> Comparison:
-        """Compare two contestants without missing values."""
-        estimate, how = estimate_difference(self.scores.values[who], self.scores.values[other], self.folds)
-        return Comparison(f"{who} - {other}: {self.scores.metric}, {how}", estimate, self.side, "", self.margin)
-
-    def judge(self, who: str, others: Sequence[str]) -> Finding:
-        """Judge that a contestant is better than each of the others; missing values leave it open."""
-        if gaps := [self.missing(own) for own in (who, *others) if self.missing(own)]:
-            return Finding(INCONCLUSIVE, note="; ".join(gaps))
-        finding = judge([self.compare(who, other) for other in others])
-        values = finding.deciding.estimate.by_seed
-        is_constant = len(values) > 1 and len({*values}) == 1
-        return finding.with_note("all differences are equal: are these repetitions?" if is_constant else "")
-
-    def enter(self, who: str, others: Sequence[str], finding: Finding | None = None) -> Entry:
-        """Return the entry of "who is better than others"."""
-        statement = f"{who} is better than {others[0] if len(others) == 1 else 'every other'}"
-        about = (statement, "overall", statement, (who, *others), f"difference of {self.scores.metric}")
-        claim = Claim(*about, DIRECTIONS[self.side], RULE, evaluate=lambda study: finding)
-        return describe_claim(claim, finding or self.judge(who, others))
-
-    def close(self, others: Sequence[str]) -> list[str]:
-        """Return those that are not clearly worse than the best."""
-        rivals = {other: self.compare(self.ranking[0], other) for other in others}
-        level = 1 - ERROR / len(others)
-        return [who for who, rival in rivals.items() if not rival.estimate.is_enough or rival.ends(level)[0] <= 0]
-
-    def judge_pairs(self) -> list[Entry]:
-        """Return an entry for each pair, the better mean first."""
-        pairs = list(itertools.combinations(self.ranking, 2))
-        compared = [self.compare(who, other) for who, other in pairs]
-        chances = adjust([p_value(own.estimate) if own.estimate.is_enough else 1.0 for own in compared])
-        entries = []
-        for (who, other), comparison, chance in zip(pairs, compared, chances, strict=True):
-            finding = self.judge(who, [other])
-            if chance > ERROR:
-                is_tie = comparison.is_equivalent(ERROR / len(pairs))
-                needed = None if is_tie else comparison.estimate.seeds_needed(1 - ERROR / len(pairs))
-                finding = replace(finding, verdict=NO_DIFFERENCE if is_tie else INCONCLUSIVE, seeds_needed=needed)
-            entries.append(self.enter(who, [other], finding) | {"p_value": float(f"{chance:.6g}")})
-        return entries

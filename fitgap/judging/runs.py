@@ -32,7 +32,6 @@ class Runs:
     left_out: tuple[str, ...] = ()  # what was left out, and why
     client: "MlflowClient | None" = None  # of the store that they are from, with the experiment's id
     experiment_id: str = ""
-    repeats: bool = True  # whether a later run of a repetition replaces the earlier one, as in trackers
 
 
 def read_runs(source: str, experiment: str | None = None) -> Runs:
@@ -62,7 +61,7 @@ def _read_file(path: Path) -> Runs:
         raise UserError(f"{path}: not a readable table: {' '.join(str(error).split())[:200]}") from None
     table = table.astype("string").replace({"": pd.NA, "-": pd.NA, "!": pd.NA}).dropna(axis="columns", how="all")
     if not {"rev", "typ"} <= {*table}:
-        return Runs(table, str(path), repeats=False)
+        return Runs(table, str(path))
     rows = table[table["typ"] != "baseline"].sort_values("Created", kind="stable")  # DVC's experiments alone
     state = rows["State"] if "State" in rows else pd.Series(pd.NA, rows.index)
     rows, left_out = _finished(rows, state, state.isna() | state.eq("Success"))
@@ -120,12 +119,9 @@ def _find_experiment(client: "MlflowClient", wanted: str | None) -> tuple[str, s
     else:
         fitting = [own for own in there if wanted in (own.name, own.experiment_id)]
     if len(fitting) != 1:
-        names = ", ".join(sorted(own.name for own in (active if wanted else fitting))) or "none has runs"
-        raise UserError(
-            f"--experiment {wanted}: there is none; there are: {names}"
-            if wanted
-            else f"--experiment: name one: {names}"
-        )
+        names = ", ".join(sorted(own.name for own in (active if wanted else fitting))) or "none with runs"
+        why = f"{wanted}: there is none" if wanted else "NAME: name one"
+        raise UserError(f"--experiment {why}; there are: {names}")
     if fitting[0] not in active:
         again = f"mlflow experiments restore --experiment-id {fitting[0].experiment_id}"
         raise UserError(f"--experiment {wanted}: it is deleted; `{again}` brings it back")

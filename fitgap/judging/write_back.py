@@ -24,12 +24,6 @@ def _write(judgement: Judgement) -> str:
     client, scores = judgement.runs.client, judgement.scores
     tags = {JUDGED: scores.metric, NOTE: f"```\n{as_text(judgement)}\n```"}
     run_id = client.create_run(judgement.runs.experiment_id, run_name="verdicts", tags=tags).info.run_id
-    for name, value in {"metric": scores.metric, "reference": judgement.reference, "margin": judgement.margin}.items():
-        client.log_param(run_id, name, value)
-    for step, entry in enumerate(judgement.against or judgement.pairs or [judgement.best]):
-        numbers = {name: entry[name] for name in ("estimate", "ci_low", "ci_high") if entry[name] is not None}
-        for name, value in numbers.items():
-            client.log_metric(run_id, name, value, step=step)
     client.log_text(run_id, as_json(judgement), "verdicts.json")
     client.log_text(run_id, as_page(judgement), "verdicts.html")
     for entry in judgement.against or [judgement.best]:

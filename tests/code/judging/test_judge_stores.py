@@ -73,7 +73,7 @@ def test_runs_that_failed_or_were_repeated_are_told(empty):
     other_trainers.log_run(client, experiment, "one", 0, 0.45)
     judgement = judge_runs(address, metric="val_accuracy")
     assert "1 runs that did not finish (1 FAILED)" in judgement.notes
-    assert "left out: 1 runs repeat a repetition, the first: one, 0; the run that began last counts" in judgement.notes
+    assert "left out: 1 runs repeat a repetition, the first: one, 0; the last counts" in judgement.notes
     assert judgement.scores.values["one"]["0"] == 0.45
 
 
@@ -107,10 +107,10 @@ def test_verdicts_are_written_back(tmp_path, values):
     ids = other_trainers.log(address, values, with_parents=True)
     judgement = judge_runs(address, metric="val_accuracy", reference="centroid")
     run = client.get_run(write_back.log_judgement(judgement))
-    assert run.info.status == "FINISHED" and run.data.params["reference"] == "centroid"
+    assert (
+        run.info.status == "FINISHED" and "neighbours is better than centroid" in run.data.tags["mlflow.note.content"]
+    )
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"verdicts.html", "verdicts.json"}
-    history = client.get_metric_history(run.info.run_id, "estimate")
-    assert sorted(point.value for point in history) == sorted(e["estimate"] for e in judgement.against)
     parent = client.get_run(ids["neighbours"][-1])
     assert parent.data.tags["fitgap.verdict.val_accuracy"] == "neighbours is better than centroid: supported"
     again = judge_runs(address, metric="val_accuracy", reference="centroid")
@@ -130,7 +130,7 @@ def test_wrong_stores(store, tmp_path, empty):
         (address, "gone"): f"it is deleted; `mlflow experiments restore --experiment-id {other}`",
         (address, "own"): "no finished runs",
         (address, "none"): "--experiment none: there is none; there are: Default, own",
-        (address, None): "--experiment: name one: none has runs",
+        (address, None): "--experiment NAME: name one; there are: none with runs",
         ("http://127.0.0.1:9", None): "the store does not answer",
     }
     for (source, name), expected in cases.items():

@@ -86,6 +86,19 @@ def test_repetitions_that_one_side_lacks(tmp_path, long):
     assert "4 repetitions are common to all contestants; a pair uses those that both have" in judgement.notes
 
 
+def test_of_a_repeated_repetition_the_last_row_counts(tmp_path, long):
+    judgement = judged(tmp_path, pd.concat([long.iloc[:1].assign(accuracy=0.1), long]))
+    assert "left out: 1 runs repeat a repetition, the first: svm, 0; the last counts" in judgement.notes
+    assert numbers(judgement) == numbers(judged(tmp_path, long))
+
+
+def test_a_wide_table_of_rounded_values(tmp_path):
+    """Ten seeds have few different values, but each seed one row: its columns are contestants."""
+    table = pd.DataFrame({"seed": range(10), "svm": [0.91, 0.92] * 5, "tree": [0.90, 0.90, 0.91, 0.89, 0.90] * 2})
+    judgement = judged(tmp_path, table)
+    assert judgement.best["n"] == 10 and "guessed: the contestants are the columns svm, tree" in judgement.notes
+
+
 def test_margins(tmp_path, long):
     close = long.assign(accuracy=long["accuracy"].where(long["model"] == "tree", long["accuracy"] - 0.012))
     assert judged(tmp_path, close, margin=0.05).best["verdict"] == "no relevant difference"
@@ -180,7 +193,6 @@ def test_wrong_tables(tmp_path, long):
     words = long.astype({"accuracy": object})
     words.loc[3, "accuracy"] = "good"
     assert "accuracy: 'good' (svm, 3) is no number" in refusal(tmp_path, words)
-    assert "1 runs repeat a repetition, the first: svm, 0" in refusal(tmp_path, pd.concat([long, long.iloc[:1]]))
     assert "no finished runs" in refusal(tmp_path, "model,seed,accuracy\n")
     assert "not a readable table" in refusal(tmp_path, "")
     several = long.assign(lr=[0.1, 0.1, 0.2, 0.2, 0.3, 0.3] * 2).rename(columns={"model": "way"}).drop(columns="seed")
