@@ -54,7 +54,7 @@ def run(folder: Path, *command: str) -> dict[str, float]:
 
 
 def by_family(timings: Path) -> list[dict[str, Any]]:
-    """Sum the stages' wall times by family: `stages`, and seconds until their work begins (`start`) and of `work`."""
+    """Sum by family: `stages`, the processor's seconds until their work begins (`start`), wall seconds of `work`."""
     rows = pd.DataFrame([json.loads(file.read_text(encoding="utf-8")) for file in timings.glob("*.json")])
     rows["family"] = rows["stage"].str.partition("@")[0]
     sums = {"stages": ("stage", "size"), "start": ("start_seconds", "sum"), "work": ("work_seconds", "sum")}

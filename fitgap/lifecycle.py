@@ -98,20 +98,16 @@ def finish(
     artifacts: Iterable[Path] = (),
     tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> str | None:
-    """Write a stage's result, its wall times and its MLflow run.
+    """Write a stage's result, its wall times and its MLflow run, whose id is returned; None without a run.
+
+    If the tracking store fails, a line is printed on standard error.
 
     Parameters
     ----------
     folder : folder of the result, in results/; replaced as a whole; None to write no files
-    seed_seconds : seed -> seconds of its training
-    rates : speeds such as images_per_second
-    processors : what computed each seed, or each part of the images; by default this machine's
+    seed_seconds, rates, processors : as in `timings.save`
     artifacts : small files to log to the run
     tables : name ending in .json -> table to log to the run
-
-    Returns
-    -------
-    Id of the run; None without a run. If the tracking store fails, a line is printed on standard error.
     """
     if folder is not None:
         with fresh_folder(folder) as made:

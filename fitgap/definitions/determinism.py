@@ -36,7 +36,7 @@ def start_tensorflow(seed: int, threads: int | str = "all") -> None:
         del os.environ[name]  # of a notebook; a stage has been started without
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # of the two, Keras prefers it to keras.json
-    with hold_stderr(), _hide_modules(*UNUSED_IMPORTS), freeze_garbage_collection():
+    with hold_stderr(), _hide_modules(*UNUSED_IMPORTS), without_garbage_collection():
         import keras
         import tensorflow as tf
 
@@ -98,20 +98,11 @@ def derive_seed(seed: int, name: str) -> int:
 
 
 @contextmanager
-def pause_garbage_collection() -> Iterator[None]:
-    """Disable garbage collection inside this context: an import creates almost no garbage."""
-    before = gc.isenabled()
+def without_garbage_collection() -> Iterator[None]:
+    """Disable garbage collection inside this context: an import creates almost no garbage. Later ones skip it too."""
     gc.disable()
     try:
         yield
     finally:
-        if before:
-            gc.enable()
-
-
-@contextmanager
-def freeze_garbage_collection() -> Iterator[None]:
-    """Disable garbage collection, then freeze, so later collections skip what was imported."""
-    with pause_garbage_collection():
-        yield
         gc.freeze()
+        gc.enable()

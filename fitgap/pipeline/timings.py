@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from fitgap.data.record import Result
 from fitgap.system import repository
 from fitgap.system.processor import describe_processor
@@ -24,27 +22,19 @@ from fitgap.system.processor import describe_processor
 STAGES_AT_ONCE = "FITGAP_STAGES_AT_ONCE"
 
 
-def process_seconds() -> float:
-    """Return the seconds since the operating system started this process, including Python's own start-up."""
-    started = psutil.Process().create_time()
-    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux counts from boot; psutil knows the boot time in whole seconds only
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - (started - psutil.boot_time())
-    return time.time() - started
-
-
 @dataclass
 class Clock:
     """Measure the wall time of a stage, in seconds."""
 
     begin: float = field(default_factory=time.perf_counter)
-    start_seconds: float = 0.0  # from the start of the process to the start of the work, imports included
+    start_seconds: float = 0.0  # of the processor, until the work starts: mostly imports
     work_seconds: float = 0.0  # the main work: training and evaluation, or a pass of the frozen base
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Measure this block as the stage's work, or as a part of it."""
         begin = time.perf_counter()
-        self.start_seconds = self.start_seconds or process_seconds()
+        self.start_seconds = self.start_seconds or time.process_time()
         try:
             yield
         finally:

@@ -18,7 +18,6 @@ from typing import TypeVar
 from filelock import FileLock
 
 from fitgap.system.errors import UserError
-from fitgap.system.files import require_space
 
 ATTEMPTS = 3
 PAUSE = 2.0  # seconds before the second attempt; twice that before the third
@@ -36,7 +35,6 @@ class KerasFile:
     folder: str  # in Keras's cache
     address: str  # URL
     digest: str  # SHA-256 (64 hexadecimal digits) or MD5, the one in Keras's source
-    room: int  # bytes needed in the cache, including the unpacked copy of an archive
     asked_by: str  # the setting in params.yaml that needs the file
 
     @property
@@ -59,7 +57,6 @@ CIFAR10 = KerasFile(
     "datasets",
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-    357_000_000,
     "data.source: cifar10",
 )
 IMAGENET_CLASSES = KerasFile(
@@ -67,7 +64,6 @@ IMAGENET_CLASSES = KerasFile(
     "models",
     "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
     "c2c37ea517e94d9795004a39431a14cb",
-    36_000,
     "backbone.weights: imagenet",
 )
 VGG16_NOTOP = KerasFile(
@@ -75,7 +71,6 @@ VGG16_NOTOP = KerasFile(
     "models",
     f"{MODELS}vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
     "6d6bbae143d832006294945121d1f1fc",
-    59_000_000,
     "backbone.weights: imagenet",
 )
 VGG16_WITH_TOP = KerasFile(
@@ -83,7 +78,6 @@ VGG16_WITH_TOP = KerasFile(
     "models",
     f"{MODELS}vgg16_weights_tf_dim_ordering_tf_kernels.h5",
     "64373286793e3c8b2b4e3219cbf3544b",
-    554_000_000,
     "asis.images above 0",
 )
 
@@ -101,7 +95,6 @@ def check_reachable(files: list[KerasFile], origin: Path | str) -> None:
     `origin` is the params file named in the error message.
     """
     missing = [file for file in files if not file.is_whole]
-    require_space(cache(), sum(file.room for file in missing), "Keras's downloads")
     reasons = {file: _reason_out_of_reach(file.address) for file in missing}
     away = [file for file, reason in reasons.items() if reason]
     if away:
@@ -129,8 +122,6 @@ def load_through_keras(file: KerasFile, load: Callable[[], Loaded]) -> Loaded:
     file.place.parent.mkdir(parents=True, exist_ok=True)
     timeout = socket.getdefaulttimeout()
     with FileLock(file.place.with_name(f".{file.name}.lock")):
-        if not file.is_whole:
-            require_space(file.place.parent, file.room, file.name)
         socket.setdefaulttimeout(SILENCE_TIMEOUT)
         try:
             return _attempt(file, load)

@@ -116,7 +116,7 @@ def _open(patience: float) -> Iterator[Store]:
     # Parts of MLflow create their own client, which would use the current folder: DVC's temporary copy.
     os.environ["MLFLOW_TRACKING_URI"] = address
     with ExitStack() as stack:
-        stack.enter_context(determinism.pause_garbage_collection())
+        stack.enter_context(determinism.without_garbage_collection())
         from mlflow import MlflowClient
 
         # Log messages (MLflow, Alembic, urllib3) are silenced; errors that matter are also raised.

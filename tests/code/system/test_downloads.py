@@ -37,7 +37,7 @@ def file(served, tmp_path, monkeypatch, tensorflow) -> KerasFile:
     monkeypatch.setattr(downloads, "PAUSE", 0.01)
     monkeypatch.setattr(downloads, "SILENCE_TIMEOUT", 0.5)
     digest = hashlib.sha256((served.folder / NAME).read_bytes()).hexdigest()
-    return KerasFile(NAME, "models", served.address_of(NAME), digest, 300_000, "backbone.weights: imagenet")
+    return KerasFile(NAME, "models", served.address_of(NAME), digest, "backbone.weights: imagenet")
 
 
 def fetch(file: KerasFile) -> bytes:
@@ -99,12 +99,6 @@ def test_error_after_the_download_passes(file):
     fetch(file)
     with pytest.raises(ZeroDivisionError):
         downloads.load_through_keras(file, lambda: 1 / 0)
-
-
-def test_full_disk_is_refused_before_anything_is_fetched(served, file):
-    with pytest.raises(UserError, match="need .* MB of disk"):
-        fetch(replace(file, room=10**18))
-    assert served.asked == []
 
 
 def test_files_out_of_reach_stand_in_one_line_without_a_download(file, served):
