@@ -53,21 +53,11 @@ def count_images(labels: np.ndarray, amounts: Mapping[str, Amount]) -> dict[str,
 
 
 def draw_rows(images: PreparedImages, data: Data, seed: int) -> dict[str, np.ndarray]:
-    """Draw the rows of each split for one repetition.
+    """Draw one repetition: return the rows of each split ("train", "validation", "test"), int64, ascending.
 
     The training images are the first of a random order, the validation images the last of it. So a smaller training
-    set is part of a larger one of the same seed, and the validation images do not depend on its size. Copies of a drawn
-    image join it.
-
-    Parameters
-    ----------
-    data : section of params.yaml; `train_images` and `validation_images` are numbers of distinct images, or "all"
-
-    Returns
-    -------
-    Split ("train", "validation", "test") -> its rows, int64, ascending.
-
-    Raises a UserError if the pool is too small.
+    set is part of a larger one of the same seed, and the validation images do not depend on its size. The amounts in
+    `data` count distinct images; copies of a drawn image join it. Raises a UserError if the pool is too small.
     """
     copies, order = images.copies[images.rows["pool"]], stratified_order(*_distinct(images), seed)
     counts = count_drawn(images, data)

@@ -63,17 +63,13 @@ def read_prepared(folder: Path) -> PreparedImages:
 def write_prepared(
     folder: Path, images: Iterable[np.ndarray], image_size: int, manifest: pd.DataFrame, about: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write images, labels, manifest.csv and prepared.json into an existing folder.
+    """Write images, labels, manifest.csv and prepared.json, whose contents are returned, into an existing folder.
 
     Parameters
     ----------
     images : iterable of uint8 arrays with image_size * image_size * 3 values, in the manifest's order
     manifest : DataFrame with the columns name, sha256, label, class and part, sorted by part
     about : entries for prepared.json, without `rows` and `digest`
-
-    Returns
-    -------
-    The contents of prepared.json.
     """
     _write_images(folder / "images.npy", images, (len(manifest), image_size, image_size, 3))
     np.save(folder / "labels.npy", manifest["label"].to_numpy(np.int64))

@@ -53,15 +53,12 @@ class UnusableError(Exception):
 
 
 def decode(data: bytes, image_size: int) -> np.ndarray:
-    """Decode a picture in one of the formats of `ENDINGS`; of several frames, the first.
+    """Decode a picture in one of the formats of `ENDINGS` to uint8, (image_size, image_size, 3), RGB.
 
-    The EXIF rotation is applied, and other metadata are ignored. Transparent pixels are blended with white. 16-bit grey
-    levels are scaled to 8 bits. Grey, palette and CMYK pictures are converted to RGB. The whole picture is resized to a
-    square, with antialiasing; its aspect ratio may change, as in Keras's `image_dataset_from_directory`.
-
-    Returns
-    -------
-    uint8, (image_size, image_size, 3), RGB
+    Of several frames, the first is taken. The EXIF rotation is applied, and other metadata are ignored. Transparent
+    pixels are blended with white. 16-bit grey levels are scaled to 8 bits. Grey, palette and CMYK pictures are
+    converted to RGB. The whole picture is resized to a square, with antialiasing; its aspect ratio may change, as in
+    Keras's `image_dataset_from_directory`.
 
     Raises an UnusableError if the file is empty, truncated, not a picture, or larger than `MAX_PIXELS`.
     """

@@ -30,14 +30,8 @@ def near_duplicates(manifest: pd.DataFrame) -> pd.DataFrame:
 
     Near duplicates have equal difference hashes. Each image is listed once, with the first image of the same hash. Two
     images of the pool are listed too, because a repetition may draw one for training and the other for validation.
-
-    Parameters
-    ----------
-    manifest : DataFrame with the columns name, part, sha256, looks (the difference hash)
-
-    Returns
-    -------
-    DataFrame with the columns name, part, like_name, like_part
+    `manifest` has the columns name, part, sha256 and looks (the difference hash), the answer name, part, like_name and
+    like_part.
     """
     rows = manifest[manifest["part"].isin(PARTS)]
     rows = rows.assign(rank=rows["part"].map(PARTS.index)).sort_values("rank", kind="stable")

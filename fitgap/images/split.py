@@ -15,7 +15,7 @@ PART_OF = {"train": "pool"}  # a source's own splits are called parts of the sam
 
 
 def divide(manifest: pd.DataFrame, data: Data) -> pd.Series:
-    """Assign each row to the pool, to fixed validation images, to the test images, or to no part.
+    """Return the part of each row: pool, fixed validation images, test images, or `LEFT_OUT`.
 
     The division is drawn over distinct images, stratified by class, with `data.split_seed`. Copies (rows with the same
     `sha256`) join the part of their first image.
@@ -31,10 +31,6 @@ def divide(manifest: pd.DataFrame, data: Data) -> pd.Series:
         distinct images, or "all" for the rest
 
     Raises a UserError if there are too few images for the amounts, or if a class would be missing from a part.
-
-    Returns
-    -------
-    Series of parts with the index of `manifest`; `LEFT_OUT` for images in no part
     """
     distinct = _drop_copies(manifest)
     officials = [name for name in ("train", "validation", "test") if (distinct["official"] == name).any()]

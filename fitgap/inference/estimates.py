@@ -149,11 +149,8 @@ def estimate_over_seeds_and_images(values: np.ndarray) -> Estimate:
 
     The variance comes from the two-way random-effects analysis of variance without replication that radiology
     uses for readers and cases: Dorfman, Berbaum, Metz, Investigative Radiology 27 (1992),
-    doi:10.1097/00004424-199209000-00015, in the form of Hillis (2007), doi:10.1002/sim.2532.
-
-    Parameters
-    ----------
-    values : (seeds, images): correct (1) or wrong (0), or the difference of two models, paired by seed and image
+    doi:10.1097/00004424-199209000-00015, in the form of Hillis (2007), doi:10.1002/sim.2532. `values`, (seeds, images),
+    are correct (1) or wrong (0), or the differences of two models, paired by seed and image.
     """
     values = np.asarray(values, dtype=np.float64)
     seeds, images = values.shape
@@ -170,20 +167,16 @@ def estimate_over_seeds_and_images(values: np.ndarray) -> Estimate:
 
 
 def estimate_win_rate(differences: Sequence[float], direction: int = 1) -> tuple[float, float, float] | None:
-    """Estimate the probability that a repetition favours one side, P(A > B); ties count half.
+    """Estimate the probability that a repetition favours one side, P(A > B), with its 95% interval; ties count half.
 
     Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks, MLSys 2021, arXiv:2103.03098, section 5.
     Their bootstrap interval has no width if every repetition agrees, so this is the exact interval of a proportion:
-    Clopper and Pearson, Biometrika 26 (1934), doi:10.1093/biomet/26.4.404.
+    Clopper and Pearson, Biometrika 26 (1934), doi:10.1093/biomet/26.4.404. None without repetitions.
 
     Parameters
     ----------
     differences : A - B, one per repetition
     direction : 1 if A is favoured by values above 0, -1 if below
-
-    Returns
-    -------
-    The share of repetitions and the ends of its 95% interval; None without repetitions.
     """
     signs = direction * np.sign(np.asarray(differences, dtype=np.float64))
     count, wins = len(signs), float((signs > 0).sum() + (signs == 0).sum() / 2)

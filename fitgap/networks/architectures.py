@@ -118,18 +118,15 @@ def set_unit_size(network: keras.Model, features: np.ndarray) -> None:
 
 
 def build_whole(network: keras.Model, image_size: int, frozen: Iterable[keras.Layer] = ()) -> keras.Model:
-    """Build a model for inference, from raw images to class probabilities, around a trained network.
+    """Build a model for inference around a trained network, whose layers it shares.
+
+    It maps uint8 (n, image_size, image_size, 3), RGB, to float32 class probabilities (n, classes).
 
     Parameters
     ----------
     network : sequential layers from an input to logits
     image_size : side of the images in pixels
     frozen : layers from raw images to the input of `network`, if it was trained on features
-
-    Returns
-    -------
-    Model from uint8 (n, image_size, image_size, 3), RGB, to float32 probabilities (n, classes). It shares
-    its layers with `network`.
     """
     x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
     for layer in [*frozen, *network.layers[1:]]:

@@ -32,11 +32,8 @@ class Assembly:
         """Build the network that a model's stage trains; it returns logits.
 
         A fine-tuned model is VGG16 from its depth up with the head on top, from features at the freeze point to logits.
-        The head keeps its remedies. The base's layers have none, because they were built without any.
-
-        Parameters
-        ----------
-        start_head : takes the head of a fine-tuned model and the seed, and sets its trained weights
+        The head keeps its remedies. The base's layers have none, because they were built without any. `start_head`
+        takes the head of a fine-tuned model and the seed, and sets its trained weights.
         """
         if model.family.network == "scratch":
             return architectures.build_cnn(self.image_size, self.classes, model.schedule, model.variant, seed)

@@ -29,16 +29,14 @@ def _convolutions() -> Iterator[tuple[str, str]]:
 def build_batch_normalised(image_size: int, class_count: int, seed: int, policy: str = "float32") -> keras.Model:
     """Build VGG16 with batch normalisation after each convolution and one dense layer on flattened `block5_pool`.
 
+    It maps RGB images 0-255, (n, image_size, image_size, 3), to float32 logits, (n, class_count).
+
     Parameters
     ----------
     image_size : side of the square images in pixels, at least 32, because five pooling layers halve it
     class_count : number of source classes
     seed : of the initial weights (He et al. 2015, arXiv:1502.01852, for the convolutions)
     policy : Keras dtype policy of the convolutional base
-
-    Returns
-    -------
-    Model from RGB images 0-255, (n, image_size, image_size, 3), to float32 logits, (n, class_count).
     """
     inputs = keras.Input((image_size, image_size, 3), name="image")
     outputs = vgg16.apply_layers(vgg16.preprocessing_layers(), inputs)
@@ -69,11 +67,7 @@ def fold_batch_norm(network: keras.Model) -> tuple[keras.Model, np.ndarray, np.n
 
     At inference, gamma * (k*x - mean) / sqrt(variance + epsilon) + beta is a convolution too, with kernel
     k * gamma / sqrt(variance + epsilon) and bias beta - mean * gamma / sqrt(variance + epsilon)
-    (Jacob et al. 2017, arXiv:1712.05877, section 3.2).
-
-    Parameters
-    ----------
-    network : as returned by `build_batch_normalised`; not modified
+    (Jacob et al. 2017, arXiv:1712.05877, section 3.2). `network` is from `build_batch_normalised`, and not modified.
 
     Returns
     -------

@@ -39,12 +39,7 @@ def override_method(name: str, functions: Mapping[keras.Layer, Callable]) -> Ite
 
 @contextmanager
 def fast_kernels(network: keras.Model, *, is_on: bool) -> Iterator[None]:
-    """Inside this context, traced functions run the network with hand-written kernels.
-
-    Parameters
-    ----------
-    is_on : False keeps Keras's own operations
-    """
+    """Inside this context, traced functions run the network with hand-written kernels; if off, with Keras's own."""
     with ExitStack() as stack:
         if is_on:
             stack.enter_context(small_convolutions_as_matmul(network))
@@ -76,14 +71,8 @@ def _is_small_convolution(layer: keras.Layer) -> bool:
 def matmul_convolution(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Convolve with stride 1 and zero padding ("same"), as one im2col matrix multiplication.
 
-    Parameters
-    ----------
-    inputs : (n, height, width, channels)
-    kernel : (rows, columns, channels, filters); rows and columns are odd
-
-    Returns
-    -------
-    (n, height, width, filters), with the dtype of `inputs`.
+    `inputs` are (n, height, width, channels), `kernel` is (rows, columns, channels, filters) with odd rows and columns,
+    the outputs are (n, height, width, filters) with the dtype of `inputs`.
     """
     kernel = tf.convert_to_tensor(kernel)
     return _matmul_convolution(inputs, kernel)

@@ -27,9 +27,7 @@ RESIZE = "resize"
 def build_source_network(backbone: StoredBackbone, image_size: int) -> keras.Model:
     """Build the source network with its own classifier (include_top=True in Keras).
 
-    Returns
-    -------
-    Model from uint8 (n, image_size, image_size, 3), RGB, to float32 probabilities of the source classes.
+    It maps uint8 (n, image_size, image_size, 3), RGB, to float32 probabilities of the source classes.
 
     Raises a UserError if the weights are ImageNet's and cannot be downloaded.
     """

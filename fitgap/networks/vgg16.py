@@ -35,16 +35,12 @@ def _dtype_policy(precision: str) -> Iterator[None]:
 
 
 def convolutional_base(weights: Path | str | None, image_size: int) -> keras.Model:
-    """Build VGG16 without its classifier.
+    """Build VGG16 without its classifier: from preprocessed images, float32 (n, size, size, 3), to `block5_pool`.
 
     Parameters
     ----------
     weights : a file in Keras's notop format, "imagenet" for Keras's download, or None for random weights
     image_size : side of the square input in pixels, at least 32
-
-    Returns
-    -------
-    Model from preprocessed images, float32 (n, size, size, 3), to `block5_pool`.
     """
     return keras.applications.VGG16(
         include_top=False,
@@ -77,10 +73,8 @@ def frozen_layers(weights: Path, image_size: int, top: str, precision: str = "fl
 def frozen_base(weights: Path, image_size: int, tops: Iterable[str], precision: str = "float32") -> keras.Model:
     """Build the frozen base from raw images to the outputs of the layers `tops`, in one pass.
 
-    Returns
-    -------
-    Model from uint8 (n, size, size, 3), RGB, to a dict of float32 arrays by layer name. The name `image` in
-    `tops` selects the preprocessed images, which are cached if no layer stays frozen.
+    It maps uint8 (n, size, size, 3), RGB, to a dict of float32 arrays by layer name. The name `image` in `tops` selects
+    the preprocessed images, which are cached if no layer stays frozen.
     """
     x = images = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
     outputs = {}

@@ -55,15 +55,9 @@ class Predictor:
     network: "Evaluator"
 
     def predict(self, images: np.ndarray) -> pd.DataFrame:
-        """Return the probability of each class for each image.
+        """Return the probability of each class for each image: float32, (n, classes), with the classes as columns.
 
-        Parameters
-        ----------
-        images : uint8, (n, image_size, image_size, 3), RGB, 0-255
-
-        Returns
-        -------
-        float32, (n, classes); the columns are the class names.
+        `images` are uint8, (n, image_size, image_size, 3), RGB, 0-255.
         """
         shape = (self.image_size, self.image_size, 3)
         if images.dtype != np.uint8 or images.shape[1:] != shape:

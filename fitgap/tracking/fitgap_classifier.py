@@ -45,11 +45,8 @@ class ImageClassifier:
     def predict(self, images: np.ndarray) -> pd.DataFrame:
         """Return a row per image: the likeliest class in column "class", and the probability of each class, float32.
 
-        Parameters
-        ----------
-        images : array
-            (n, height, width, 3), RGB: uint8, or another type that holds whole numbers from 0 to 255. Or (n,), str:
-            the contents of picture files in base64, also as data URLs.
+        `images` is an array, (n, height, width, 3), RGB: uint8, or another type that holds whole numbers from 0 to 255.
+        Or (n,), str: the contents of picture files in base64, also as data URLs.
 
         Raises a RefusedError if the images are none of these. The server answers with status 400 and the reason.
         """

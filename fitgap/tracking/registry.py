@@ -21,17 +21,13 @@ ALIAS, MODEL = "champion", "fitgap.model"  # MODEL is a tag of a version, such a
 def register(result: Result, run_id: str | None) -> dict[str, str]:
     """Give the best model the alias, in a new version unless it has the alias already.
 
-    If the store fails, write one line to standard error.
+    Return `why`, a sentence on the outcome in which **names** are bold in Markdown; and if the model is registered, its
+    `version` and the `address` for `mlflow.pyfunc.load_model`. If the store fails, write one line to standard error.
 
     Parameters
     ----------
     result : result of the model with the highest validation accuracy; its network is attached to its run
     run_id : its run; None if the store failed before
-
-    Returns
-    -------
-    `why`, a sentence on the outcome in which **names** are bold in Markdown; and if the model is registered, its
-    `version` and the `address` for `mlflow.pyfunc.load_model`.
     """
     name, version = _name(result), None
     try:

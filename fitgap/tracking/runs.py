@@ -32,14 +32,11 @@ _DIGEST_LENGTH = 36  # MLflow's limit for a dataset; the tag has the whole diges
 
 
 def log_result(result: Result, artifacts: Iterable[Path] = (), tables: Tables | None = None) -> str | None:
-    """Write the run of a result, or find the one written before.
+    """Write the run of a result, or find the one written before; return the id of the (parent) run.
 
     A model gets a parent run and one child run per seed; every other stage gets a single run. The record and the small
-    files `artifacts` become artifacts. MLflow shows `tables`, keyed by name (ending in .json), as tables.
-
-    Returns
-    -------
-    Id of the (parent) run. None if the store failed; then one line is written to standard error.
+    files `artifacts` become artifacts. MLflow shows `tables`, keyed by name (ending in .json), as tables. If the store
+    fails, None is returned and one line is written to standard error.
     """
     try:
         return _find_or_write(result, artifacts, tables or {})
