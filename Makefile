@@ -116,7 +116,7 @@ claims: install ## Write docs/claims.md from the claims in the code
 	@$(BIN)/python -m docs.write_claims
 
 sync: install ## Log the runs missing in MLflow, e.g. after a server outage; each answer may take 2 minutes
-	@FITGAP_TRACKING_TIMEOUT=$${FITGAP_TRACKING_TIMEOUT:-120} $(BIN)/python -m stages.report
+	@MLFLOW_HTTP_REQUEST_TIMEOUT=$${MLFLOW_HTTP_REQUEST_TIMEOUT:-120} $(BIN)/python -m stages.report
 
 lint: install ## Check the style, and that imports respect the layers of packages
 	$(BIN)/ruff check .

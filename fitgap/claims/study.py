@@ -17,7 +17,7 @@ from fitgap.inference.estimates import Estimate, Proportion, estimate_over_seeds
 from fitgap.params.schema import Params
 
 PROBE, CURVE = "probe", "learning_curve"
-LEARNED = {"glyphs": "printed characters", "imagenet": "ImageNet", "path": "weights of your own"}
+LEARNED = {"glyphs": "printed characters", "imagenet": "ImageNet", "path": "your own file"}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from fitgap.system.errors import UserError
 from fitgap.system.processor import usable_cores
 
 ADDRESS = "RAY_ADDRESS"
-GPU_SHARE = 0.25  # of a GPU, for a task that can use one
+GPU_SHARE = 0.25  # of a GPU, for a task
 PATIENCE = 4  # seconds until an address counts as dead
 MEMORY = 2**30  # bytes that a task reserves; TensorFlow with a small network takes 700 MB
 # A wrong token would be tried for 20 s without the first; Ray reports its use to its makers without the second.
@@ -83,18 +83,14 @@ def nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def share(threads: int | str, gpus: bool = False) -> Share:
-    """Return what each task takes; check that a node has it.
+def share(threads: int | str) -> Share:
+    """Return what each task takes, a part of a GPU too if the cluster has any; check that a node has it.
 
-    Parameters
-    ----------
-    threads : a number, or "all": as many as this machine has cores, so that results are those of this machine
-    gpus : whether the task can use a GPU; it gets a part of one if the cluster has any
+    With `threads` "all", it is as many as this machine has cores, so that results are those of this machine.
     """
     alive = nodes()
     cpus = usable_cores() if threads == "all" else threads
-    has_gpus = gpus and any(resources.get("GPU") for resources in alive)
-    task = Share(cpus, GPU_SHARE if has_gpus else 0.0)
+    task = Share(cpus, GPU_SHARE if any(resources.get("GPU") for resources in alive) else 0.0)
     if not any(task.fitting(resources) for resources in alive):
         most = int(max((resources.get("CPU", 0) for resources in alive), default=0))
         raise UserError(

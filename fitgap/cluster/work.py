@@ -35,7 +35,7 @@ class Cluster:
     def __init__(self, stage: str, threads: int | str):
         connection.connect()
         self.processors: list[str] = []  # what computed each task
-        self._stage, self._share = stage, connection.share(threads, gpus=True)
+        self._stage, self._share = stage, connection.share(threads)
 
     def map(self, function: str, items: Sequence[Any], *arguments: Any, trains: bool = False) -> Iterator[tuple]:
         """Call a function (MODULE:NAME) with the arguments and each item on the nodes; yield (item, value) unordered.

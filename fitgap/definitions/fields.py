@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
@@ -33,15 +33,7 @@ def _amount(least: int) -> Any:
     return Annotated[int | str, PlainValidator(validate)]
 
 
-def _path(value: str) -> str:
-    """Raise a ValueError if the text cannot be a path. `preflight` checks whether the path exists."""
-    if not value.strip() or "\0" in value:
-        raise ValueError("should be the path of a file or folder")
-    return value
-
-
 Amount, AmountOrNone = _amount(1), _amount(0)
-PathText = Annotated[str, AfterValidator(_path)]
 TUNE = "tune"  # in params.yaml: the candidates that the program knows for a key
 
 

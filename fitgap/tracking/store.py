@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 NOTE = "mlflow.note.content"  # tag with the text that MLflow shows as a run's description
-TIMEOUT_VARIABLE = "FITGAP_TRACKING_TIMEOUT"  # seconds that a server may take for an answer
 PATIENCE = 60  # seconds to wait for other processes, of which the first creates the database
 VARIABLES = {
     # MLflow's defaults are 120 s and 7 retries. Here a server that hangs costs 22 s. It may need some to store 59 MB.
@@ -135,6 +134,4 @@ def _open(patience: float) -> Iterator[Store]:
 
 def set_variables() -> None:
     """Set the variables that MLflow reads, in part on import; variables set by the user are kept."""
-    if os.environ.get(TIMEOUT_VARIABLE):
-        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = os.environ[TIMEOUT_VARIABLE]
     os.environ.update({name: value for name, value in VARIABLES.items() if name not in os.environ})

@@ -24,7 +24,6 @@ VARIABLES = (
     "MLFLOW_EXPERIMENT_ID",
     "DVC_ROOT",
     "DVC_EXP_NAME",
-    store.TIMEOUT_VARIABLE,
     *store.VARIABLES,
 )
 

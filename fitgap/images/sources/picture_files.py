@@ -25,7 +25,6 @@ from fitgap.system.processor import usable_cores
 
 # What Python raises for damaged archives.
 UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
-MAX_BYTES = 2**28  # of a file, 256 MiB: larger than any usable picture
 UNLABELLED = -1
 THREADS = 8  # at most; each may hold a large picture
 AHEAD = 4  # pictures per thread that are decoded or wait for their turn
@@ -113,8 +112,6 @@ def _decode(file: PictureFile, image_size: int) -> Picture:
     try:
         if file.problem:
             raise UnusableError(file.problem)
-        if file.path.stat().st_size > MAX_BYTES:
-            raise UnusableError(f"larger than {MAX_BYTES >> 20} MiB")
         return Picture(file.name, UNLABELLED, decode(file.path.read_bytes(), image_size))
     except OSError as error:
         return Picture(file.name, UNLABELLED, None, reason=f"not readable: {error.strerror}")

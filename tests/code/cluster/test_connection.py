@@ -40,10 +40,9 @@ def test_all_threads_are_as_many_as_this_machine_has(set_nodes, monkeypatch):
 
 def test_tasks_with_tensorflow_take_a_part_of_a_gpu_if_there_is_one(set_nodes):
     set_nodes({"CPU": 8.0}, {"CPU": 8.0, "GPU": 1.0})
-    assert connection.share(1, gpus=True) == Share(1, 0.25)
-    assert connection.share(1, gpus=False) == Share(1)
+    assert connection.share(1) == Share(1, 0.25)
     set_nodes({"CPU": 8.0})
-    assert connection.share(1, gpus=True) == Share(1)
+    assert connection.share(1) == Share(1)
 
 
 def test_no_node_large_enough_is_one_line(set_nodes):

@@ -173,7 +173,7 @@ def test_server_that_is_away_costs_one_line_for_all_results(repository, monkeypa
 
 
 def test_server_that_hangs_costs_one_timeout(repository, monkeypatch, capsys):
-    monkeypatch.setenv(store.TIMEOUT_VARIABLE, "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
