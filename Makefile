@@ -15,7 +15,7 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro quick notes photographs predict serve judge test test-all readme photographs-page \
+.PHONY: help install repro quick notes photographs predict serve judge test test-all readme compare photographs-page \
   claims chaos bench browser database cluster try-cluster ui sync lint format lock
 
 help: ## List the commands
@@ -105,6 +105,10 @@ ui: install ## Start MLflow's UI on http://127.0.0.1:5000
 
 serve: install ## Serve the best model over HTTP, on 127.0.0.1 and PORT=5001
 	@$(BIN)/python -m fitgap.programs.serve $(addprefix --port ,$(PORT))
+
+compare: install ## Show the experiments of DVC (dvc exp run): test accuracies and settings that differ
+	@$(BIN)/dvc exp show --only-changed --hide-workspace \
+	  --drop '(fitgap|stages|data|models|results[^:]*$$)|.*_(last|best|sd)$$'
 
 readme: install ## Write the results of the last run into README.md and docs/
 	@$(BIN)/python -m docs.write_readme

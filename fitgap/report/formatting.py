@@ -1,5 +1,6 @@
 """Format numbers, and the texts and table rows shared by report.html and report.md."""
 
+import math
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
@@ -76,8 +77,9 @@ def short(value: Any) -> str:
 
 
 def signed(value: float) -> str:
-    """Format as +0.123 or −0.123, with three significant digits."""
-    return f"{value:+#.3g}".replace("-", "−").removesuffix(".")
+    """Format as +0.123 or −0.123, with three significant digits, and never as a power of ten."""
+    decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 2
+    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def points(estimate: Estimate | None) -> str:
