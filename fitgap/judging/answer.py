@@ -10,10 +10,12 @@ from fitgap.report import formatting
 from fitgap.report.figures.forest import arrange_forest
 from fitgap.report.rendering import COLOURS, SIGNS, render_template
 
+MOST = 15  # pairs on the terminal and on the page
+
 
 def as_text(judgement: Judgement) -> str:
     """Return the answer for a terminal: what was compared, means, verdicts, who is best."""
-    parts = [_headline(judgement), *judgement.notes, "", _aligned(_mean_rows(judgement))]
+    parts = [_headline(judgement), *_notes(judgement), "", _aligned(_mean_rows(judgement))]
     for title, entries in _sections(judgement).items():
         parts += [f"\n{title}:", _aligned([_row(entry) for entry in entries])]
     return "\n".join([*parts, "", _best(judgement)])
@@ -39,7 +41,7 @@ def as_page(judgement: Judgement) -> str:
     content = {
         "headline": _headline(judgement),
         "best": _best(judgement),
-        "notes": judgement.notes,
+        "notes": _notes(judgement),
         "means": _mean_rows(judgement),
         "forest": arrange_forest(numbered),
         "sections": {title: [(entry, _row(entry)) for entry in entries] for title, entries in numbered.items()},
@@ -57,10 +59,16 @@ def _headline(judgement: Judgement) -> str:
     )
 
 
+def _notes(judgement: Judgement) -> list[str]:
+    count = len(judgement.pairs)
+    return [*judgement.notes, *([f"{count} pairs are too many to show: --json has them"] if count > MOST else [])]
+
+
 def _sections(judgement: Judgement) -> dict[str, list[Entry]]:
     """Return the entries to show by heading."""
     against = {f"Against {judgement.reference}, each a question of its own": judgement.against}
-    pairs = {f"All pairs, p-values for {len(judgement.pairs)} pairs (Holm 1979)": judgement.pairs}
+    shown = judgement.pairs if len(judgement.pairs) <= MOST else []
+    pairs = {f"All pairs, p-values for {len(shown)} pairs (Holm 1979)": shown}
     return {title: entries for title, entries in (against | pairs).items() if entries}
 
 

@@ -22,8 +22,11 @@ def log_judgement(judgement: Judgement) -> str:
 
 def _write(judgement: Judgement) -> str:
     client, scores = judgement.runs.client, judgement.scores
-    tags = {JUDGED: scores.metric, NOTE: f"```\n{as_text(judgement)}\n```"}
+    text = as_text(judgement)
+    tags = {JUDGED: scores.metric, NOTE: f"{text.splitlines()[-1]}\n```\n{text}\n```"}
     run_id = client.create_run(judgement.runs.experiment_id, run_name="verdicts", tags=tags).info.run_id
+    for name, value in {"metric": scores.metric, "reference": judgement.reference, "margin": judgement.margin}.items():
+        client.log_param(run_id, name, value)
     client.log_text(run_id, as_json(judgement), "verdicts.json")
     client.log_text(run_id, as_page(judgement), "verdicts.html")
     for entry in judgement.against or [judgement.best]:

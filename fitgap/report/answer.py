@@ -80,7 +80,7 @@ def recommend(study: Study, rows: pd.DataFrame, chosen: dict[str, str]) -> list[
 
 def _cut_off(study: Study, models: Iterable[str]) -> list[str]:
     """Return a sentence on the models whose training may have ended too early; none without one."""
-    cut = [name for name in models if cut_epochs(study, study.results[name].record)]
+    cut = [f"**{name}**" for name in models if cut_epochs(study, study.results[name].record)]
     text = f"More epochs may still help {' and '.join(cut)}: most repetitions are best at the last one."
     return [text] if cut else []
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fitgap.judging import judge_runs
+from fitgap.judging import answer, judge_runs
 from fitgap.programs import judge
 from fitgap.system.errors import UserError
 
@@ -97,6 +97,14 @@ def test_a_wide_table_of_rounded_values(tmp_path):
     table = pd.DataFrame({"seed": range(10), "svm": [0.91, 0.92] * 5, "tree": [0.90, 0.90, 0.91, 0.89, 0.90] * 2})
     judgement = judged(tmp_path, table)
     assert judgement.best["n"] == 10 and "guessed: the contestants are the columns svm, tree" in judgement.notes
+
+
+def test_many_pairs_are_in_the_json_alone(tmp_path):
+    values = np.random.default_rng(0).normal(0, 1, (5, 7))
+    judgement = judged(tmp_path, pd.DataFrame(values, columns=[*"abcdefg"]))
+    assert len(judgement.pairs) == 21 and len(json.loads(answer.as_json(judgement))["pairs"]) == 21
+    for text in (answer.as_text(judgement), answer.as_page(judgement)):
+        assert "21 pairs are too many to show: --json has them" in text and "All pairs" not in text and "Best: " in text
 
 
 def test_margins(tmp_path, long):

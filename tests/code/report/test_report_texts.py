@@ -152,7 +152,7 @@ def test_answer_leads_with_the_model_to_use_and_how_good_it_is(study):
     assert f"{100 * row['test_accuracy_mean']:.1f}% of the test images" in use and f"{low:.1f} to {high:.1f}%" in use
     assert "borrowed from printed characters, **finetune@block5_conv3**" in other
     assert "neither is clearly ahead, the difference is −0.5" in other
-    assert cut.startswith("More epochs may still help scratch@dropout: most repetitions are best at the last")
+    assert cut.startswith("More epochs may still help **scratch@dropout**: most repetitions are best at the last")
     assert meeting.startswith("Training from scratch catches up at about")
     assert "not clearly ahead of scratch@batchnorm: " in in_accuracy and "not learning" not in in_accuracy + in_loss
     assert "0.06 nats apart" in in_loss and "clearly ahead of every other variant, even of scratch@" in in_loss
