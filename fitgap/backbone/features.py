@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fitgap.data.arrays import Rows, create_array, has_shape, write_rows
+from fitgap.data.arrays import Rows, has_shape, write_rows
 from fitgap.definitions.vgg16_layers import activation_shape, feature_shape, freeze_point
 from fitgap.networks import vgg16
 from fitgap.pipeline.checkpoints import Checkpoint
@@ -80,7 +80,7 @@ def _finished_batches(
     # First: the new files hold zeros, and old entries would let a later run take these for finished rows.
     checkpoint.save(PROGRESS, np.zeros(count, bool))
     for name, path in paths.items():
-        create_array(path, shapes[name], np.float32)
+        np.lib.format.open_memmap(path, "w+", np.float32, shapes[name])  # zeros
     return np.zeros(count, bool)
 
 

@@ -12,11 +12,6 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 
-def create_array(path: Path, shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> None:
-    """Create an .npy file of zeros; an existing file is overwritten."""
-    open_memmap(path, "w+", dtype, shape)
-
-
 def has_shape(path: Path, shape: tuple[int, ...]) -> bool:
     """Return whether `path` is a complete .npy file of this shape."""
     try:

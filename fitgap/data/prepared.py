@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fitgap.data.arrays import create_array, write_rows
+from fitgap.data.arrays import write_rows
 
 PARTS = ("pool", "validation", "test")
 BATCH_BYTES = 2**20  # written at once
@@ -83,7 +83,7 @@ def write_prepared(
 
 def _write_images(path: Path, images: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
     """Write images to an .npy file in batches."""
-    create_array(path, shape, np.uint8)
+    np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     remaining, size = iter(images), max(1, BATCH_BYTES // math.prod(shape[1:]))
     for start in range(0, shape[0], size):
         batch = [image.reshape(shape[1:]) for image in itertools.islice(remaining, size)]

@@ -128,18 +128,14 @@ ClassMap = dict[str, list[str]]
 def read_class_map(path: Path) -> ClassMap:
     """Read a class map: target class -> ids, ranges of ids (`n02085620..n02113978`) or names of source classes.
 
-    Raises a UserError if the file is not valid YAML, or not a mapping of unique names to lists of text.
+    Raises a UserError if the file is not valid YAML, or not a mapping of names to lists of text.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        tree = TypeAdapter(ClassMap, config=ConfigDict(strict=True)).validate_python(yaml.safe_load(text) or {})
-        names = [key.value for key, _ in yaml.compose(text).value] if tree else []
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return TypeAdapter(ClassMap, config=ConfigDict(strict=True)).validate_python(tree)
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: should be 'target class: [source classes]', all of them text ({reason})") from None
-    if len(set(names)) < len(names):  # PyYAML keeps the last
-        raise UserError(f"{path}: a target class stands there twice")
-    return tree
 
 
 def target_classes(names: list[str], ids: list[str], targets: list[str], mapping: ClassMap) -> list[str]:

@@ -95,10 +95,11 @@ class Plan:
         data, scratch = self.params.data, self.params.scratch
         longest = sorted(self.parts, key=self.parts.get, reverse=True)[:3]
         parts = ", ".join(f"{title} {self.parts[title]:.1f}" for title in longest)
+        trials = "no trials" if scratch.trials == 1 else f"{scratch.trials} trials each"
         return (
             f"{data.image_size}x{data.image_size} pixels; {data.train_images} training, {data.validation_images} "
             f"validation and {self.test_images} test images; {len(self.params.seeds)} repetitions of "
-            f"{len(self.params.variants)} variants; from scratch {scratch.epochs} epochs, {_trials(scratch.trials)}; "
+            f"{len(self.params.variants)} variants; from scratch {scratch.epochs} epochs, {trials}; "
             f"about {max(1, self.minutes):.0f} minutes ({parts})"
         )
 
@@ -106,10 +107,6 @@ class Plan:
         """Return the settings as a file of their own."""
         title = f"# make photographs PICTURES=... MINUTES={minutes:g}\n"
         return title + yaml.safe_dump(self.changes, sort_keys=False, allow_unicode=True, default_flow_style=None)
-
-
-def _trials(count: int) -> str:
-    return "no trials" if count == 1 else f"{count} trials each"
 
 
 def make_plan(pictures: Inventory, level: Level, given: dict[str, Any], slowness: float) -> Plan:

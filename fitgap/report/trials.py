@@ -27,7 +27,7 @@ def describe_strengths(study: Study) -> dict[str, str]:
 def in_words(choice: Mapping[str, Any]) -> str:
     """Return a choice in words, such as "dropout 0.3, learning rate 0.002"; "" if it has only remedies to switch on."""
     shown = {key: value for key, value in choice.items() if not isinstance(value, bool | list)}
-    return ", ".join(f"{_spaced(key)} {_value(value)}" for key, value in shown.items())
+    return ", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in shown.items())
 
 
 def expected_best(losses: np.ndarray, count: int) -> float:
@@ -93,10 +93,6 @@ def _strengths(study: Study, record: Record) -> dict[str, Any]:
     variant = study.params.variants[start]
     own = variant.remedies | {key: value for key in HEAD_KEYS if (value := getattr(variant, key)) is not None}
     return {key: record.params.get(key, value) for key, value in own.items()}
-
-
-def _spaced(key: str) -> str:
-    return key.replace("_", " ")
 
 
 def _value(value: Any) -> str:

@@ -77,7 +77,7 @@ def test_shipped_file_covers_cifar10_but_for_the_deer(repository):
     assert [name for name, sources in mapping.items() if not sources] == ["deer"]
 
 
-@pytest.mark.parametrize("text", ["cat: n1", "- cat", "cat: [1]", "cat: [", "cat: [a]\ncat: [b]"])
+@pytest.mark.parametrize("text", ["cat: n1", "- cat", "cat: [1]", "cat: ["])
 def test_mistake_gets_one_line(text, tmp_path):
     (tmp_path / "classes.yaml").write_text(text)
     with pytest.raises(UserError) as raised:
