@@ -1,10 +1,13 @@
 """Load the convolutional base's weights: one function for each value of `backbone.weights`.
 
-Your own weights (`path`) are VGG16's convolutions in a file that Keras wrote, of weights or of a whole model. Way 1
-needs their classifier too, and is left out.
+Your own weights (`path`) are VGG16's convolutions in a file that Keras wrote, of weights or of a whole model, and, for
+way 1, its classifier in an .npz file: `kernel` (features, classes) and `bias` (classes,) on flattened block5_pool,
+`names` (classes,), and, if the classes have ids such as WordNet's, `wnids` (classes,).
 """
 
+import math
 import warnings
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pandas as pd
 
 from fitgap.backbone import glyphs, pretraining
 from fitgap.definitions.determinism import derive_seed
+from fitgap.definitions.vgg16_layers import LAYERS, activation_shape
 from fitgap.networks import batch_normalised, vgg16
 from fitgap.params.sections import Backbone, Compute
 from fitgap.system import downloads
@@ -74,8 +78,22 @@ def _imagenet(backbone: Backbone, image_size: int) -> SourceNetwork:
 
 
 def _path(backbone: Backbone, image_size: int) -> SourceNetwork:
-    """Read user-provided weights."""
-    return SourceNetwork(read_weights(Path(backbone.path), image_size))
+    """Read user-provided weights: a file, or a folder with one .h5 file and, for way 1, one .npz file.
+
+    A file stands for itself: an .npz file beside it may belong to other weights, and DVC would not see it change.
+    """
+    path = Path(backbone.path)
+    weights, classifiers = (
+        (sorted(path.glob(f"*.{ending}")) for ending in ("h5", "npz")) if path.is_dir() else ([path], [])
+    )
+    if len(weights) != 1 or len(classifiers) > 1:
+        held = ", ".join(file.name for file in (*weights, *classifiers)) or "none"
+        needed = "one .h5 file and at most one .npz file, its classifier"
+        raise UserError(
+            f"params.yaml: backbone.path: {str(path)!r}: needs {needed}, holds {held}; name the .h5 file itself"
+        )
+    base = read_weights(weights[0], image_size)
+    return SourceNetwork(base, *read_classifier(classifiers[0], image_size)) if classifiers else SourceNetwork(base)
 
 
 def read_weights(path: Path, image_size: int) -> keras.Model:
@@ -97,6 +115,26 @@ def read_weights(path: Path, image_size: int) -> keras.Model:
         if not all(np.isfinite(array).all() for array in layer.get_weights()):
             raise UserError(f"{path}: layer {layer.name}: holds numbers that are not finite")
     return base
+
+
+def read_classifier(path: Path, image_size: int) -> tuple[list[str], list[str], tuple[np.ndarray, np.ndarray]]:
+    """Return a classifier's class names, class ids (empty if unknown), and float32 kernel and bias.
+
+    Raises a UserError if the file is unreadable, lacks an array, or has other shapes than VGG16 needs at this size.
+    """
+    features = math.prod(activation_shape(LAYERS[-1], image_size))
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names, ids = ([str(name) for name in arrays.get(key, ())] for key in ("names", "wnids"))
+            kernel, bias = (arrays[key].astype(np.float32) for key in ("kernel", "bias"))
+        if (*kernel.shape, *bias.shape) != (features, len(names), len(names)) or len(ids) not in (0, len(names)):
+            raise ValueError(f"kernel {kernel.shape}, bias {bias.shape}, {len(names)} names, {len(ids)} wnids")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        needed = (
+            f"kernel ({features}, classes), bias and names (classes,), wnids if known, at data.image_size {image_size}"
+        )
+        raise UserError(f"{path}: no classifier ({' '.join(str(error).split())[:200]}); needed: {needed}") from None
+    return names, ids, (kernel, bias)
 
 
 def _thin_history(steps: pd.DataFrame, rows: int = 100) -> pd.DataFrame:

@@ -48,12 +48,14 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory, tensorflow):
-    """Random weights that pass for trained ones."""
+    """A folder with random weights that pass for trained ones, and a classifier that knows `green` and `goldfish`."""
     from fitgap.networks import vgg16
 
-    path = tmp_path_factory.mktemp("weights") / "own.weights.h5"
-    vgg16.convolutional_base(None, 32).save_weights(path)
-    return path
+    folder, random = tmp_path_factory.mktemp("weights"), np.random.default_rng(0)
+    vgg16.convolutional_base(None, 32).save_weights(folder / "own.weights.h5")
+    kernel = random.normal(size=(512, 2)).astype(np.float32)
+    np.savez(folder / "own.npz", kernel=kernel, bias=np.zeros(2, np.float32), names=["green", "goldfish"])
+    return folder
 
 
 def runs(clone) -> dict[str, int]:
@@ -73,7 +75,8 @@ def test_own_pictures_and_weights_from_the_archive_to_the_report(clone, pictures
     assert about["rows"] == {"pool": 60, "validation": 0, "test": 30}
     assert about["source"] == "directory"
     asis = json.loads((clone.path / "results/asis/record.json").read_text())
-    assert asis["not_applicable"] == "these weights have no classifier of their own"
+    assert asis["known_classes"] == ["green"]
+    assert asis["measured"]["coverage"] == pytest.approx(1 / 3)
 
 
 def test_report_shows_a_class_called_like_a_tag_and_says_which_images_are_drawn(clone):

@@ -1,10 +1,11 @@
-"""Test weight files: valid ones are read, invalid ones raise a one-line error."""
+"""Test weight and classifier files: valid ones are read, invalid ones raise a one-line error."""
 
 import h5py
 import keras_stand_ins
 import numpy as np
 import pytest
 
+from fitgap.params.reading import load_params
 from fitgap.system.errors import UserError
 
 
@@ -89,3 +90,52 @@ def test_file_that_does_not_fit_gets_one_line(name, weight_sources, base, tmp_pa
         weight_sources.read_weights(tmp_path / "w.weights.h5", 32)
     assert "\n" not in str(raised.value)
     assert str(tmp_path / "w.weights.h5") in str(raised.value)
+
+
+def saved(path, **changes):
+    arrays = {"kernel": np.zeros((512, 3), np.float32), "bias": np.zeros(3, np.float32), "names": ["a", "b", "c"]}
+    np.savez(path, **{name: value for name, value in (arrays | changes).items() if value is not None})
+
+
+BAD_CLASSIFIERS = {
+    "no kernel": ({"kernel": None}, "kernel is not a file"),
+    "no names": ({"names": None}, "0 names"),
+    "other features": ({"kernel": np.zeros((2048, 3))}, r"kernel \(2048, 3\).*needed: kernel \(512, classes\)"),
+    "too few biases": ({"bias": np.zeros(2)}, r"bias \(2,\)"),
+    "too few ids": ({"wnids": ["n1", "n2"]}, "2 wnids"),
+    "pickled names": ({"names": np.array(["a", "b", None], dtype=object)}, "allow_pickle"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CLASSIFIERS)
+def test_classifier_that_does_not_fit_gets_one_line(name, weight_sources, tmp_path):
+    changes, said = BAD_CLASSIFIERS[name]
+    saved(tmp_path / "c.npz", **changes)
+    with pytest.raises(UserError, match=said) as raised:
+        weight_sources.read_classifier(tmp_path / "c.npz", 32)
+    assert "\n" not in str(raised.value)
+
+
+def load(weight_sources, path):
+    params = load_params()
+    backbone = params.backbone.model_copy(update={"weights": "path", "path": str(path)})
+    return weight_sources.load_source(backbone, 32, params.compute)
+
+
+def test_folder_is_searched_and_a_file_takes_no_classifier_from_beside_it(weight_sources, base, tmp_path):
+    """That may be another network's: its answers would look like way 1's and be noise."""
+    path = tmp_path / "w.weights.h5"
+    base.save_weights(path)
+    assert load(weight_sources, tmp_path).classifier is None
+    saved(tmp_path / "c.npz")
+    source = load(weight_sources, tmp_path)
+    assert source.class_names == ["a", "b", "c"] and source.class_ids == [] and source.classifier[0].shape == (512, 3)
+    assert load(weight_sources, path).classifier is None
+
+
+@pytest.mark.parametrize("files", [[], ["a.h5", "b.h5"], ["a.h5", "a.npz", "b.npz"]])
+def test_folder_that_leaves_it_open_gets_one_line(files, weight_sources, tmp_path):
+    for name in files:
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=f"needs one .h5 file.*holds {', '.join(files) or 'none'}"):
+        load(weight_sources, tmp_path)
