@@ -34,6 +34,7 @@ def _amount(least: int) -> Any:
 
 
 Amount, AmountOrNone = _amount(1), _amount(0)
+PathText = Annotated[str, Field(min_length=1)]  # `preflight` checks whether it exists
 TUNE = "tune"  # in params.yaml: the candidates that the program knows for a key
 
 

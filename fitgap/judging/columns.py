@@ -55,13 +55,13 @@ def choose_scores(
 
     Raises a UserError if a column is missing, if a guess is not clear, or if a value is no number.
     """
-    table = runs.table
-    if not contestant and not metric and (wide := _wide_columns(table, repetition)):
-        repetition = [name for name in table if name not in wide] or ["row"]
+    table, again = runs.table, [_resolve(name, runs.table, "--repetition") for name in repetition]
+    if not contestant and not metric and (wide := _wide_columns(table, again)):
+        again = [name for name in table if name not in wide] or ["row"]
         table = table.assign(row=[str(row) for row in range(1, len(table) + 1)])
-        table, metric = table.melt(repetition, wide, "contestant", "value"), "value"
+        table, metric = table.melt(again, wide, "contestant", "value"), "value"
         notes.append(f"guessed: the contestants are the columns {_listed(wide)}")
-    again = [_resolve(name, table, "--repetition") for name in repetition] or _guess_repetition(table, notes)
+    again = again or _guess_repetition(table, notes)
     metric = metric and _resolve(metric, table, "--metric")
     who = [_resolve(name, table, "--contestant") for name in contestant]
     who = who or _guess_contestant(table, again, metric, notes)

@@ -12,6 +12,7 @@ from fitgap.definitions.fields import (
     Count,
     Fraction,
     Name,
+    PathText,
     Rate,
     Section,
     Seed,
@@ -25,7 +26,7 @@ class Data(Section):
     """Section `data`: the images, and how many each repetition draws."""
 
     source: Literal["digits", "cifar10", "directory"]
-    path: str
+    path: PathText
     split_folders: Literal["by_name", "none"]
     image_size: Annotated[int, Field(ge=32, le=512)]
     pool_images: Amount
@@ -61,7 +62,7 @@ class Backbone(Section):
     """Section `backbone`: the source of VGG16's weights."""
 
     weights: Literal["glyphs", "imagenet", "path", "none"]
-    path: str
+    path: PathText
     seed: Seed
     glyphs: Glyphs
 

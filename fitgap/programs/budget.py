@@ -7,11 +7,12 @@ docs/data.md explains the rules to users.
 import itertools
 import math
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fitgap.data.draws import ALL, TRIAL_DRAWS, Amount, count_images
+from fitgap.data.draws import ALL, TRIAL_DRAWS, Amount
 from fitgap.images.inventory import Inventory
 from fitgap.params.schema import ModelSpec, Params
 
@@ -129,21 +130,21 @@ def expected_seconds(params: Params, pictures: Inventory) -> dict[str, float]:
 
 
 def amounts(params: Params, pictures: Inventory) -> dict[str, int]:
-    """Return the images of the pool and of each split, about: copies and unusable files are not known yet.
+    """Return the images of the pool and of each split, about: copies and unusable files are not known yet."""
+    data, free = params.data, pictures.of("train") + pictures.of("")
+    fixed = {split: pictures.of(split) for split in ("test", "validation")}
+    pool = _number(data.pool_images, free, [] if fixed["test"] else [data.test_images])
+    train = _number(data.train_images, pool, [] if fixed["validation"] else [data.validation_images])
+    return {
+        "pool": pool,
+        "train": train,
+        "validation": _number(data.validation_images, fixed["validation"] or pool - train),
+        "test": _number(data.test_images, fixed["test"] or free - pool),
+    }
 
-    Raises a UserError if there are too few.
-    """
-    test, validation = pictures.of("test"), pictures.of("validation")
 
-    def share(available: int, *parts: str) -> dict[str, int]:
-        labels = np.resize(np.arange(len(pictures.per_class)), available)
-        return count_images(labels, {part: getattr(params.data, f"{part}_images") for part in parts})
-
-    free = pictures.of("train") + pictures.of("")
-    counts = share(free, "pool") | share(test, "test") if test else share(free, "pool", "test")
-    pool = counts["pool"]
-    drawn = share(pool, "train") | share(validation, "validation") if validation else share(pool, "train", "validation")
-    return counts | drawn
+def _number(amount: Amount, available: int, others: Sequence[Amount] = ()) -> int:
+    return max(1, available - sum(other for other in others if other != ALL)) if amount == ALL else amount
 
 
 def seconds_of_training(params: Params, family: str, images: dict[str, int]) -> float:

@@ -78,7 +78,7 @@ def short(value: Any) -> str:
 
 def signed(value: float) -> str:
     """Format as +0.123 or −0.123, with three significant digits, and never as a power of ten."""
-    decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 2
+    decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value and math.isfinite(value) else 2
     return f"{value:+.{decimals}f}".replace("-", "−")
 
 

@@ -138,7 +138,9 @@ def test_wrong_stores(store, tmp_path, empty):
         assert "\n" not in str(refused.value)
     assert not (tmp_path / "typo.db").exists()
     with pytest.raises(UserError, match="--metric: name the measurement to compare"):
-        judge_runs(str(store))
+        judge_runs(str(store), repetition=["seed"])
+    with pytest.raises(UserError, match="--repetition sed: no such column; there are: params.model"):
+        judge_runs(str(store), repetition=["sed"])
 
 
 def test_the_example_of_the_page(repository, tmp_path):

@@ -41,6 +41,7 @@ MISTAKES = [
     ("data > train_images", "many", ["'many'", "integer", "or all"]),
     ("data > pool_images", 0, ["0", "integer from 1 on, or all"]),
     ("data > test_images", True, ["True", "integer"]),
+    ("data > path", "", ["''", "path"]),
     ("compute > precision", "float16", ["'float16'", "'float32'", "'bfloat16'"]),
     ("variants > l1", {"dense_units": 0, "batch_norm": True}, ["variants.l1", "hidden layer"]),
     ("variants > dropout > dropout", [0.1, 1.5], ["1.5", "less than 1", "candidates"]),
