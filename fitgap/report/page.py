@@ -31,7 +31,7 @@ from fitgap.report.tables import claims_table, curves_table, summary_table
 from fitgap.report.trials import HEADINGS, describe_strengths, trial_rows
 
 Claims, Facts = list[dict[str, Any]], Mapping[str, str]
-FIRST_LOOK = 10  # with fewer repetitions, the report begins with what it cannot decide
+FIRST_LOOK = 10  # with fewer repetitions, the report says what it cannot decide; on own pictures after the answer
 MAX_CLASSES = 15  # larger confusion matrices are unreadable; the worst classes are listed instead
 REMEDIED = ("scratch", "head")  # families with a model of each variant
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "mlflow", "dvc")
@@ -97,6 +97,7 @@ def measure(study: Study, claims: Claims, about: Facts, registration: Facts | No
         "trial_headings": HEADINGS,
         "trials": trial_rows(study),
         "is_first_look": len(study.params.seeds) < FIRST_LOOK,
+        "is_own": study.params.data.source == "directory",
         "bins": BINS,
         "calibrations": {family: formatting.calibration_rows(own) for family, own in measured.items() if own},
         "without_model": study.params.without_model,

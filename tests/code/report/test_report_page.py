@@ -226,6 +226,13 @@ def test_few_repetitions_are_a_first_look_that_says_what_it_cannot_decide(small,
     assert len(load_params(repository / "params.yaml").seeds) == 20  # as the text says
 
 
+def test_on_own_pictures_the_answer_comes_before_what_it_cannot_decide(small):
+    params = small.params.model_copy(update={"data": small.params.data.model_copy(update={"source": "directory"})})
+    for kind in (page.render_html, page.render_markdown):
+        answer, undecided = render(replace(small, params=params), kind).split("A first look: ")
+        assert "By validation, the model to use is" in answer and "more seeds, or more MINUTES." in undecided
+
+
 def test_without_a_learning_curve_one_sentence_says_so(small):
     for kind in (page.render_html, page.render_markdown):
         text = render(replace(small, curve={}), kind)
