@@ -58,10 +58,10 @@ def run_inside(command: tuple[str, ...], variables: Mapping[str, str]) -> int:
 
 def wait_for_interrupt(variables: Mapping[str, str]) -> int:
     """Print the variables and wait for Ctrl-C."""
-    for name, value in variables.items():
-        print(f"export {name}={value}")
-    print("fitgap: paste these lines into another terminal; Ctrl-C here stops the cluster", flush=True)
-    try:
+    try:  # around the lines too: who reads the last one may press Ctrl-C before the next statement
+        for name, value in variables.items():
+            print(f"export {name}={value}")
+        print("fitgap: paste these lines into another terminal; Ctrl-C here stops the cluster", flush=True)
         signal.pause()
     except KeyboardInterrupt:
         print("fitgap: stopping", flush=True)
